@@ -1,0 +1,170 @@
+"""All settings in one frozen object, read once at the process edge and passed down.
+
+Environment variables carry the prefix `STREAMREC_` and two underscores between
+levels: `STREAMREC_KAFKA__BOOTSTRAP`. Hyperparameters live with their model; here
+they are only passed through (`STREAMREC_ONLINE_MF__FACTORS`).
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamrec.errors import ConfigError
+
+__all__ = [
+    "KafkaSettings",
+    "RegistrySettings",
+    "ScoringSettings",
+    "Settings",
+    "StateSettings",
+    "WebSettings",
+    "load_settings",
+]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel, frozen=True, extra="forbid"):
+    pass
+
+
+class KafkaSettings(_Section):
+    """Where Kafka is and how the topics are called and cut."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    """Comma-separated host:port of one or more brokers."""
+    prefix: str = "streamrec."
+    """Put before every topic name and every consumer group."""
+    partitions: PositiveInt = 4
+    """Partitions of interactions, visitor-states and recommendations."""
+    replication: PositiveInt = 1
+    """Copies of every partition; 3 on a cluster."""
+    session_timeout_s: PositiveFloat = 10.0
+    """How long a worker may be silent before its partitions move on."""
+    commit_interval_s: PositiveFloat = 0.5
+    """How often input offsets are committed; bookkeeping only, the watermark rules."""
+    max_poll_records: PositiveInt = 2000
+    """Most records in one batch."""
+    compaction_lag_s: PositiveInt = 3600
+    """Rows of visitor-states younger than this are never compacted away."""
+
+    def topic(self, name: str) -> str:
+        """The full name of a topic: prefix and name."""
+        return f"{self.prefix}{name}"
+
+
+class StateSettings(_Section):
+    """What a visitor's state holds and for how long."""
+
+    weights: dict[str, float] = {
+        "view": 1.0,
+        "click": 1.0,
+        "cart": 2.0,
+        "purchase": 3.0,
+        "like": 2.0,
+        "rating": 1.0,
+        "dislike": -1.0,
+        "impression": 0.0,
+    }
+    """Weight of each interaction type. Above 0 it feeds the models and asks for a list;
+    0 is only noted; below 0 the online model learns it as unwanted. Other types are refused."""
+    session_gap_s: PositiveInt = 1800
+    """Silence after which an interaction without a session id starts a new session."""
+    session_items: PositiveInt = Field(default=50, le=1000)
+    """Items of the session kept in the row."""
+    recent_events: PositiveInt = Field(default=50, le=1000)
+    """Event ids remembered for recognising repeats."""
+    visitor_ttl_s: PositiveInt = 30 * 86400
+    """A visitor silent for this long, by event time, is forgotten."""
+    max_visitors: PositiveInt = 1_000_000
+    """Visitors held per partition; beyond it those silent the longest are forgotten."""
+    max_items: PositiveInt = 100_000
+    """Items held by the online learner of a partition; beyond it the longest unused go."""
+    max_future_s: PositiveInt = 300
+    """How far event time may run ahead of the time Kafka gave the record."""
+    max_event_bytes: PositiveInt = 16 * 1024
+    """Larger records are refused before they are decoded."""
+    popularity_half_life_s: PositiveFloat = 6 * 3600.0
+    """Time in which a click loses half its weight in the popularity of an item."""
+    seed: int = 0
+    """Seed of every random draw: negatives and initial vectors."""
+
+
+class ScoringSettings(_Section):
+    """How a list is made."""
+
+    k: PositiveInt = Field(default=20, le=500)
+    """Items in a list."""
+    weights: dict[Literal["gru4rec", "online_mf", "popularity"], Weight] = {
+        "gru4rec": 1.0,
+        "online_mf": 0.1,
+        "popularity": 0.1,
+    }
+    """Weight of each source in the blend; 0 switches a source off."""
+    exclude_session_items: bool = False
+    """Leave out what the visitor has already had in this session."""
+    trace: bool = False
+    """Add each source's own list to every recommendation; for evaluation."""
+    threads: PositiveInt = 1
+    """Threads of the scoring graph."""
+    max_batch: PositiveInt = 64
+    """Most visitors scored in one run of the graph."""
+    tick_ms: PositiveInt = 1000
+    """Item rows become visible to lists at ticks of event time this far apart."""
+
+
+class RegistrySettings(_Section):
+    """Where model versions are kept."""
+
+    path: Path = Path("build/registry")
+    """Folder of the local registry."""
+
+
+class WebSettings(_Section):
+    """The operators' pages: /metrics, /livez and /readyz."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 in a container."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port; 0 takes the app's own default (state 9101, scoring 9102)."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMREC_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    state: StateSettings = StateSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    registry: RegistrySettings = RegistrySettings()
+    web: WebSettings = WebSettings()
+    online_mf: dict[str, Any] = {}
+    """Hyperparameters of the online model; see streamrec.models.online_mf."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _some_source(self) -> Self:
+        if not any(self.scoring.weights.values()):
+            raise ValueError("scoring.weights: at least one source needs a weight above 0")
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with `overrides` on top.
+
+    Raises ConfigError naming each offending variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"STREAMREC_{'__'.join(str(part) for part in fault['loc']).upper() or '*'}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise ConfigError("settings cannot be used:\n  " + "\n  ".join(lines)) from None

@@ -1,0 +1,107 @@
+"""What the parts promise each other. Protocols: no inheritance needed.
+
+The state app needs a StepModel and an OnlineModel, the scoring app a ScoreModel.
+`train -> export -> artifact` is the only road from torch to serving; an artifact is
+a directory that `streamrec.registry` publishes and `streamrec.scorer` loads.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.state.rows import Factors
+
+__all__ = ["DeepModel", "FloatArray", "IntArray", "OnlineModel", "ScoreModel", "StepModel"]
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+class StepModel(Protocol):
+    """The part of a session model that the state app runs: one click onward."""
+
+    @property
+    def version(self) -> str:
+        """The version the hidden states belong to."""
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the width of a hidden state."""
+
+    def item_index(self, item_id: str) -> int:
+        """Dense index of an item; -1 if the model does not know it."""
+
+    def step(self, items: IntArray, hidden: FloatArray) -> FloatArray:
+        """Hidden states after one more item each.
+
+        items: (B,) indices, all known; hidden: (B, H), zeros at a session's start.
+        Returns (B, H). A row's result depends on nothing else in the batch, bit for bit.
+        """
+
+
+class ScoreModel(Protocol):
+    """The part of a session model that the scoring app runs: the best next items."""
+
+    @property
+    def version(self) -> str:
+        """The version whose hidden states it reads."""
+
+    @property
+    def items(self) -> Sequence[str]:
+        """External ids by dense index."""
+
+    def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
+        """The n best items for each hidden state, best first; ties by lower index.
+
+        hidden: (B, H); excluded: indices that must not appear.
+        Returns indices and scores, both (B, m) with m = min(n, items left).
+        """
+
+
+class OnlineModel(Protocol):
+    """A collaborative-filtering model that learns from every event, one per partition.
+
+    Item factors live inside; a visitor's travel with the visitor's row. Factors of an
+    id never seen follow from a hash of the id and the seed. Reading never writes.
+    """
+
+    def visitor(self, visitor_id: str) -> Factors:
+        """Factors of a visitor never seen before."""
+
+    def item(self, item_id: str) -> Factors:
+        """Factors of an item, known or not."""
+
+    def set_item(self, item_id: str, factors: Factors) -> None:
+        """Put an item's factors in place, as after a restart."""
+
+    def drop_item(self, item_id: str) -> None:
+        """Forget an item. Unknown ids are ignored."""
+
+    def numbers(self) -> tuple[int, float]:
+        """Number and mean of the targets learned from."""
+
+    def set_numbers(self, n: int, mean: float) -> None:
+        """Put those numbers in place, as after a restart."""
+
+    def learn_one(
+        self, visitor_id: str, factors: Factors, item_id: str, target: float, negatives: Sequence[str]
+    ) -> Factors:
+        """Learn one interaction and its sampled negatives; returns the visitor's new factors.
+
+        Called once per event in the order of its partition. Changes the factors of
+        `item_id` and `negatives` and nothing else of the items. The same calls on the
+        same factors give the same bits.
+        """
+
+
+class DeepModel(Protocol):
+    """A model that is trained in the background and exported to ONNX."""
+
+    def train(self, sessions: Iterable[Sequence[str]], options: Any) -> Any:
+        """Fit to sessions, each the ids of its items, oldest first; returns a report."""
+
+    def export(self, directory: Path) -> None:
+        """Write graphs, vocabulary, manifest, probes and model card to an empty directory."""

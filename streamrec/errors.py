@@ -1,0 +1,77 @@
+"""Every error streamrec raises on purpose, in one tree.
+
+    StreamrecError
+    ├── ConfigError      a setting, or a combination of settings, that cannot work
+    ├── BrokerError      no Kafka broker could be started, reached or understood
+    ├── TopicError       a topic is missing or set up differently than it has to be
+    ├── RecordError      one record cannot be accepted; it goes to the dead letters
+    ├── StateError       the stored state does not belong to the input
+    ├── EngineError      Faust, or its settings, are not what the engine was built for
+    ├── ArtifactError    an exported model is damaged, incomplete or does not fit
+    ├── RegistryError    a model version is missing or cannot be published
+    └── DatasetError     a file of clicks cannot be read
+
+Messages name the value, the limit and the way out. The command line prints them
+without a traceback and exits with `exit_code`.
+"""
+
+__all__ = [
+    "ArtifactError",
+    "BrokerError",
+    "ConfigError",
+    "DatasetError",
+    "EngineError",
+    "RecordError",
+    "RegistryError",
+    "StateError",
+    "StreamrecError",
+    "TopicError",
+]
+
+
+class StreamrecError(Exception):
+    """Root of the tree: whatever streamrec raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(StreamrecError):
+    """A setting, or a combination of settings, that cannot work."""
+
+    exit_code = 2
+
+
+class BrokerError(StreamrecError):
+    """No Kafka broker could be started, reached or understood."""
+
+
+class TopicError(StreamrecError):
+    """A topic is missing or set up differently than it has to be."""
+
+
+class RecordError(StreamrecError):
+    """One record cannot be accepted. `reason` is a short label, fit for a metric."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StateError(StreamrecError):
+    """The stored state does not belong to the input."""
+
+
+class EngineError(StreamrecError):
+    """Faust, or its settings, are not what the engine was built for."""
+
+
+class ArtifactError(StreamrecError):
+    """An exported model is damaged, incomplete or does not fit."""
+
+
+class RegistryError(StreamrecError):
+    """A model version is missing or cannot be published."""
+
+
+class DatasetError(StreamrecError):
+    """A file of clicks cannot be read."""

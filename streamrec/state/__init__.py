@@ -1,0 +1,1 @@
+"""What is kept per partition: rows and their bytes, session windows, expiry."""

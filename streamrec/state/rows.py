@@ -1,0 +1,123 @@
+"""The rows of visitor-states: keys, fields and bytes (msgpack arrays).
+
+A partition holds four kinds of row, told apart by the first two bytes of the key:
+
+    v:<visitor id>  VisitorRow   one for every accepted interaction; also the request for a list
+    i:<item id>     ItemRow      what the partition's online learner knows of an item
+    g:              LearnerRow   the learner's global numbers
+    w:              Watermark    how far the input is done; the last row of every append
+
+A null value deletes the row. Rows are positional: append fields, never reorder.
+"""
+
+from typing import Final
+
+import msgspec
+
+__all__ = [
+    "ITEM",
+    "LEARNER_KEY",
+    "VISITOR",
+    "WATERMARK_KEY",
+    "Factors",
+    "ItemRow",
+    "LearnerRow",
+    "VisitorRow",
+    "Watermark",
+    "decode_item_row",
+    "decode_learner_row",
+    "decode_visitor_row",
+    "decode_watermark",
+    "encode_row",
+    "item_key",
+    "visitor_key",
+]
+
+VISITOR: Final = b"v:"
+ITEM: Final = b"i:"
+LEARNER_KEY: Final = b"g:"
+WATERMARK_KEY: Final = b"w:"
+
+
+class Factors(msgspec.Struct, array_like=True, frozen=True):
+    """A vector of the online model and its bias. `vector` is float64, little endian."""
+
+    vector: bytes = b""
+    bias: float = 0.0
+
+
+class VisitorRow(msgspec.Struct, array_like=True):
+    """A visitor after one accepted interaction."""
+
+    offset: int
+    """Input offset of that interaction."""
+    clock_ms: int
+    """Highest event time of the partition up to and with it."""
+    event_id: str
+    event_time: int
+    record_time: int
+    """Kafka's timestamp of the interaction, ms: where freshness starts."""
+    asks: bool
+    """Whether the interaction asks for a list."""
+    session_id: str
+    session_time: int
+    """Highest event time of the session, ms."""
+    items: list[str]
+    """Items of the session, oldest first, at most `session_items`."""
+    recent_events: bytes
+    """8-byte digests of the last accepted event ids, oldest first."""
+    model_version: str = ""
+    """The model version that made `hidden`; empty without one."""
+    hidden: bytes = b""
+    """GRU hidden state, float32; empty until the model knew an item of the session."""
+    factors: Factors = Factors()
+    """The visitor's side of the online model."""
+
+
+class ItemRow(msgspec.Struct, array_like=True):
+    """An item in the eyes of one partition."""
+
+    offset: int
+    """Input offset of the interaction that changed it last."""
+    slot: int
+    """Dense index within the partition: 0 ≤ slot < number of items."""
+    time: int
+    """Event time up to which `count` has decayed, ms; also orders eviction."""
+    count: float
+    """Weighted interactions, decayed by half-life to `time`."""
+    factors: Factors
+
+
+class LearnerRow(msgspec.Struct, array_like=True):
+    """Global numbers of the online learner: mean of the targets it has seen."""
+
+    n: int = 0
+    mean: float = 0.0
+
+
+class Watermark(msgspec.Struct, array_like=True):
+    """How far the input is done."""
+
+    offset: int
+    """Last input offset whose effect is in the rows."""
+    topic_id: str
+    """Kafka's id of the input topic: a topic made anew is another topic."""
+    clock_ms: int
+    """Highest accepted event time of the partition, ms."""
+
+
+encode_row = msgspec.msgpack.Encoder().encode
+decode_visitor_row = msgspec.msgpack.Decoder(VisitorRow).decode
+decode_item_row = msgspec.msgpack.Decoder(ItemRow).decode
+decode_learner_row = msgspec.msgpack.Decoder(LearnerRow).decode
+decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
+
+
+def visitor_key(visitor_id: str) -> bytes:
+    """Key of a visitor's row."""
+    return VISITOR + visitor_id.encode()
+
+
+def item_key(item_id: str) -> bytes:
+    """Key of an item's row."""
+    return ITEM + item_id.encode()
