@@ -1,0 +1,76 @@
+"""A Faust app on the batch transport, with its settings checked.
+
+Faust takes most of its settings from the environment too, so that a variable set for
+something else could turn on what loses state. What matters is checked after the fact.
+"""
+
+import faust
+
+from streamrec.config import Settings
+from streamrec.errors import EngineError
+
+__all__ = ["TESTED_FAUST", "check_app", "create_app"]
+
+TESTED_FAUST = frozenset({"0.15.3"})
+"""Faust versions the batch transport and the table were tested with."""
+
+# How long a worker may take to answer a poll; a stuck one then loses its partitions.
+_MAX_POLL_INTERVAL_S = 300.0
+
+
+def create_app(settings: Settings, role: str) -> faust.App:
+    """A Faust app for one role (`state`, `scoring`); its consumer group is prefix and role.
+
+    Raises EngineError if Faust is not a version the engine was tested with.
+    """
+    if faust.__version__ not in TESTED_FAUST:
+        tested = ", ".join(sorted(TESTED_FAUST))
+        raise EngineError(
+            f"faust-streaming {faust.__version__} is installed, but the batch engine was tested with {tested}; "
+            f"install `faust-streaming=={max(TESTED_FAUST)}`"
+        )
+    kafka = settings.kafka
+    return faust.App(
+        f"{kafka.prefix}{role}",
+        broker="batchkafka://" + kafka.bootstrap.replace(",", ";"),
+        store="memory://",
+        topic_partitions=kafka.partitions,
+        # Topics are made ahead, with the settings they need (streamrec topics create).
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=16 << 20,
+        broker_max_poll_records=kafka.max_poll_records,
+        broker_max_poll_interval=_MAX_POLL_INTERVAL_S,
+        broker_session_timeout=kafka.session_timeout_s,
+        broker_heartbeat_interval=kafka.session_timeout_s / 3,
+        broker_commit_interval=kafka.commit_interval_s,
+        # The runner waits for the batch in work itself; Faust's own wait can hang a rebalance.
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        # In batches: two being handled or waiting are enough to keep a worker busy.
+        stream_buffer_maxsize=4,
+        table_standby_replicas=0,
+    )
+
+
+def check_app(app: faust.App) -> None:
+    """Raise EngineError for settings under which the engine would lose or double events."""
+    guarantee = app.conf.processing_guarantee.value
+    if guarantee != "at_least_once":
+        raise EngineError(
+            f"processing_guarantee={guarantee!r}: Faust's exactly_once loses state and doubles output when a "
+            "worker is killed (faust-streaming issues 323, 177, 517, 136). streamrec is exact without it; "
+            "unset PROCESSING_GUARANTEE"
+        )
+    for agent in app.agents.values():
+        if agent.concurrency > 1:
+            raise EngineError(
+                f"agent {agent.name!r} has concurrency={agent.concurrency}: the batches of a partition have to be "
+                "handled in order; add partitions and workers instead"
+            )

@@ -1,0 +1,106 @@
+"""Writing to Kafka in whole record batches, acknowledged.
+
+A record batch is appended to a partition whole or not at all (Kafka protocol, record
+batch v2); `append` puts all its records into exactly one. The producer is idempotent:
+a retry after a lost acknowledgement appends nothing twice.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaProducer
+
+from streamrec.config import KafkaSettings
+from streamrec.errors import EngineError
+
+__all__ = ["Append", "KafkaLog", "Log", "Out"]
+
+# The largest record batch, as max.message.bytes of visitor-states allows; with room for its header.
+MAX_BATCH_BYTES = (16 << 20) - 4096
+
+
+class Out(NamedTuple):
+    """A record to write. `value` None deletes the key in a compacted topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Append(NamedTuple):
+    """What was written where."""
+
+    last_offset: int
+    size_bytes: int
+
+
+class Log(Protocol):
+    """The write side of the seam; KafkaLog and MemoryLog implement it."""
+
+    async def append(self, topic: str, partition: int, records: Sequence[Out]) -> Append:
+        """Write all records, at least one, as one atomic append; returns when acknowledged.
+
+        Raises EngineError if they do not fit one record batch; nothing is written then.
+        """
+
+    async def send(self, topic: str, partition: int, records: Iterable[Out]) -> None:
+        """Write records in order, in as few batches as they need; returns when acknowledged."""
+
+
+class KafkaLog:
+    """The Log on a real broker. Starts with its first use, in the loop that uses it."""
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+
+    async def _started(self) -> Any:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._settings.bootstrap.split(","),
+                client_id=self._client_id,
+                enable_idempotence=True,
+                acks="all",
+                max_batch_size=MAX_BATCH_BYTES,
+                max_request_size=MAX_BATCH_BYTES + 4096,
+            )
+            await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def append(self, topic: str, partition: int, records: Sequence[Out]) -> Append:
+        """Write all records as one record batch. See Log."""
+        producer = await self._started()
+        builder = producer.create_batch()
+        for key, value, headers in records:
+            if builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                raise EngineError(
+                    f"{topic}[{partition}]: {len(records)} rows do not fit one append of "
+                    f"{MAX_BATCH_BYTES} bytes; lower STREAMREC_KAFKA__MAX_POLL_RECORDS"
+                )
+        size = builder.size()
+        written = await (await producer.send_batch(builder, topic, partition=partition))
+        return Append(written.offset + len(records) - 1, size)
+
+    async def send(self, topic: str, partition: int, records: Iterable[Out]) -> None:
+        """Write records in order. See Log."""
+        producer = await self._started()
+        acknowledgements = []
+        builder = producer.create_batch()
+        for key, value, headers in records:
+            if builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                acknowledgements.append(await producer.send_batch(builder, topic, partition=partition))
+                builder = producer.create_batch()
+                if builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    raise EngineError(f"{topic}[{partition}]: one record exceeds {MAX_BATCH_BYTES} bytes")
+        if builder.record_count():
+            acknowledgements.append(await producer.send_batch(builder, topic, partition=partition))
+        for acknowledgement in acknowledgements:
+            await acknowledgement
+
+    async def stop(self) -> None:
+        """Wait for what is under way and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None

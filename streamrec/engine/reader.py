@@ -1,0 +1,102 @@
+"""Reading without a consumer group: a range of one partition, or a whole broadcast topic.
+
+Broadcast topics (items, models) are small and every worker needs all of them. Faust's
+GlobalTable would do, but its recovery can loop; an assigned consumer cannot.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streamrec.config import KafkaSettings
+from streamrec.errors import TopicError
+
+__all__ = ["BroadcastReader", "read_range"]
+
+_MAX_FETCH_BYTES = 16 << 20
+
+
+@asynccontextmanager
+async def _consumer(settings: KafkaSettings) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap.split(","),
+        client_id=f"{settings.prefix}reader",
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=_MAX_FETCH_BYTES,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_range(
+    settings: KafkaSettings, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[list[Any]]:
+    """Batches of the records of a partition with start <= offset < end, in order.
+
+    What retention or compaction has removed is missing; the rest comes whole. Waits for
+    records below `end` that are not there yet only as far as the log's end goes.
+    """
+    tp = TopicPartition(topic, partition)
+    async with _consumer(settings) as consumer:
+        consumer.assign([tp])
+        beginning = (await consumer.beginning_offsets([tp]))[tp]
+        end = min(end, (await consumer.end_offsets([tp]))[tp])
+        consumer.seek(tp, max(start, beginning))
+        while await consumer.position(tp) < end:
+            fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=2000)
+            records = [record for record in fetched.get(tp, ()) if record.offset < end]
+            if records:
+                yield records
+
+
+class BroadcastReader:
+    """Follows a topic from its beginning and hands every record to `on_record`.
+
+    on_record: called with key and value of each record, in order, in the event loop.
+    `caught_up` is set once everything that was there at the start has been handed on.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, on_record: Callable[[bytes | None, bytes | None], None]
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._on_record = on_record
+        self.caught_up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read until cancelled. Raises TopicError if the topic does not exist."""
+        async with _consumer(self._settings) as consumer:
+            partitions = consumer.partitions_for_topic(self._topic) or await self._partitions(consumer)
+            tps = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
+            consumer.assign(tps)
+            ends = await consumer.end_offsets(tps)
+            await consumer.seek_to_beginning(*tps)
+            while True:
+                if not self.caught_up.is_set():
+                    reached = [await consumer.position(tp) >= ends[tp] for tp in tps]
+                    if all(reached):
+                        self.caught_up.set()
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        self._on_record(record.key, record.value)
+
+    async def _partitions(self, consumer: Any) -> set[int]:
+        # A consumer without a subscription asks for no topic: ask for this one.
+        await consumer._client.force_metadata_update()
+        metadata = await consumer._client.fetch_all_metadata()
+        partitions = metadata.partitions_for_topic(self._topic)
+        if not partitions:
+            raise TopicError(
+                f"topic {self._topic} does not exist at {self._settings.bootstrap}; "
+                "create it with `streamrec topics create`"
+            )
+        return set(partitions)
