@@ -72,6 +72,8 @@ class VisitorRow(msgspec.Struct, array_like=True):
     """GRU hidden state, float32; empty until the model knew an item of the session."""
     factors: Factors = Factors()
     """The visitor's side of the online model."""
+    last_time: int = 0
+    """Highest event time of the visitor, ms: who has been silent the longest is forgotten first."""
 
 
 class ItemRow(msgspec.Struct, array_like=True):

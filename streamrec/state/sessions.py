@@ -1,0 +1,62 @@
+"""Session windows and repeats: where a session ends, and which interaction came before.
+
+Pure functions of a visitor's row and the next interaction's fields; times are event
+times in milliseconds.
+"""
+
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from streamrec.state.rows import VisitorRow
+
+__all__ = ["DIGEST_BYTES", "Window", "event_digest", "is_repeat", "remember", "session_window"]
+
+DIGEST_BYTES: Final = 8
+
+
+class Window(NamedTuple):
+    """The session that an interaction belongs to."""
+
+    session_id: str
+    session_time: int
+    """Highest event time of the session, this interaction included."""
+    is_new: bool
+    """Whether the session begins with this interaction."""
+
+
+def session_window(
+    row: VisitorRow | None, visitor_id: str, session_id: str | None, time: int, gap_ms: int
+) -> Window:
+    """The session of the visitor's next interaction; `row` is None for a new visitor.
+
+    An explicit session id rules: another one begins a session, the same one continues it
+    however long the silence. Without one, a silence of more than `gap_ms` begins a session
+    named after the visitor and its first event time, and anything else, late interactions
+    included, continues the session at hand, whoever named it.
+    """
+    if row is None:
+        return Window(session_id or f"{visitor_id}@{time}", time, True)
+    if session_id is None:
+        if time - row.session_time > gap_ms:
+            return Window(f"{visitor_id}@{time}", time, True)
+    elif session_id != row.session_id:
+        return Window(session_id, time, True)
+    return Window(row.session_id, max(row.session_time, time), False)
+
+
+def event_digest(event_id: str) -> bytes:
+    """The 8 bytes by which an event id is remembered."""
+    return blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def is_repeat(recent: bytes, digest: bytes) -> bool:
+    """Whether `digest` is one of the digests laid end to end in `recent`."""
+    place = recent.find(digest)
+    while place % DIGEST_BYTES and place >= 0:  # found across the border of two digests
+        place = recent.find(digest, place + 1)
+    return place >= 0
+
+
+def remember(recent: bytes, digest: bytes, n: int) -> bytes:
+    """The last n digests once `digest` has been added to `recent`."""
+    return (recent + digest)[-n * DIGEST_BYTES :]
