@@ -47,7 +47,7 @@ env: $(VENV)/.dev ## Set up .venv with everything for development
 
 requirements: $(VENV)/.tools ## Pin the dependencies anew, with hashes
 	@compile() { $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --custom-compile-command "make requirements" "$$@"; }; set -ex; \
+		--no-emit-index-url --custom-compile-command "make requirements" "$$@"; }; set -e; \
 	compile pyproject.toml --all-extras --output-file requirements/dev.txt; \
 	compile pyproject.toml -c requirements/dev.txt --output-file requirements/serving.txt; \
 	compile pyproject.toml -c requirements/dev.txt --extra train --output-file requirements/train.txt; \
@@ -64,9 +64,8 @@ distclean: clean ## Remove .venv as well
 $(VENV)/.tools: requirements/tools.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or name it:" \
 		"make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is" \
-		"$$($(PYTHON) --version 2>&1), but streamrec needs 3.11 or newer;" \
-		"make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "error: $(PYTHON)" \
+		"is no Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual" \
 		"environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
