@@ -32,7 +32,7 @@ def create_app(settings: Settings, role: str) -> faust.App:
     kafka = settings.kafka
     return faust.App(
         f"{kafka.prefix}{role}",
-        broker="batchkafka://" + kafka.bootstrap.replace(",", ";"),
+        broker=";".join(f"batchkafka://{address}" for address in kafka.bootstrap.split(",")),
         store="memory://",
         topic_partitions=kafka.partitions,
         # Topics are made ahead, with the settings they need (streamrec topics create).

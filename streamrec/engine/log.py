@@ -74,7 +74,7 @@ class KafkaLog:
         producer = await self._started()
         builder = producer.create_batch()
         for key, value, headers in records:
-            if builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            if builder.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                 raise EngineError(
                     f"{topic}[{partition}]: {len(records)} rows do not fit one append of "
                     f"{MAX_BATCH_BYTES} bytes; lower STREAMREC_KAFKA__MAX_POLL_RECORDS"
@@ -89,10 +89,10 @@ class KafkaLog:
         acknowledgements = []
         builder = producer.create_batch()
         for key, value, headers in records:
-            if builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            if builder.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                 acknowledgements.append(await producer.send_batch(builder, topic, partition=partition))
                 builder = producer.create_batch()
-                if builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                if builder.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
                     raise EngineError(f"{topic}[{partition}]: one record exceeds {MAX_BATCH_BYTES} bytes")
         if builder.record_count():
             acknowledgements.append(await producer.send_batch(builder, topic, partition=partition))

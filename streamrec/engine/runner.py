@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import faust
+from mode import Service
 
 from streamrec.config import Settings
 from streamrec.engine.app import check_app
@@ -21,6 +22,8 @@ from streamrec.errors import StreamrecError
 __all__ = ["Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Batch(NamedTuple):
@@ -33,45 +36,64 @@ class Batch(NamedTuple):
     records: Sequence[Any]
 
 
-Handler = Callable[[Batch], Awaitable[None]]
-
-
 def fatal(error: BaseException) -> NoReturn:
     """End the process at once: nothing in memory is worth saving, Kafka has it all."""
     if isinstance(error, StreamrecError):
         code = error.exit_code
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
     else:
-        code = 70  # EX_SOFTWARE
-        log.critical("stopping: a batch could not be handled", exc_info=error)
+        code = os.EX_SOFTWARE
+        log.critical("stopping: %s", error, exc_info=error)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
+async def _or_fatal(work: Awaitable[None]) -> None:
+    """Await; cancellation passes, anything else ends the process."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # the process edge
+        fatal(error)
+
+
 def add_agent(
-    app: faust.App, name: str, topic: str, handle: Handler, *, before: Callable[[], Awaitable[None]] | None = None
+    app: faust.App,
+    name: str,
+    topic: str,
+    handle: Callable[[Batch], Coroutine[Any, Any, None]],
+    *,
+    before: Callable[[], Awaitable[None]],
 ) -> None:
     """Have `handle` called with every batch of `topic`, one at a time.
 
     before: awaited once, before the first batch; for what has to be read first.
-    A rebalance waits until the batch in work is done.
+    A batch in work is finished before a rebalance goes on and before the process stops.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     busy = asyncio.Lock()
 
+    async def finish(batch: Batch) -> None:
+        async with busy:
+            work = asyncio.ensure_future(_or_fatal(handle(batch)))
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                # Stopping: what was begun is brought to its end, so that it can be committed.
+                await work
+                raise
+
     async def run(stream: Any) -> None:
-        try:
-            if before is not None:
-                await before()
-            async for event in stream.events():
-                async with busy:
-                    await handle(Batch(event.message.partition, event.message.value))
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # the process edge
-            fatal(error)
+        await _or_fatal(before())
+        async for event in stream.events():
+            try:
+                await finish(Batch(event.message.partition, event.message.value))
+            except asyncio.CancelledError:
+                event.ack()
+                raise
 
     async def wait_for_batch(*_: Any, **__: Any) -> None:
         async with busy:
@@ -81,53 +103,57 @@ def add_agent(
     app.agent(channel, name=name, concurrency=1)(run)
 
 
+class _Beside(Service):
+    """What runs beside the app: starts before it, stops after it."""
+
+    def __init__(
+        self,
+        pages: OperatorsPages,
+        background: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+        on_stop: Sequence[Callable[[], Awaitable[None]]],
+    ) -> None:
+        super().__init__()
+        self._pages = pages
+        self._background = background
+        self._at_stop = on_stop
+
+    async def on_start(self) -> None:
+        await _or_fatal(self._pages.start())
+        for function in self._background:
+            self.add_future(_or_fatal(function()))
+
+    async def on_stop(self) -> None:
+        for function in self._at_stop:
+            await function()
+        await self._pages.stop()
+
+
 def run_worker(
     app: faust.App,
     settings: Settings,
     *,
-    port: int,
-    ready: Callable[[], str | None],
+    pages: OperatorsPages,
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> NoReturn:
     """Run the app until SIGINT or SIGTERM, with the operators' pages beside it.
 
-    ready: None once the app is ready, else the reason why not.
     background: coroutines that run as long as the app does; one that fails ends the process.
+    on_stop: awaited after the app has stopped.
     Raises EngineError if the app's settings are not safe.
     """
     check_app(app)
-    pages = OperatorsPages(settings.web.host, settings.web.port or port, ready)
-
-    async def guarded(coroutine: Coroutine[Any, Any, None]) -> None:
-        try:
-            await coroutine
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # the process edge
-            fatal(error)
-
-    @app.task
-    async def serve_pages() -> None:
-        await guarded(pages.start())
-
-    for function in background:
-
-        def start(function: Callable[[], Coroutine[Any, Any, None]] = function) -> Coroutine[Any, Any, None]:
-            return guarded(function())
-
-        app.task(start)
-
-    async def stop(*_: Any, **__: Any) -> None:
-        for function in on_stop:
-            await function()
-        await pages.stop()
-
-    app.on_before_shutdown.connect(stop, weak=False)
-    # The levels of noisy libraries: Faust logs every rebalance step, aiokafka every retry.
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logging.basicConfig(level=settings.log_level, format=_LOG_FORMAT)
+    # Faust logs every step of a rebalance, aiokafka every retry.
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.WARNING)
     worker = faust.Worker(
-        app, loglevel=settings.log_level, override_logging=False, redirect_stdouts=False, quiet=True
+        app,
+        _Beside(pages, background, on_stop),
+        loglevel=settings.log_level,
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
     )
     worker.execute_from_commandline()
     raise SystemExit(0)

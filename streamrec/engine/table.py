@@ -67,9 +67,11 @@ class PartitionTable(faust.Table):
         return self.store.rows(partition)
 
     async def append(self, partition: int, rows: list[Out]) -> int:
-        """Make changed rows durable in one append and then visible; returns its bytes."""
+        """Make changed rows durable in one append, whose size in bytes is returned.
+
+        The caller then changes `rows`: memory follows the log and never leads it.
+        """
         written = await self._log.append(self._topic, partition, rows)
-        self.store.apply(partition, rows)
         self._applied[TP(self._topic, partition)] = written.last_offset
         return written.size_bytes
 

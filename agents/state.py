@@ -1,0 +1,201 @@
+"""The state app: interactions -> visitor-states, one batch of one partition at a time.
+
+Thin wiring around `streamrec.advance`: where records come from, where rows go, and what
+is counted. A batch's rows and its watermark are one append; what cannot be accepted is
+on the dead letters before it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, NoReturn, Protocol
+
+from streamrec import metrics
+from streamrec.advance import Changes, DeadLetter, PartitionState, Place, advance
+from streamrec.config import Settings
+from streamrec.contracts import StepModel
+from streamrec.engine.app import create_app
+from streamrec.engine.log import KafkaLog, Log, Out
+from streamrec.engine.reader import BroadcastReader, read_range
+from streamrec.engine.runner import Batch, add_agent, run_worker
+from streamrec.engine.table import PartitionTable
+from streamrec.engine.web import OperatorsPages
+from streamrec.errors import StateError
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.registry import Registry
+from streamrec.scorer import load_step
+from streamrec.shelf import ModelShelf
+from streamrec.topics import require_topics, topic_id
+
+__all__ = ["StateKeeper", "run_state"]
+
+DEFAULT_PORT = 9101
+
+# Records in one append: larger ones cost less per event, smaller ones are sooner in the lists.
+_MAX_RECORDS = 500
+
+
+class Table(Protocol):
+    """What the keeper needs of a table; PartitionTable and the tests' twin have it."""
+
+    def rows(self, partition: int) -> dict[bytes, bytes]: ...
+    async def append(self, partition: int, rows: list[Out]) -> int: ...
+
+
+class StateKeeper:
+    """Keeps the rows of this worker's partitions up to date. `handle` is the agent's handler.
+
+    missing: reads input again: (partition, start, end) -> batches of records.
+    committed: the offset that the group had committed for a partition, or None.
+    step_model: the session model that is live now, or None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        input_topic_id: str,
+        table: Table,
+        log: Log,
+        *,
+        missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
+        committed: Callable[[int], int | None],
+        step_model: Callable[[], StepModel | None],
+    ) -> None:
+        self._settings = settings
+        self._topic_id = input_topic_id
+        self._table = table
+        self._log = log
+        self._missing = missing
+        self._committed = committed
+        self._step_model = step_model
+        self._online = OnlineMFConfig(**settings.online_mf)
+        self._states: dict[int, PartitionState] = {}
+
+    async def handle(self, batch: Batch) -> None:
+        """Bring the partition up to the end of the batch, durably."""
+        state = self._state(batch.partition)
+        records = await self._without_gap(batch, state)
+        while records:
+            with metrics.stage_seconds.labels("state").time():
+                changes = advance(records[:_MAX_RECORDS], state, self._step_model())
+            if changes.rejected:
+                await self._log.send(
+                    self._settings.kafka.topic("dead-letters"), batch.partition, self._dead_letters(changes)
+                )
+            if changes.rows:
+                with metrics.stage_seconds.labels("append").time():
+                    size = await self._table.append(batch.partition, _outs(changes))
+                metrics.append_bytes.observe(size)
+            state.commit(changes)
+            _count(changes)
+            records = records[changes.consumed :]
+        metrics.batch_size.labels("state").observe(len(batch.records))
+        metrics.state_entries.labels("visitors", str(batch.partition)).set(len(state.visitors))
+
+    def _state(self, partition: int) -> PartitionState:
+        rows = self._table.rows(partition)
+        state = self._states.get(partition)
+        if state is None or state.rows is not rows:  # new here, or back from another worker
+            settings = self._settings
+            with metrics.recovery_seconds.time():
+                state = PartitionState(
+                    rows,
+                    Place(self._topic_id, partition, settings.kafka.partitions),
+                    settings.state,
+                    make_online=partial(OnlineMF, self._online, settings.state.seed),
+                    n_negatives=self._online.negatives,
+                    tick_ms=settings.scoring.tick_ms,
+                )
+            committed = self._committed(partition)
+            if committed is not None and committed > state.offset + 1:
+                raise StateError(
+                    f"partition {partition}: offset {committed} of {settings.kafka.topic('interactions')} is committed, "
+                    f"but the rows of {settings.kafka.topic('visitor-states')} end at {state.offset}: rows are lost; "
+                    "run `streamrec state rebuild` to make them again from the input"
+                )
+            self._states[partition] = state
+        return state
+
+    async def _without_gap(self, batch: Batch, state: PartitionState) -> Sequence[Any]:
+        """The batch, behind what the engine skipped: read once more, then accepted as missing."""
+        start, first = state.offset + 1, batch.records[0].offset
+        if first <= start:
+            return batch.records
+        found: list[Any] = []
+        async for records in self._missing(batch.partition, start, first):
+            found.extend(records)
+        if start > 0:  # else the partition is new here, and retention may have had its share
+            metrics.input_gaps.inc(first - start - len(found))
+        return [*found, *batch.records]
+
+    def _dead_letters(self, changes: Changes) -> list[Out]:
+        topic = self._settings.kafka.topic("interactions").encode()
+        return [_dead_letter(letter, topic, changes) for letter in changes.rejected]
+
+
+def _dead_letter(letter: DeadLetter, topic: bytes, changes: Changes) -> Out:
+    record = letter.record
+    headers = [
+        ("topic", topic),
+        ("partition", b"%d" % record.partition),
+        ("offset", b"%d" % record.offset),
+        ("timestamp", b"%d" % record.timestamp),
+        ("reason", letter.reason.encode()),
+        ("message", letter.message.encode()),
+    ]
+    return Out(record.key, record.value if letter.with_body else None, [*headers, *record.headers])
+
+
+def _outs(changes: Changes) -> list[Out]:
+    """Rows as records; a deletion tells the input offset that caused it in a header."""
+    return [
+        Out(key, value, () if value is not None else [("offset", b"%d" % offset)])
+        for key, value, offset in changes.rows
+    ]
+
+
+def _count(changes: Changes) -> None:
+    for (kind, outcome), n in changes.counts.items():
+        metrics.events.labels(kind, outcome).inc(n)
+    for letter in changes.rejected:
+        metrics.dead_letters.labels(letter.reason).inc()
+    for reason, n in changes.evictions.items():
+        metrics.state_evictions.labels(reason).inc(n)
+    metrics.replayed_events.inc(changes.replayed)
+
+
+def run_state(settings: Settings) -> NoReturn:
+    """Run a state worker until it is told to stop.
+
+    Raises BrokerError, TopicError, EngineError before it starts; later faults end the process.
+    """
+    kafka = settings.kafka
+    interactions, visitor_states = kafka.topic("interactions"), kafka.topic("visitor-states")
+    require_topics(settings, ["interactions", "visitor-states", "models", "dead-letters"])
+    app = create_app(settings, "state")
+    log = KafkaLog(kafka, app.conf.id)
+    table = PartitionTable(app, name="visitor-states", topic=visitor_states, log=log, partitions=kafka.partitions)
+    app.tables.add(table)
+    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry(settings.registry.path)))
+    models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
+    keeper = StateKeeper(
+        settings,
+        topic_id(settings, "interactions"),
+        table,
+        log,
+        missing=partial(read_range, kafka, interactions),
+        committed=lambda partition: app.consumer.committed(interactions, partition),
+        step_model=lambda: shelf.live,
+    )
+
+    async def models_known() -> None:
+        await models.caught_up.wait()
+        await shelf.settled()
+
+    def ready() -> str | None:
+        if not models.caught_up.is_set():
+            return "reading the models topic"
+        return None if app.tables.actives_ready else "recovering visitor-states"
+
+    add_agent(app, "state", interactions, keeper.handle, before=models_known)
+    pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
+    run_worker(app, settings, pages=pages, background=[models.run, shelf.run], on_stop=[log.stop])
