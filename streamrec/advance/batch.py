@@ -7,7 +7,7 @@ from streamrec.advance.changes import Changes
 from streamrec.advance.learning import Learning
 from streamrec.advance.partition import Held, PartitionState
 from streamrec.advance.records import DeadLetter, InputRecord, Intake, ModelError
-from streamrec.advance.steps import Chain, run_chains
+from streamrec.advance.steps import State, Steps
 from streamrec.contracts import StepModel
 from streamrec.errors import RecordError
 from streamrec.events import Interaction
@@ -15,6 +15,7 @@ from streamrec.state.expiry import MOST_LEAVING
 from streamrec.state.items import NO_FACTORS
 from streamrec.state.rows import (
     LEARNER_KEY,
+    VISITOR,
     WATERMARK_KEY,
     LearnerRow,
     VisitorRow,
@@ -68,20 +69,19 @@ class _Call:
         settings = state.settings
         self._state = state
         self._model = step_model
-        self._failure = failure
+        self._steps = None if step_model is None else Steps(step_model)
         self._version = "" if step_model is None else step_model.version
         self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
+        self._failure = failure
         self._intake = Intake(settings, state.place.partition, state.place.n_partitions)
         self._learning = Learning(state)
         self._ttl_ms = settings.visitor_ttl_s * 1000
         self._gap_ms = settings.session_gap_s * 1000
         self._session_items = settings.session_items
         self._recent_events = settings.recent_events
-        self._out: list[tuple[bytes, bytes | VisitorRow | None, int]] = []
-        self._chains: list[Chain] = []
-        self._waiting: list[tuple[VisitorRow, Chain, int]] = []
-        self._size = 0
         self._changes = Changes(Watermark(state.offset, state.place.topic_id, state.clock_ms))
+        self._waiting: list[tuple[int, bytes, VisitorRow, State]] = []
+        self._size = 0
 
     def run(self, records: Sequence[InputRecord], max_bytes: int) -> Changes:
         """Take the records one by one, then the model's steps, then make the rows."""
@@ -104,8 +104,6 @@ class _Call:
             if self._size + self._learning.changed_bytes >= max_bytes:
                 break
         if done > state.offset:
-            if self._model is not None:
-                run_chains(self._model, self._chains)
             self._finish(done)
         return changes
 
@@ -113,42 +111,44 @@ class _Call:
         """Apply one record. Raises RecordError, with nothing changed, if it is refused."""
         if self._failure is not None and self._failure.offset == record.offset:
             raise RecordError(self._failure.reason, str(self._failure))
-        state = self._state
-        event, key = self._intake.read(record)
-        held = state.visitor(event.visitor_id)
+        state, intake = self._state, self._intake
+        event, record_key = intake.read(record)
+        key = VISITOR + record_key
+        held = state.visitor(event.visitor_id, key)
         if held is None:  # else it was checked when the row was made
-            self._intake.check_partition(key)
-        weight = self._intake.weight(event)
+            intake.check_partition(record_key)
+        weight = intake.weight(event)
         clock = max(state.clock_ms, event.time)
-        self._intake.check_time(event.time, record.timestamp, clock - self._ttl_ms)
-        if held is not None and held.row.last_time < clock - self._ttl_ms:
+        horizon = clock - self._ttl_ms
+        intake.check_time(event.time, record.timestamp, horizon)
+        if held is not None and held.row.last_time < horizon:
             held = None
         digest = event_digest(event.event_id)
         if held is not None and is_repeat(held.row.recent_events, digest):
             self._changes.counts[event.type, "repeat"] += 1
             return
         self._changes.counts[event.type, "accepted"] += 1
-        self._move_clock(clock, record.offset)
+        self._move_clock(clock, horizon, record.offset)
         if held is None:
-            self._welcome(event, record.offset)
-        self._apply(record, event, weight, held, digest)
+            self._welcome(event, key, record.offset)
+        self._apply(record, key, event, weight, held, digest)
 
-    def _move_clock(self, clock: int, offset: int) -> None:
+    def _move_clock(self, clock: int, horizon: int, offset: int) -> None:
         """Close the tick if the clock leaves it, and let go of visitors silent for too long."""
         state = self._state
         if clock // state.tick_ms > state.clock_ms // state.tick_ms:
             self._flush_items()
         state.clock_ms = clock
         for _ in range(MOST_LEAVING):
-            visitor_id = state.visitors.pop_before(clock - self._ttl_ms)
+            visitor_id = state.visitors.pop_before(horizon)
             if visitor_id is None:
                 break
             self._forget(visitor_id, offset, "visitor_ttl")
 
-    def _welcome(self, event: Interaction, offset: int) -> None:
+    def _welcome(self, event: Interaction, key: bytes, offset: int) -> None:
         """Make room for a visitor who is new, or was silent for too long and starts afresh."""
         state = self._state
-        if state.visitor(event.visitor_id) is not None:
+        if state.visitor(event.visitor_id, key) is not None:
             # Its turn to leave had not come yet. Its place among the visitors serves the new row.
             self._forget(event.visitor_id, offset, "visitor_ttl")
             return
@@ -161,19 +161,25 @@ class _Call:
     def _forget(self, visitor_id: str, offset: int, reason: str) -> None:
         self._state.held[visitor_id] = None
         key = visitor_key(visitor_id)
-        self._out.append((key, None, offset))
+        self._changes.rows.append((key, None, offset))
         self._size += len(key) + _ROW_BYTES
         self._changes.evictions[reason] += 1
 
     def _apply(
-        self, record: InputRecord, event: Interaction, weight: float, held: Held | None, digest: bytes
+        self,
+        record: InputRecord,
+        key: bytes,
+        event: Interaction,
+        weight: float,
+        held: Held | None,
+        digest: bytes,
     ) -> None:
         """Make the visitor's next row. Its hidden state follows when the steps are taken."""
         state, offset, time = self._state, record.offset, event.time
         row = None if held is None else held.row
         window = session_window(row, event.visitor_id, event.session_id, time, self._gap_ms)
         going_on = None if window.is_new else held
-        chain, version, hidden = self._session_model(event, weight, going_on, offset)
+        version, hidden, waits_for = self._session_model(event, weight, going_on, offset)
         items = [] if going_on is None else going_on.row.items
         if weight > 0:
             items = [*items, event.item_id][-self._session_items :]
@@ -194,38 +200,40 @@ class _Call:
             self._learning.learn(event, weight, offset, factors, self._changes),
             time if row is None else max(row.last_time, time),
         )
-        if chain is not None:
-            self._waiting.append((new, chain, len(chain.items)))
-        state.held[event.visitor_id] = Held(new, chain)
-        key = visitor_key(event.visitor_id)
-        self._out.append((key, new, offset))
+        state.held[event.visitor_id] = Held(new, waits_for)
+        if waits_for is None:
+            self._changes.rows.append((key, encode_row(new), offset))
+        else:
+            self._waiting.append((len(self._changes.rows), key, new, waits_for))
+            self._changes.rows.append((key, None, offset))
         self._size += len(key) + self._row_bytes(new)
 
     def _session_model(
         self, event: Interaction, weight: float, going_on: Held | None, offset: int
-    ) -> tuple[Chain | None, str, bytes]:
-        """What the session model makes of an interaction: steps to wait for, version, hidden state.
+    ) -> tuple[str, bytes, State | None]:
+        """Model version and hidden state of the next row, or the state that it waits for.
 
-        going_on: the visitor if the session goes on, else None. The hidden state counts
-        if there are no steps to wait for.
+        going_on: the visitor if the session goes on, else None.
         """
-        model = self._model
+        version, hidden, waits_for = "", b"", None
+        if going_on is not None:
+            version, hidden = going_on.row.model_version, going_on.row.hidden
+            waits_for = going_on.waits_for
         if weight <= 0:
-            if going_on is None:
-                return None, "", b""
-            return going_on.chain, going_on.row.model_version, going_on.row.hidden
-        if model is None:
-            return None, "", b""
-        chain = None if going_on is None else going_on.chain
-        if chain is None:
-            same = going_on is not None and going_on.row.model_version == self._version
-            chain = Chain(going_on.row.hidden if going_on is not None and same else b"")
-            if going_on is not None and not same:
-                for item_id in going_on.row.items:
-                    chain.step(model.item_index(item_id), offset)
-            self._chains.append(chain)
-        chain.step(model.item_index(event.item_id), offset)
-        return chain, self._version, b""
+            return version, hidden, waits_for
+        model, steps = self._model, self._steps
+        if model is None or steps is None:
+            return "", b"", None
+        items = [event.item_id]
+        if version != self._version:
+            hidden, waits_for = b"", None
+            if going_on is not None:
+                items = going_on.row.items + items
+        for item_id in items:
+            index = model.item_index(item_id)
+            if index >= 0:
+                waits_for = steps.step(waits_for or steps.begin(hidden), index, offset)
+        return self._version, hidden, waits_for
 
     def _row_bytes(self, row: VisitorRow) -> int:
         """About how many bytes a row will have, before its hidden state is there."""
@@ -240,24 +248,24 @@ class _Call:
         )
 
     def _flush_items(self) -> None:
-        for row in self._learning.flush():
-            self._out.append(row)
-            self._size += len(row[0]) + len(row[1] or b"") + _ROW_BYTES
+        rows = self._learning.flush()
+        self._changes.rows += rows
+        self._size += sum(len(key) + len(value or b"") + _ROW_BYTES for key, value, _ in rows)
 
     def _finish(self, offset: int) -> None:
-        """Rows in the order of the append: as they came, the items' rest, learner, watermark."""
+        """Complete the visitor rows, and end with the items' rest, the learner, the watermark."""
         state, changes = self._state, self._changes
-        for row, chain, n_steps in self._waiting:
-            row.hidden = chain.hidden[n_steps]
+        if self._steps is not None:
+            self._steps.run()
+            for place, key, row, waits_for in self._waiting:
+                row.hidden = self._steps.hidden(waits_for)
+                changes.rows[place] = (key, encode_row(row), row.offset)
         self._flush_items()
-        rows = changes.rows
-        for key, value, row_offset in self._out:
-            rows.append((key, encode_row(value) if isinstance(value, VisitorRow) else value, row_offset))
         if state.online is not None:
             learner = LearnerRow(*state.online.numbers())
             if learner != state.learner:
                 state.learner = learner
-                rows.append((LEARNER_KEY, encode_row(learner), offset))
+                changes.rows.append((LEARNER_KEY, encode_row(learner), offset))
         changes.watermark = Watermark(offset, state.place.topic_id, state.clock_ms)
-        rows.append((WATERMARK_KEY, encode_row(changes.watermark), offset))
+        changes.rows.append((WATERMARK_KEY, encode_row(changes.watermark), offset))
         state.uncommitted = True

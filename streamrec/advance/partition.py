@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from streamrec.advance.changes import Changes
-from streamrec.advance.steps import Chain
+from streamrec.advance.steps import State
 from streamrec.config import StateSettings
 from streamrec.contracts import OnlineModel
 from streamrec.errors import StateError
@@ -58,12 +58,11 @@ class Place:
     n_partitions: int
 
 
-@dataclass(slots=True)
-class Held:
-    """A visitor in work: the newest row, and the steps that its hidden state waits for."""
+class Held(msgspec.Struct):
+    """A visitor in work: the newest row, and the hidden state that it waits for, if any."""
 
     row: VisitorRow
-    chain: Chain | None = None
+    waits_for: State | None = None
 
 
 class PartitionState:
@@ -150,12 +149,12 @@ class PartitionState:
         if value is not None:
             self.online.set_numbers(self.learner.n, self.learner.mean)
 
-    def visitor(self, visitor_id: str) -> Held | None:
-        """A visitor as of now; None if there is no row."""
+    def visitor(self, visitor_id: str, key: bytes) -> Held | None:
+        """A visitor as of now, by id and key of the row; None if there is no row."""
         try:
             return self.held[visitor_id]
         except KeyError:
-            value = self.rows.get(visitor_key(visitor_id))
+            value = self.rows.get(key)
             return None if value is None else Held(decode_visitor_row(value))
 
     def _last_time(self, visitor_id: str) -> int:

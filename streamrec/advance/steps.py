@@ -1,65 +1,81 @@
-"""Hidden states of the session model: the steps of one call, taken in rounds.
+"""Hidden states of the session model: the steps of one call, taken level by level.
 
-A chain holds the steps of one visitor's session within a call. Round r takes the r-th
-step of every chain at once, so the graph runs as often as the longest chain is long,
-and a row's result is the same as if it had been stepped alone (StepModel).
+Level 0 holds the states that steps begin from; a step takes a state of one level to the
+next. All steps between two levels are one run of the graph, so there are as many runs
+as the longest chain of one visitor has steps, and a row's result is the same as if it
+had been stepped alone (StepModel).
 """
 
-from collections.abc import Sequence
-
+import msgspec
 import numpy as np
 
 from streamrec.advance.records import ModelError
 from streamrec.contracts import FloatArray, IntArray, StepModel
 
-__all__ = ["Chain", "run_chains"]
+__all__ = ["State", "Steps"]
 
 
-class Chain:
-    """Items to step through from a hidden state; `offsets` say which record wants each step."""
-
-    __slots__ = ("hidden", "items", "offsets")
-
-    def __init__(self, start: bytes) -> None:
-        self.items: list[int] = []
-        self.offsets: list[int] = []
-        self.hidden = [start]
-        """States as float32 bytes: the start (empty for zeros), then one after each step."""
-
-    def step(self, item: int, offset: int) -> None:
-        """Add a step; unknown items (-1) leave the state as it is."""
-        if item >= 0:
-            self.items.append(item)
-            self.offsets.append(offset)
+State = tuple[int, int]
+"""A hidden state to come: its level, and its row there."""
 
 
-def run_chains(model: StepModel, chains: Sequence[Chain]) -> None:
-    """Take the steps of all chains.
+class _Level(msgspec.Struct):
+    """Steps to one level: the item of each, the row it comes from, the record that wants it."""
 
-    Raises ModelError for the record with the lowest offset whose step fails by itself.
-    """
-    chains = sorted((chain for chain in chains if chain.items), key=lambda chain: -len(chain.items))
-    if not chains:
-        return
-    width = 4 * model.hidden_size
-    zeros = bytes(width)
-    start = b"".join(chain.hidden[0] or zeros for chain in chains)
-    hidden = np.frombuffer(start, dtype="<f4").reshape(len(chains), -1)
-    failures: dict[int, tuple[int, str]] = {}
-    n_active = len(chains)
-    for turn in range(len(chains[0].items)):
-        while len(chains[n_active - 1].items) <= turn:
-            n_active -= 1
-        active = chains[:n_active]
-        items = np.array([chain.items[turn] for chain in active], dtype=np.int64)
-        hidden, failed = _step(model, items, hidden[:n_active])
-        for row, message in failed.items():
-            failures.setdefault(row, (active[row].offsets[turn], message))
-        states = hidden.astype("<f4", copy=False).tobytes()
-        for row, chain in enumerate(active):
-            chain.hidden.append(states[row * width : row * width + width])
-    if failures:
-        raise ModelError(*min(failures.values()))
+    items: list[int] = []
+    origins: list[int] = []
+    offsets: list[int] = []
+    states: bytes = b""
+
+
+class Steps:
+    """Collects steps, takes them all in `run`, and then gives the states as bytes."""
+
+    def __init__(self, model: StepModel) -> None:
+        self._model = model
+        self._width = 4 * model.hidden_size
+        self._zeros = bytes(self._width)
+        self._starts: list[bytes] = []
+        self._levels: list[_Level] = []
+
+    def begin(self, hidden: bytes) -> State:
+        """A state to step from: float32 bytes; empty for the zeros of a session's start."""
+        self._starts.append(hidden or self._zeros)
+        return 0, len(self._starts) - 1
+
+    def step(self, state: State, item: int, offset: int) -> State:
+        """The state after one more item; `offset` is that of the record that wants it."""
+        depth, row = state
+        if depth == len(self._levels):
+            self._levels.append(_Level())
+        level = self._levels[depth]
+        level.items.append(item)
+        level.origins.append(row)
+        level.offsets.append(offset)
+        return depth + 1, len(level.items) - 1
+
+    def run(self) -> None:
+        """Take all steps.
+
+        Raises ModelError for the record with the lowest offset whose step fails by itself.
+        """
+        if not self._starts:
+            return
+        hidden = np.frombuffer(b"".join(self._starts), dtype="<f4").reshape(len(self._starts), -1)
+        failures: list[tuple[int, str]] = []
+        for level in self._levels:
+            items = np.array(level.items, dtype=np.int64)
+            hidden, failed = _step(self._model, items, hidden[level.origins])
+            failures += [(level.offsets[row], message) for row, message in failed.items()]
+            level.states = hidden.astype("<f4", copy=False).tobytes()
+        if failures:
+            raise ModelError(*min(failures))
+
+    def hidden(self, state: State) -> bytes:
+        """A stepped-to state, once `run` has been."""
+        depth, row = state
+        first = row * self._width
+        return self._levels[depth - 1].states[first : first + self._width]
 
 
 def _step(model: StepModel, items: IntArray, hidden: FloatArray) -> tuple[FloatArray, dict[int, str]]:

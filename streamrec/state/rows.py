@@ -39,14 +39,14 @@ LEARNER_KEY: Final = b"g:"
 WATERMARK_KEY: Final = b"w:"
 
 
-class Factors(msgspec.Struct, array_like=True, frozen=True):
+class Factors(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A vector of the online model and its bias. `vector` is float64, little endian."""
 
     vector: bytes = b""
     bias: float = 0.0
 
 
-class VisitorRow(msgspec.Struct, array_like=True):
+class VisitorRow(msgspec.Struct, array_like=True, gc=False):
     """A visitor after one accepted interaction."""
 
     offset: int
@@ -76,7 +76,7 @@ class VisitorRow(msgspec.Struct, array_like=True):
     """Highest event time of the visitor, ms: who has been silent the longest is forgotten first."""
 
 
-class ItemRow(msgspec.Struct, array_like=True):
+class ItemRow(msgspec.Struct, array_like=True, gc=False):
     """An item in the eyes of one partition."""
 
     offset: int
@@ -90,14 +90,14 @@ class ItemRow(msgspec.Struct, array_like=True):
     factors: Factors
 
 
-class LearnerRow(msgspec.Struct, array_like=True):
+class LearnerRow(msgspec.Struct, array_like=True, gc=False):
     """Global numbers of the online learner: mean of the targets it has seen."""
 
     n: int = 0
     mean: float = 0.0
 
 
-class Watermark(msgspec.Struct, array_like=True):
+class Watermark(msgspec.Struct, array_like=True, gc=False):
     """How far the input is done."""
 
     offset: int
