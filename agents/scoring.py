@@ -1,0 +1,184 @@
+"""The scoring app: visitor-states -> recommendations, one batch of one partition at a time.
+
+A pure function of what it reads: the partition's item rows up to the last tick, the
+visitor's row, the model version that the row names, and which items are available.
+Thin wiring around `streamrec.ranking.recommend`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+from streamrec import metrics
+from streamrec.catalogue import Catalogue
+from streamrec.config import Settings
+from streamrec.contracts import ScoreModel
+from streamrec.engine.app import create_app
+from streamrec.engine.log import KafkaLog, Log, Out
+from streamrec.engine.reader import BroadcastReader, read_range
+from streamrec.engine.runner import Batch, add_agent, run_worker
+from streamrec.engine.web import OperatorsPages
+from streamrec.events import Recommendation, encode
+from streamrec.item_board import ItemBoard
+from streamrec.ranking import recommend
+from streamrec.registry import Registry
+from streamrec.scorer import load_scorer
+from streamrec.shelf import ModelShelf
+from streamrec.state.rows import ITEM, VISITOR, VisitorRow, decode_visitor_row
+from streamrec.topics import require_topics
+
+__all__ = ["ListMaker", "run_scoring"]
+
+DEFAULT_PORT = 9102
+
+Visitor = tuple[str, VisitorRow]
+
+
+class ListMaker:
+    """Makes the lists of this worker's partitions. `handle` is the agent's handler.
+
+    missing: reads visitor-states again: (partition, start, end) -> batches of records.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: Log,
+        shelf: ModelShelf[ScoreModel],
+        catalogue: Catalogue,
+        *,
+        missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._shelf = shelf
+        self._catalogue = catalogue
+        self._missing = missing
+        self._boards: dict[int, ItemBoard] = {}
+        self._next: dict[int, int] = {}
+
+    async def handle(self, batch: Batch) -> None:
+        """Send a list for every row of the batch that asks for one."""
+        partition = batch.partition
+        board = await self._board(partition, batch.records[0].offset)
+        done = self._next[partition]
+        records = [record for record in batch.records if record.offset >= done]
+        lists: list[Recommendation] = []
+        for visitors in _by_tick(records, board):
+            for version in {row.model_version for _, row in visitors}:
+                await self._shelf.ensure(version)
+            for first in range(0, len(visitors), self._settings.scoring.max_batch):
+                part = visitors[first : first + self._settings.scoring.max_batch]
+                lists += await asyncio.to_thread(self._recommend, part, board, partition)
+        if lists:
+            await self._send(partition, lists, {row.offset: row.record_time for _, row in _visitors(records)})
+        self._next[partition] = batch.records[-1].offset + 1
+        metrics.batch_size.labels("scoring").observe(len(batch.records))
+
+    def _recommend(self, visitors: Sequence[Visitor], board: ItemBoard, partition: int) -> list[Recommendation]:
+        with metrics.stage_seconds.labels("scoring").time():
+            return recommend(
+                visitors,
+                board,
+                self._shelf.resident,
+                self._catalogue,
+                self._settings,
+                partition=partition,
+                now_ms=time.time_ns() // 1_000_000,
+            )
+
+    async def _board(self, partition: int, first: int) -> ItemBoard:
+        """The partition's items as of offset `first`; what is missing is read from the log."""
+        board = self._boards.get(partition)
+        if board is None:
+            settings = self._settings
+            board = self._boards[partition] = ItemBoard(
+                settings.scoring.tick_ms, settings.state.popularity_half_life_s
+            )
+            self._next[partition] = 0
+        if first > self._next[partition]:
+            async for records in self._missing(partition, self._next[partition], first):
+                for _ in _by_tick(records, board):
+                    pass  # only the item rows count here: these visitors have their lists
+            self._next[partition] = first
+        return board
+
+    async def _send(self, partition: int, lists: list[Recommendation], asked: dict[int, int]) -> None:
+        with metrics.stage_seconds.labels("emit").time():
+            await self._log.send(
+                self._settings.kafka.topic("recommendations"),
+                partition,
+                [Out(each.visitor_id.encode(), encode(each)) for each in lists],
+            )
+        now = time.time_ns() // 1_000_000
+        for each in lists:
+            metrics.freshness.observe(max(0, now - asked[each.input_offset]) / 1000)
+            for item in each.items:
+                metrics.recommended_positions.labels(item.sources[0]).inc()
+        metrics.recommendations.inc(len(lists))
+
+
+def _visitors(records: Iterable[Any]) -> list[Visitor]:
+    return [
+        (record.key[len(VISITOR) :].decode(), decode_visitor_row(record.value))
+        for record in records
+        if record.value is not None and record.key.startswith(VISITOR)
+    ]
+
+
+def _by_tick(records: Iterable[Any], board: ItemBoard) -> "Iterable[list[Visitor]]":
+    """The visitors that ask, in the order of the log, cut where the board's view changes.
+
+    Item rows go to the board on the way; when a list of visitors is yielded, the board
+    shows what their lists may know.
+    """
+    asking: list[Visitor] = []
+    for record in records:
+        key, value = record.key, record.value
+        if key.startswith(ITEM):
+            board.apply(key, value)
+        elif key.startswith(VISITOR) and value is not None:
+            row = decode_visitor_row(value)
+            if board.starts_tick(row.clock_ms):
+                if asking:
+                    yield asking
+                    asking = []
+                board.advance_to(row.clock_ms)
+            if row.asks:
+                asking.append((key[len(VISITOR) :].decode(), row))
+    if asking:
+        yield asking
+
+
+def run_scoring(settings: Settings) -> NoReturn:
+    """Run a scoring worker until it is told to stop.
+
+    Raises BrokerError, TopicError, EngineError before it starts; later faults end the process.
+    """
+    kafka = settings.kafka
+    visitor_states = kafka.topic("visitor-states")
+    require_topics(settings, ["visitor-states", "recommendations", "models", "items"])
+    app = create_app(settings, "scoring")
+    log = KafkaLog(kafka, app.conf.id)
+    load = partial(load_scorer, Registry(settings.registry.path), threads=settings.scoring.threads)
+    shelf: ModelShelf[ScoreModel] = ModelShelf("gru4rec", load)
+    catalogue = Catalogue()
+    models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
+    items = BroadcastReader(kafka, kafka.topic("items"), catalogue.on_record)
+    maker = ListMaker(settings, log, shelf, catalogue, missing=partial(read_range, kafka, visitor_states))
+
+    async def broadcasts_known() -> None:
+        await models.caught_up.wait()
+        await items.caught_up.wait()
+        await shelf.settled()
+
+    def ready() -> str | None:
+        if not (models.caught_up.is_set() and items.caught_up.is_set()):
+            return "reading the models and items topics"
+        return None if app.tables.actives_ready else "joining the group"
+
+    add_agent(app, "scoring", visitor_states, maker.handle, before=broadcasts_known)
+    pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
+    run_worker(app, settings, pages=pages, background=[models.run, items.run, shelf.run], on_stop=[log.stop])
