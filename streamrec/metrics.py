@@ -1,0 +1,229 @@
+"""Every metric of every app, declared once.
+
+In: nothing. Out: `REGISTRY`, which the operators' page /metrics shows, and one object per
+metric. Names carry the prefix `streamrec_` and base units; counters end in `_total`; labels
+never hold a visitor, a session, an item or any text that a client chose freely. Labels whose
+values are known ahead start at 0, so that the first failure already counts as an increase.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streamrec import __version__
+
+__all__ = [
+    "DEAD_LETTER_REASONS",
+    "EVICTION_REASONS",
+    "REGISTRY",
+    "SOURCES",
+    "SWAP_RESULTS",
+    "AssignedGauge",
+    "append_bytes",
+    "batch_size",
+    "consumer_lag",
+    "dead_letters",
+    "event_age_seconds",
+    "events",
+    "forget_partition",
+    "freshness_seconds",
+    "input_gaps",
+    "model_info",
+    "model_loaded_timestamp",
+    "model_swaps",
+    "recommendations",
+    "recommendations_clicked",
+    "recommendations_skipped",
+    "recommended_positions",
+    "recovery_remaining",
+    "recovery_seconds",
+    "replayed_events",
+    "stage_seconds",
+    "state_bytes",
+    "state_entries",
+    "state_evictions",
+]
+
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+
+# Without this each counter and histogram shows a second series with the time it was made.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+DEAD_LETTER_REASONS: Final = (
+    "null_value",
+    "no_key",
+    "oversized",
+    "undecodable",
+    "invalid",
+    "wrong_key",
+    "wrong_partition",
+    "unknown_type",
+    "future",
+    "late",
+    "model_failed",
+)
+EVICTION_REASONS: Final = ("visitor_ttl", "visitor_bound", "item_bound")
+SWAP_RESULTS: Final = ("swapped", "refused", "undecodable")
+SOURCES: Final = ("gru4rec", "online_mf", "popularity", "catalogue")
+
+_FRESHNESS_BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.4),
+    *(0.6, 0.8, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 60.0),
+)
+_STAGE_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Up to the days that a replay of history brings.
+_AGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0, 86_400.0)
+_RECOVERY_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+_APPEND_BUCKETS_BYTES = tuple(4.0**power for power in range(4, 13))  # 256 B to 16 MiB
+
+
+class AssignedGauge(Collector):
+    """A gauge per partition whose values are asked for at every scrape.
+
+    Only partitions that `source` names now are shown: one that moved to another worker leaves
+    no last value behind, which would read as lag that never shrinks.
+    """
+
+    def __init__(
+        self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = tuple(labels)
+        self._source: Callable[[], Mapping[tuple[str, ...], float]] | None = None
+        registry.register(self)
+
+    def read_from(self, source: Callable[[], Mapping[tuple[str, ...], float]]) -> None:
+        """Take values from `source`: label values, in the order of the labels, -> value."""
+        self._source = source
+
+    def describe(self) -> Iterable[Metric]:
+        """The family without values."""
+        return [GaugeMetricFamily(self._name, self._documentation, labels=self._labels)]
+
+    def collect(self) -> Iterable[Metric]:
+        """The family with a value for each partition that is here now."""
+        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
+        for labels, value in sorted((self._source() if self._source else {}).items()):
+            family.add_metric(labels, value)
+        return [family]
+
+
+def _counter(name: str, documentation: str, **known: Iterable[str]) -> Counter:
+    """A counter; with one label of known values, each starts at 0."""
+    counter = Counter(f"streamrec_{name}", documentation, tuple(known), registry=REGISTRY)
+    for values in known.values():
+        for value in values:
+            counter.labels(value)
+    return counter
+
+
+def _histogram(name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(f"streamrec_{name}", documentation, labels, buckets=buckets, registry=REGISTRY)
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> Gauge:
+    return Gauge(f"streamrec_{name}", documentation, labels, registry=REGISTRY)
+
+
+# Input
+events = Counter(
+    "streamrec_events",
+    "Interactions read, by type (unknown if refused) and outcome: accepted, repeat or rejected.",
+    ("type", "outcome"),
+    registry=REGISTRY,
+)
+dead_letters = _counter(
+    "dlq", "Interactions refused and put on the dead letters, by reason.", reason=DEAD_LETTER_REASONS
+)
+event_age_seconds = _histogram(
+    "event_age_seconds",
+    "Age of an interaction when it is processed, from its event time.",
+    _AGE_BUCKETS_S,
+)
+input_gaps = _counter("input_gaps", "Input offsets that were gone when sought again; their events are lost.")
+replayed_events = _counter("replayed_events", "Interactions read again after a restart and skipped.")
+consumer_lag = AssignedGauge(
+    "streamrec_consumer_lag",
+    "Records between the end of an assigned partition and what has been processed of it.",
+    ("topic", "partition"),
+    REGISTRY,
+)
+
+# Work
+batch_size = _histogram("batch_size", "Records in one batch of one partition.", _BATCH_BUCKETS, "app")
+stage_seconds = _histogram("stage_seconds", "Time of one batch in one stage.", _STAGE_BUCKETS_S, "stage")
+append_bytes = _histogram(
+    "append_bytes", "Size of one append to visitor-states: rows and watermark.", _APPEND_BUCKETS_BYTES
+)
+
+# State
+state_entries = _gauge("state_entries", "Visitors and items held, by partition.", "kind", "partition")
+state_bytes = _gauge("state_bytes", "Keys and values of the rows held, by partition.", "partition")
+state_evictions = _counter(
+    "state_evictions", "Visitors and items forgotten, by reason.", reason=EVICTION_REASONS
+)
+recovery_seconds = _histogram(
+    "recovery_seconds",
+    "Time to rebuild a partition's state from its rows.",
+    _RECOVERY_BUCKETS_S,
+)
+recovery_remaining = AssignedGauge(
+    "streamrec_recovery_remaining",
+    "Rows of visitor-states still to be read before a partition can go on.",
+    ("partition",),
+    REGISTRY,
+)
+
+# Models
+model_info = _gauge("model_info", "The model version that serves now; always 1.", "model", "version")
+model_loaded_timestamp = _gauge(
+    "model_loaded_timestamp_seconds", "When the serving model version was swapped in, since 1970."
+)
+model_swaps = _counter(
+    "model_swaps", "Releases that were announced, by what came of them.", result=SWAP_RESULTS
+)
+
+# Output
+freshness_seconds = _histogram(
+    "freshness_seconds",
+    "From Kafka's timestamp of an interaction to the emission of its recommendations.",
+    _FRESHNESS_BUCKETS_S,
+)
+recommendations = _counter("recommendations", "Lists of recommendations emitted.")
+recommendations_skipped = _counter(
+    "recommendations_skipped", "Lists that a newer interaction of the same visitor made needless."
+)
+recommended_positions = _counter(
+    "recommended_positions",
+    "Positions in the emitted lists, by the source that contributed most.",
+    source=SOURCES,
+)
+recommendations_clicked = _counter(
+    "recommendations_clicked", "Interactions that name the list that caused them."
+)
+
+_build_info = _gauge("build_info", "The version that runs; always 1.", "version")
+_build_info.labels(__version__).set(1)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+
+def forget_partition(partition: int) -> None:
+    """Drop the series of a partition that this worker no longer holds."""
+    for gauge in (state_entries, state_bytes):
+        gauge.remove_by_labels({"partition": str(partition)})

@@ -1,0 +1,87 @@
+"""Names, labels and values of the metrics that operators build on."""
+
+import re
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from streamrec import __version__, metrics
+
+OURS = [name for name in dir(metrics) if isinstance(getattr(metrics, name), MetricWrapperBase)]
+FAMILIES = [family for family in metrics.REGISTRY.collect() if family.name.startswith("streamrec_")]
+
+# Anything that names a person, a thing or a moment would make a new series for each of them.
+FORBIDDEN_LABELS = {"visitor_id", "user_id", "session_id", "item_id", "event_id", "rec_id", "key", "offset"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_metric_has_a_prefix_a_help_and_no_id_in_its_labels(name):
+    metric = getattr(metrics, name)
+    assert metric._name.startswith("streamrec_")
+    assert metric._documentation.endswith(".")
+    assert not FORBIDDEN_LABELS & set(metric._labelnames)
+
+
+def test_every_metric_is_in_our_registry_and_only_there():
+    page = generate_latest(metrics.REGISTRY).decode()
+    for family in FAMILIES:
+        assert f"# TYPE {family.name}" in page
+    assert "process_resident_memory_bytes" in page
+    assert "_created" not in page
+    assert "streamrec_" not in generate_latest().decode()
+
+
+def test_units_are_base_units():
+    for family in FAMILIES:
+        assert not re.search(r"_(ms|millis\w*|us|kb|kib|mb|mib|percent|minutes|hours)(_|$)", family.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("streamrec_dlq_total", "reason", metrics.DEAD_LETTER_REASONS),
+        ("streamrec_state_evictions_total", "reason", metrics.EVICTION_REASONS),
+        ("streamrec_model_swaps_total", "result", metrics.SWAP_RESULTS),
+        ("streamrec_recommended_positions_total", "source", metrics.SOURCES),
+    ],
+)
+def test_counters_with_known_labels_exist_before_the_first_increase(name, label, values):
+    for value in values:
+        assert metrics.REGISTRY.get_sample_value(name, {label: value}) is not None
+
+
+def test_freshness_is_resolved_from_a_millisecond_to_a_minute():
+    bounds = metrics.freshness_seconds._upper_bounds
+    assert bounds[0] == 0.001
+    assert bounds[-2:] == [60.0, float("inf")]
+
+
+def test_the_running_version_is_shown():
+    assert metrics.REGISTRY.get_sample_value("streamrec_build_info", {"version": __version__}) == 1
+
+
+def test_an_assigned_gauge_shows_only_what_is_assigned_at_the_scrape():
+    registry = CollectorRegistry()
+    gauge = metrics.AssignedGauge("lag", "Lag.", ("topic", "partition"), registry)
+    assert registry.get_sample_value("lag", {"topic": "t", "partition": "0"}) is None
+
+    assigned = {("t", "0"): 3.0, ("t", "1"): 0.0}
+    gauge.read_from(lambda: assigned)
+    assert registry.get_sample_value("lag", {"topic": "t", "partition": "0"}) == 3
+    del assigned["t", "0"]
+    assert registry.get_sample_value("lag", {"topic": "t", "partition": "0"}) is None
+    assert registry.get_sample_value("lag", {"topic": "t", "partition": "1"}) == 0
+
+
+def test_a_forgotten_partition_leaves_no_series_behind():
+    for partition in ("7001", "7002"):
+        metrics.state_entries.labels("visitors", partition).set(1)
+        metrics.state_entries.labels("items", partition).set(2)
+        metrics.state_bytes.labels(partition).set(3)
+    metrics.forget_partition(7001)
+    page = generate_latest(metrics.REGISTRY).decode()
+    assert 'partition="7001"' not in page
+    assert page.count('partition="7002"') == 3
+    metrics.forget_partition(7002)
+    metrics.forget_partition(7002)
