@@ -1,0 +1,118 @@
+"""How every topic is cut and kept.
+
+In: settings. Out: one TopicSpec for each. `interactions`, `visitor-states` and
+`recommendations` are co-partitioned by visitor; `items` and `models` are read whole by
+every worker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from streamrec.config import KafkaSettings, Settings
+
+__all__ = ["INTERACTION_BATCH_BYTES", "STATE_BATCH_BYTES", "TopicSpec", "topic_specs"]
+
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+_KIB: Final = 1 << 10
+_MIB: Final = 1 << 20
+
+INTERACTION_BATCH_BYTES: Final = _MIB
+"""Largest record batch that apps may send."""
+STATE_BATCH_BYTES: Final = 16 * _MIB
+"""Largest append to visitor-states."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """How one topic has to be.
+
+    `config` is what the apps rely on, and is checked. `defaults` are set when the topic
+    is made and are the operator's to change (how long to keep, how often to clean).
+    """
+
+    name: str
+    """Full name, with the prefix."""
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+    defaults: Mapping[str, str]
+
+
+def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
+    """How every topic has to be, given the settings."""
+    kafka = settings.kafka
+    by_visitor = kafka.partitions
+    return (
+        _spec(
+            kafka,
+            "interactions",
+            by_visitor,
+            {
+                "cleanup.policy": "delete",
+                "max.message.bytes": str(INTERACTION_BATCH_BYTES),
+                # Freshness starts at the time the app gave the record; one from the far future
+                # would also keep its segment from ever expiring.
+                "message.timestamp.type": "CreateTime",
+                "message.timestamp.after.max.ms": str(_HOUR_MS),
+            },
+            {"retention.ms": str(7 * _DAY_MS)},
+        ),
+        _spec(
+            kafka,
+            "visitor-states",
+            by_visitor,
+            {
+                "cleanup.policy": "compact",
+                # A row is also the request for a list: scoring may lag this long and miss none.
+                "min.compaction.lag.ms": str(kafka.compaction_lag_s * 1000),
+                # All that one batch of input changes goes out as one record batch.
+                "max.message.bytes": str(STATE_BATCH_BYTES),
+            },
+            {
+                # The open segment is never compacted: closed hourly or at 128 MiB, so that a quiet
+                # partition is cleaned too and recovery reads little that is out of date.
+                "segment.ms": str(_HOUR_MS),
+                "segment.bytes": str(128 * _MIB),
+                # Clean when a third is out of date: half, the default, doubles what recovery reads.
+                "min.cleanable.dirty.ratio": "0.33",
+                # A reader that started before a row was deleted has a day to learn of it.
+                "delete.retention.ms": str(_DAY_MS),
+            },
+        ),
+        _spec(
+            kafka, "recommendations", by_visitor, {"cleanup.policy": "delete"}, {"retention.ms": str(_DAY_MS)}
+        ),
+        _spec(kafka, "items", 1, {"cleanup.policy": "compact"}, _broadcast(64 * _MIB)),
+        _spec(kafka, "models", 1, {"cleanup.policy": "compact"}, _broadcast(16 * _MIB)),
+        _spec(
+            kafka,
+            "dead-letters",
+            by_visitor,
+            # The original bytes fit, with the headers that say where they come from.
+            {"cleanup.policy": "delete", "max.message.bytes": str(INTERACTION_BATCH_BYTES + 64 * _KIB)},
+            {"retention.ms": str(30 * _DAY_MS)},
+        ),
+    )
+
+
+def _broadcast(segment_bytes: int) -> dict[str, str]:
+    # Every worker reads these whole at its start: compact early, in small segments.
+    return {
+        "segment.ms": str(_DAY_MS),
+        "segment.bytes": str(segment_bytes),
+        "min.cleanable.dirty.ratio": "0.1",
+        "delete.retention.ms": str(_DAY_MS),
+    }
+
+
+def _spec(
+    kafka: KafkaSettings, name: str, partitions: int, config: dict[str, str], defaults: dict[str, str]
+) -> TopicSpec:
+    # With three copies an acknowledged record is on two of them, and one may be down.
+    config["min.insync.replicas"] = str(max(1, kafka.replication - 1))
+    return TopicSpec(
+        kafka.topic(name), partitions, kafka.replication, MappingProxyType(config), MappingProxyType(defaults)
+    )

@@ -1,0 +1,78 @@
+"""A Kafka for the tests that need one, and settings that keep them apart.
+
+The embedded broker is started once, by the first test that asks for it; with
+STREAMREC_KAFKA__BOOTSTRAP set, that one is used. Where neither is to be had the tests are
+skipped, unless STREAMREC_REQUIRE_KAFKA=1 says that this is a failure.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamrec.config import Settings, load_settings
+from streamrec.engine.broker import Broker
+from streamrec.errors import BrokerError
+from streamrec.topics import connect, create_topics
+
+# As it was when pytest started: the tests themselves see no STREAMREC_ variable.
+_ENVIRONMENT = dict(os.environ)
+_PREFIX = "STREAMREC_"
+
+
+@dataclass(frozen=True)
+class ExternalBroker:
+    """A broker that somebody else runs."""
+
+    bootstrap: str
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(_PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker | ExternalBroker]:
+    """A broker to test against, shared by the session; `.bootstrap` is its address."""
+    external = _ENVIRONMENT.get(f"{_PREFIX}KAFKA__BOOTSTRAP")
+    if external:
+        yield ExternalBroker(external)
+        return
+    try:
+        embedded = Broker.start()
+    except BrokerError as error:
+        if _ENVIRONMENT.get(f"{_PREFIX}REQUIRE_KAFKA") == "1":
+            pytest.fail(f"no Kafka broker for the tests: {error}")
+        pytest.skip(f"no Kafka broker for the tests: {error}")
+    with embedded:
+        yield embedded
+
+
+@pytest.fixture
+def settings(
+    broker: Broker | ExternalBroker, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Settings]:
+    """Settings of a test of its own: a fresh prefix, its topics made, a folder for models.
+
+    Two partitions, and whatever else an indirect parameter overrides:
+    `@pytest.mark.parametrize("settings", [{"kafka": {"partitions": 4}}], indirect=True)`.
+    """
+    overrides: dict[str, Any] = getattr(request, "param", {})
+    kafka = {"bootstrap": broker.bootstrap, "prefix": f"t{uuid.uuid4().hex[:12]}.", "partitions": 2}
+    made = load_settings(
+        **{
+            **overrides,
+            "kafka": {**kafka, **overrides.get("kafka", {})},
+            "registry": {"path": tmp_path / "registry", **overrides.get("registry", {})},
+        }
+    )
+    create_topics(made)
+    yield made
+    with connect(broker.bootstrap) as admin:
+        admin.delete_topics([name for name in admin.list_topics() if name.startswith(made.kafka.prefix)])

@@ -1,0 +1,136 @@
+"""The topics at a real broker."""
+
+import socket
+import threading
+
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource
+from kafka.errors import InvalidTimestampError
+
+from streamrec.config import Settings, load_settings
+from streamrec.errors import BrokerError, TopicError
+from streamrec.topics import (
+    check_topics,
+    connect,
+    create_topics,
+    describe_topics,
+    mend_topics,
+    require_topics,
+    topic_id,
+    topic_specs,
+)
+
+
+def _set(settings: Settings, topic: str, key: str, value: str) -> None:
+    with connect(settings.kafka.bootstrap) as admin:
+        admin.alter_configs([ConfigResource("TOPIC", settings.kafka.topic(topic), {key: value})])
+
+
+def test_topics_just_made_have_no_problems(settings: Settings) -> None:
+    assert check_topics(settings) == []
+    described = {topic.name: topic for topic in describe_topics(settings)}
+    assert {name: topic.partitions for name, topic in described.items()} == {
+        spec.name: spec.partitions for spec in topic_specs(settings)
+    }
+    for spec in topic_specs(settings):
+        assert described[spec.name].config.items() >= spec.config.items()
+        assert described[spec.name].config.items() >= spec.defaults.items()
+        assert described[spec.name].offsets == 0
+
+
+def test_making_topics_again_changes_nothing(settings: Settings) -> None:
+    _set(settings, "interactions", "retention.ms", "123456789")
+    before = describe_topics(settings)
+    assert create_topics(settings) == []
+    assert describe_topics(settings) == before
+
+
+def test_a_changed_setting_is_named_and_mended(settings: Settings) -> None:
+    _set(settings, "visitor-states", "min.compaction.lag.ms", "0")
+    [problem] = check_topics(settings)
+    assert problem.topic == settings.kafka.topic("visitor-states")
+    assert (problem.setting, problem.actual, problem.wanted) == ("min.compaction.lag.ms", "0", "3600000")
+    assert "streamrec topics mend" in problem.remedy
+    assert mend_topics(settings) == [problem]
+    assert check_topics(settings) == []
+
+
+def test_how_long_to_keep_records_is_the_operators_choice(settings: Settings) -> None:
+    _set(settings, "interactions", "retention.ms", "123456789")
+    assert check_topics(settings) == []
+
+
+def test_another_number_of_partitions_is_a_problem_that_mend_leaves_alone(settings: Settings) -> None:
+    other = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"partitions": 3})})
+    problems = check_topics(other)
+    assert {problem.topic for problem in problems} == {
+        settings.kafka.topic(name)
+        for name in ("interactions", "visitor-states", "recommendations", "dead-letters")
+    }
+    assert {(problem.setting, problem.actual, problem.wanted) for problem in problems} == {
+        ("partitions", "2", "3")
+    }
+    assert all("STREAMREC_KAFKA__PARTITIONS=2" in problem.remedy for problem in problems)
+    assert mend_topics(other) == []
+
+
+def test_missing_topics_are_named_with_the_way_to_make_them(settings: Settings) -> None:
+    absent = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"prefix": "absent."})})
+    problems = check_topics(absent)
+    assert [problem.actual for problem in problems] == ["missing"] * len(topic_specs(absent))
+    assert describe_topics(absent) == []
+    with pytest.raises(TopicError, match=r"absent\.interactions does not exist at .*streamrec topics create"):
+        require_topics(absent, ["interactions"])
+    with pytest.raises(TopicError, match="streamrec topics create"):
+        topic_id(absent, "interactions")
+    require_topics(settings, ["interactions", "visitor-states"])
+
+
+def test_more_copies_than_brokers_is_refused_with_the_brokers_reason(settings: Settings) -> None:
+    kafka = settings.kafka.model_copy(update={"replication": 99, "prefix": settings.kafka.prefix + "many."})
+    with pytest.raises(TopicError, match=r"could not be made: .*99"):
+        create_topics(settings.model_copy(update={"kafka": kafka}))
+
+
+def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
+    before = topic_id(settings, "items")
+    assert topic_id(settings, "items") == before
+    with connect(settings.kafka.bootstrap) as admin:
+        admin.delete_topics([settings.kafka.topic("items")])
+        while settings.kafka.topic("items") in admin.list_topics():
+            pass
+    assert create_topics(settings) == [settings.kafka.topic("items")]
+    assert topic_id(settings, "items") != before
+
+
+def test_an_interaction_from_the_far_future_is_refused_by_the_broker(settings: Settings) -> None:
+    topic = settings.kafka.topic("interactions")
+    with KafkaProducer(bootstrap_servers=settings.kafka.bootstrap) as producer:
+        producer.send(topic, b"{}", timestamp_ms=1_000_000_000_000).get(10)
+        with pytest.raises(InvalidTimestampError):
+            producer.send(topic, b"{}", timestamp_ms=9_000_000_000_000).get(10)
+
+
+def test_a_broker_that_is_not_there_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = load_settings(kafka={"bootstrap": address})
+        with pytest.raises(
+            BrokerError, match=rf"{address} \(Connection refused\).*STREAMREC_KAFKA__BOOTSTRAP"
+        ):
+            check_topics(settings)
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(BrokerError, match=r"localhost \(not host:port\)"):
+        check_topics(load_settings(kafka={"bootstrap": "localhost"}))
+
+
+def test_something_that_is_not_kafka_is_named_and_leaves_nothing_behind() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(BrokerError, match=address), connect(address, timeout_s=0.5):
+            pass
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
