@@ -43,10 +43,10 @@ class OperatorsPages:
         app.router.add_get("/metrics", _metrics)
         app.router.add_get("/livez", _alive)
         app.router.add_get("/readyz", self._readiness)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, shutdown_timeout=1.0).start()
+            await web.TCPSite(runner, self._host, self._port).start()
         except OSError as error:
             await runner.cleanup()
             raise ConfigError(self._advice(error)) from None
