@@ -1,0 +1,92 @@
+"""One list out of several: weighted reciprocal ranks, with a guaranteed share for each source.
+
+In: each source's own list of item ids, best first. Out: the k best items of all, each with
+its score and the sources that proposed it.
+
+An item's score is the sum over the sources of weight / (c + rank), rank from 1. Ranks can be
+compared where scores cannot, and need no knowledge of how a model's scores are spread.
+Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion", SIGIR 2009.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Blend", "Place"]
+
+
+class Place(NamedTuple):
+    """An item in the blended list."""
+
+    item_id: str
+    score: float
+    sources: list[str]
+    """All that proposed it; the first one contributed most or has the place as its share."""
+
+
+class Blend:
+    """How lists are fused.
+
+    weights: weight of each source; one of weight 0 is left out. min_share: fraction of the k
+    positions, rounded up, that a source with enough proposals gets whatever its weight.
+    rank_constant: c; the larger, the less the first ranks stand out. depth: how many proposals of
+    each source are asked for.
+    """
+
+    def __init__(self, weights: Mapping[Any, float], k: int, min_share: float, rank_constant: float) -> None:
+        self.k = k
+        self.sources = sorted((name for name in weights if weights[name] > 0), key=lambda s: (-weights[s], s))
+        # Of 2k proposals at least k stay when another source's k are taken away.
+        self.depth = 2 * k
+        self._quota = math.ceil(round(min_share * k, 9))
+        self._points = {
+            name: [weights[name] / (rank_constant + rank) for rank in range(1, self.depth + 1)]
+            for name in self.sources
+        }
+
+    def fuse(self, lists: Mapping[str, Sequence[str]]) -> list[Place]:
+        """The k best items of the lists, or as many as there are; ties by item id.
+
+        lists: by source, best first, no item twice in a list; missing ones count as empty.
+        """
+        scores: dict[str, float] = {}
+        proposals: dict[str, list[tuple[float, str]]] = {}
+        for source in self.sources:
+            for item_id, points in zip(lists.get(source, ()), self._points[source], strict=False):
+                scores[item_id] = scores.get(item_id, 0.0) + points
+                proposals.setdefault(item_id, []).append((points, source))
+        ranked = sorted([(-score, item_id) for item_id, score in scores.items()])[: self.k]
+        # max and sort keep the order of equals: that of the sources, by weight and name.
+        leads = {item_id: max(proposals[item_id], key=_points)[1] for _, item_id in ranked}
+        self._guarantee(leads, lists)
+        places = []
+        for item_id in sorted(leads, key=lambda chosen: (-scores[chosen], chosen)):
+            named = [source for _, source in sorted(proposals[item_id], key=_points, reverse=True)]
+            if named[0] != leads[item_id]:
+                named.remove(leads[item_id])
+                named.insert(0, leads[item_id])
+            places.append(Place(item_id, scores[item_id], named))
+        return places
+
+    def _guarantee(self, leads: dict[str, str], lists: Mapping[str, Sequence[str]]) -> None:
+        """Give each source its share: its best proposals replace the last of those above theirs.
+
+        leads: source by item, best item first; changed in place.
+        """
+        held = Counter(leads.values())
+        for source in self.sources:
+            if held[source] >= self._quota:
+                continue
+            waiting = [item_id for item_id in lists.get(source, ()) if item_id not in leads]
+            for item_id in waiting[: self._quota - held[source]]:
+                last = next((item for item in reversed(leads) if held[leads[item]] > self._quota), None)
+                if last is None:
+                    return
+                held[leads.pop(last)] -= 1
+                leads[item_id] = source
+                held[source] += 1
+
+
+def _points(proposal: tuple[float, str]) -> float:
+    return proposal[0]

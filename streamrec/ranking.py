@@ -1,0 +1,186 @@
+"""Lists for visitors: a pure function of their rows, the items, the models and the catalogue.
+
+In: visitor rows between two ticks, with the item board as of the tick. Out: one Recommendation
+for each, in the same order. Nothing depends on who else is in the batch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import numpy as np
+
+from streamrec.blend import Blend, Place
+from streamrec.catalogue import Catalogue
+from streamrec.config import Settings
+from streamrec.contracts import ScoreModel
+from streamrec.events import Recommendation, RecommendedItem, recommendation_id
+from streamrec.item_board import ItemBoard
+from streamrec.state.rows import VisitorRow
+
+__all__ = ["CATALOGUE", "GRU4REC", "ONLINE_MF", "POPULARITY", "recommend"]
+
+GRU4REC: Final = "gru4rec"
+ONLINE_MF: Final = "online_mf"
+POPULARITY: Final = "popularity"
+CATALOGUE: Final = "catalogue"
+"""Named as the source of what fills a list that no source could."""
+
+_REASONS: Final = {
+    ONLINE_MF: "visitors like you chose it",
+    POPULARITY: "popular now",
+    CATALOGUE: "from the catalogue",
+}
+# Proposals asked for beyond those needed, so that leaving some out seldom means asking again.
+_SPARE: Final = 10
+
+_NONE: Final[frozenset[str]] = frozenset()
+_NO_INDICES: Final = np.empty(0, dtype=np.int64)
+
+
+def recommend(
+    visitors: Sequence[tuple[str, VisitorRow]],
+    board: ItemBoard,
+    models: Callable[[str], ScoreModel | None],
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    partition: int,
+    now_ms: int,
+) -> list[Recommendation]:
+    """A list for each visitor.
+
+    visitors: ids and rows, all of the board's tick. models: model version -> the model, loaded;
+    a row whose version gives None goes without GRU4Rec. partition: where the rows come from.
+    now_ms: time of emission.
+    """
+    scoring = settings.scoring
+    blend = Blend(scoring.weights, scoring.k, scoring.min_share, scoring.rank_constant)
+    rows = [row for _, row in visitors]
+    excluded = [frozenset(row.items) if scoring.exclude_session_items else _NONE for row in rows]
+    by_source = {
+        GRU4REC: _by_model(blend, rows, excluded, models, catalogue.unavailable),
+        ONLINE_MF: _by_factors(blend, rows, excluded, board, catalogue.unavailable),
+        POPULARITY: _by_count(blend, excluded, board, catalogue.unavailable),
+    }
+    topic = settings.kafka.topic("interactions")
+    recommendations = []
+    for i, (visitor_id, row) in enumerate(visitors):
+        lists = {source: by_source[source][i] for source in blend.sources}
+        places = blend.fuse(lists)
+        if len(places) < blend.k:
+            without = excluded[i].union(place.item_id for place in places)
+            places += _fill(blend.k - len(places), models(row.model_version), catalogue, without)
+        recommendations.append(
+            Recommendation(
+                rec_id=recommendation_id(topic, partition, row.offset),
+                visitor_id=visitor_id,
+                session_id=row.session_id,
+                event_id=row.event_id,
+                items=[_recommended(place, row, catalogue) for place in places],
+                model=GRU4REC,
+                release=row.model_version,
+                event_time=row.event_time,
+                emit_time=now_ms,
+                input_partition=partition,
+                input_offset=row.offset,
+                candidates=_trace(lists, blend.k) if scoring.trace else None,
+            )
+        )
+    return recommendations
+
+
+def _by_model(
+    blend: Blend,
+    rows: Sequence[VisitorRow],
+    excluded: Sequence[AbstractSet[str]],
+    models: Callable[[str], ScoreModel | None],
+    unavailable: AbstractSet[str],
+) -> list[list[str]]:
+    """GRU4Rec's proposals for each row; none for a session of which it knows no item."""
+    proposals: list[list[str]] = [[] for _ in rows]
+    if GRU4REC not in blend.sources:
+        return proposals
+    asking: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.hidden:
+            asking.setdefault(row.model_version, []).append(i)
+    for version, places in asking.items():
+        model = models(version)
+        n = blend.depth + _SPARE
+        while places and model is not None:
+            hidden = np.frombuffer(b"".join([rows[i].hidden for i in places]), dtype="<f4")
+            indices, _ = model.top(hidden.reshape(len(places), -1), n, _NO_INDICES)
+            short = []
+            for i, row_indices in zip(places, indices.tolist(), strict=True):
+                ids = [model.items[index] for index in row_indices]
+                proposals[i] = _without(ids, unavailable, excluded[i])[: blend.depth]
+                if len(proposals[i]) < blend.k and n < len(model.items):
+                    short.append(i)
+            places, n = short, 8 * n
+    return proposals
+
+
+def _by_factors(
+    blend: Blend,
+    rows: Sequence[VisitorRow],
+    excluded: Sequence[AbstractSet[str]],
+    board: ItemBoard,
+    unavailable: AbstractSet[str],
+) -> list[list[str]]:
+    """Online CF's proposals for each row; none for a visitor without factors."""
+    proposals: list[list[str]] = [[] for _ in rows]
+    if ONLINE_MF not in blend.sources:
+        return proposals
+    places = [i for i, row in enumerate(rows) if row.factors.vector]
+    scores = board.suiting([rows[i].factors for i in places])
+    for i, row_scores in zip(places, scores, strict=True):
+        proposals[i] = board.best(row_scores, blend.depth, unavailable, excluded[i])
+    return proposals
+
+
+def _by_count(
+    blend: Blend, excluded: Sequence[AbstractSet[str]], board: ItemBoard, unavailable: AbstractSet[str]
+) -> list[list[str]]:
+    """The popular items, for each row without what is left out of its list."""
+    if POPULARITY not in blend.sources:
+        return [[] for _ in excluded]
+    return [board.popular(blend.depth, unavailable, left_out) for left_out in excluded]
+
+
+def _without(ids: list[str], unavailable: AbstractSet[str], excluded: AbstractSet[str]) -> list[str]:
+    if not unavailable and not excluded:
+        return ids
+    return [item_id for item_id in ids if item_id not in unavailable and item_id not in excluded]
+
+
+def _fill(n: int, model: ScoreModel | None, catalogue: Catalogue, without: AbstractSet[str]) -> list[Place]:
+    """n more items, or as many as there are: the model's vocabulary, then the items topic by id."""
+    chosen: dict[str, None] = {}
+    for item_id in _all_items(model, catalogue):
+        if len(chosen) == n:
+            break
+        if item_id not in without and item_id not in catalogue.unavailable:
+            chosen[item_id] = None
+    return [Place(item_id, 0.0, [CATALOGUE]) for item_id in chosen]
+
+
+def _all_items(model: ScoreModel | None, catalogue: Catalogue) -> Iterator[str]:
+    if model is not None:
+        yield from model.items
+    yield from sorted(catalogue.items)
+
+
+def _recommended(place: Place, row: VisitorRow, catalogue: Catalogue) -> RecommendedItem:
+    lead = place.sources[0]
+    if lead == GRU4REC:
+        viewed = row.items[-1]
+        item = catalogue.items.get(viewed)
+        reason = f"because you viewed {(item and item.title) or viewed}"
+    else:
+        reason = _REASONS[lead]
+    return RecommendedItem(place.item_id, place.score, place.sources, reason)
+
+
+def _trace(lists: Mapping[str, Sequence[str]], k: int) -> dict[str, list[str]]:
+    return {source: list(proposals[:k]) for source, proposals in lists.items()}
