@@ -8,20 +8,19 @@ log (broker.log) and what the Java runtime itself prints (broker.out).
 """
 
 import atexit
-import os
+import fcntl
+import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from streamrec.engine.child import Child
 from streamrec.engine.java import JavaChoice, find_java, kafka_class_path
 from streamrec.engine.kafka_config import JVM_OPTIONS, LOG4J, new_cluster_id, server_properties
 from streamrec.errors import BrokerError
@@ -34,22 +33,10 @@ _PORT_TRIES = 4
 _POLL_S = 0.05
 _FORMAT_TIMEOUT_S = 60.0
 _LOG_TAIL_LINES = 12
-# Becomes the Java process (same pid) after asking the kernel to end it with its parent,
-# also when that one is killed. Python may not do this between fork and exec: with threads
-# about, a child that runs more than exec can hang.
-_LEASH = """\
-import ctypes, os, signal, sys
-parent, *command = sys.argv[1:]
-PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-if os.getppid() != int(parent):
-    sys.exit("the parent has ended")
-os.execv(command[0], command)
-"""
-
+_CHATTER = re.compile(r"^\S+ INFO |^\tat |^\t\.\.\. |^WARNING: |^Formatting ")
+"""Lines of the log that do not say why a broker ended."""
 
 _ADVICE = {
-    "Failed to acquire lock": "Another broker uses this data folder: stop it, or take another (--data).",
     "Address already in use": "Take another port (--port), or 0 for a free one.",
     "No space left on device": "Make room on the disk, or take a data folder elsewhere (--data).",
     "OutOfMemoryError": "The machine has too little memory free: Kafka needs about 400 MB.",
@@ -74,8 +61,7 @@ class Broker:
             Path(tempfile.mkdtemp(prefix="streamrec-broker-")) if data_dir is None else data_dir.absolute()
         )
         self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ended = threading.Event()
+        self._child: Child | None = None
 
     @classmethod
     def start(
@@ -110,31 +96,28 @@ class Broker:
     @property
     def pid(self) -> int:
         """Process id of the Java process. Raises BrokerError if none was started."""
-        if self._process is None:
+        if self._child is None:
             raise BrokerError("the broker has not been started")
-        return self._process.pid
+        return self._child.pid
 
     @property
     def running(self) -> bool:
         """Whether the process is there."""
-        return self._process is not None and not self._ended.is_set()
+        return self._child is not None and self._child.running
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for the process to end; whether it has."""
-        return self._process is None or self._ended.wait(timeout_s)
+        return self._child is None or self._child.wait(timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End the process in order (SIGTERM); kill it after `timeout_s`. The data stay."""
-        if self._process is not None and self.running:
-            self._process.terminate()
-            if not self._ended.wait(timeout_s):
-                self.kill()
+        if self._child is not None:
+            self._child.stop(timeout_s)
 
     def kill(self) -> None:
         """End the process at once (SIGKILL), as in a power cut. The data stay."""
-        if self._process is not None and self.running:
-            self._process.kill()
-            self._ended.wait()
+        if self._child is not None:
+            self._child.kill()
 
     def restart(self, timeout_s: float = 60.0) -> None:
         """Start again on the same data and port, after `stop`, `kill` or a crash."""
@@ -158,13 +141,13 @@ class Broker:
         self.close()
 
     def log_tail(self) -> str:
-        """The last lines that the broker and its Java runtime wrote."""
+        """What the broker and its Java runtime complained of last, or else wrote last."""
         lines: list[str] = []
         for name in ("broker.log", "broker.out"):
             path = self.data_dir / name
             if path.exists():
-                lines += path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-        return "\n".join(f"    {line}" for line in lines)
+                lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return _shortened(lines)
 
     def _prepare(self) -> None:
         try:
@@ -190,15 +173,20 @@ class Broker:
 
     def _launch(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
+        _require_unused(self.data_dir)
         _require_free(self.port)
         (self.data_dir / "broker.log").unlink(missing_ok=True)
         properties = server_properties(_HOST, self.port, _free_port(), self._overrides)
         (self.data_dir / "server.properties").write_text(properties, encoding="utf-8")
         if not (self.data_dir / "kafka" / "meta.properties").exists():
             self._format()
-        self._spawn()
+        try:
+            command = self._command("kafka.Kafka", "server.properties")
+            self._child = Child(command, output=self.data_dir / "broker.out", cwd=self.data_dir)
+        except OSError as error:
+            raise BrokerError(f"Kafka could not be started: {error}") from None
         while not self._answers():
-            if self._ended.wait(_POLL_S):
+            if self._child.wait(_POLL_S):
                 raise BrokerError(f"Kafka ended while starting. {self._last_words()}")
             if time.monotonic() > deadline:
                 self.kill()
@@ -229,41 +217,11 @@ class Broker:
         if done.returncode:
             raise BrokerError(
                 f"{self.data_dir} could not be made ready for Kafka:\n"
-                f"{done.stdout.decode(errors='replace').strip()}"
+                f"{_shortened(done.stdout.decode(errors='replace').splitlines())}"
             )
 
     def _command(self, main_class: str, *arguments: str) -> list[str]:
         return [str(self._java), *JVM_OPTIONS, "-cp", self._class_path, main_class, *arguments]
-
-    def _spawn(self) -> None:
-        command = self._command("kafka.Kafka", "server.properties")
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
-        started: Future[subprocess.Popen[bytes]] = Future()
-        ended = self._ended = threading.Event()
-
-        def keep() -> None:
-            try:
-                with (self.data_dir / "broker.out").open("wb") as out:
-                    # A session of its own: Ctrl-C in the terminal is for us, and we stop the broker.
-                    process = subprocess.Popen(  # noqa: S603 (our own command line)
-                        command,
-                        cwd=self.data_dir,
-                        stdin=subprocess.DEVNULL,
-                        stdout=out,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                    )
-            except OSError as error:
-                started.set_exception(BrokerError(f"Kafka could not be started: {error}"))
-                return
-            started.set_result(process)
-            process.wait()
-            ended.set()
-
-        # The kernel counts the *thread* that started a child as its parent, so the thread stays.
-        threading.Thread(target=keep, name="broker", daemon=True).start()
-        self._process = started.result()
 
     def _answers(self) -> bool:
         try:
@@ -271,6 +229,24 @@ class Broker:
                 return bool(admin.describe_cluster()["brokers"])
         except BrokerError:
             return False
+
+
+def _shortened(lines: Sequence[str]) -> str:
+    complaints = [line for line in lines if line and not _CHATTER.search(line)]
+    return "\n".join(f"    {line}" for line in (complaints or lines)[-_LOG_TAIL_LINES:])
+
+
+def _require_unused(data_dir: Path) -> None:
+    # Kafka holds a lock on this file; asked for here, before anything in the folder is changed.
+    lock = data_dir / "kafka" / ".lock"
+    if lock.exists():
+        with lock.open("r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BrokerError(
+                    f"another broker uses {data_dir}: stop it, or take another folder (--data)"
+                ) from None
 
 
 def _free_port() -> int:
