@@ -35,10 +35,10 @@ __all__ = [
     "batch_size",
     "consumer_lag",
     "dead_letters",
-    "event_age_seconds",
+    "event_age",
     "events",
     "forget_partition",
-    "freshness_seconds",
+    "freshness",
     "input_gaps",
     "model_info",
     "model_loaded_timestamp",
@@ -149,8 +149,8 @@ events = Counter(
 dead_letters = _counter(
     "dlq", "Interactions refused and put on the dead letters, by reason.", reason=DEAD_LETTER_REASONS
 )
-event_age_seconds = _histogram(
-    "event_age_seconds",
+event_age = _histogram(
+    "event_age",
     "Age of an interaction when it is processed, from its event time.",
     _AGE_BUCKETS_S,
 )
@@ -198,8 +198,8 @@ model_swaps = _counter(
 )
 
 # Output
-freshness_seconds = _histogram(
-    "freshness_seconds",
+freshness = _histogram(
+    "freshness",
     "From Kafka's timestamp of an interaction to the emission of its recommendations.",
     _FRESHNESS_BUCKETS_S,
 )

@@ -52,7 +52,7 @@ def test_counters_with_known_labels_exist_before_the_first_increase(name, label,
 
 
 def test_freshness_is_resolved_from_a_millisecond_to_a_minute():
-    bounds = metrics.freshness_seconds._upper_bounds
+    bounds = metrics.freshness._upper_bounds
     assert bounds[0] == 0.001
     assert bounds[-2:] == [60.0, float("inf")]
 
