@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from streamrec.errors import ConfigError
 
@@ -27,7 +27,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Section(BaseModel, frozen=True, extra="forbid"):
+class _Section(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     pass
 
 
@@ -141,7 +141,11 @@ class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAMREC_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix="STREAMREC_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -167,6 +171,8 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         return Settings(**overrides)
+    except SettingsError as error:
+        raise ConfigError(f"settings cannot be used: {error}; tables and lists have to be JSON") from None
     except ValidationError as error:
         lines = [
             f"STREAMREC_{'__'.join(str(part) for part in fault['loc']).upper() or '*'}: {fault['msg']}"

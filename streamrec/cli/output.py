@@ -1,0 +1,36 @@
+"""What the verbs print: results on stdout, as a table or as JSON, and errors on stderr."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["JsonOption", "print_error", "print_json", "print_table"]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a header; numbers go to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    cells = [list(row) for row in rows]
+    for index, column in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in cells)
+        table.add_column(column, justify="right" if numeric and cells else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def print_error(message: str) -> None:
+    """Print `error: message` to stderr. Lines are not broken: they may be searched."""
+    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
