@@ -150,7 +150,7 @@ dead_letters = _counter(
     "dlq", "Interactions refused and put on the dead letters, by reason.", reason=DEAD_LETTER_REASONS
 )
 event_age = _histogram(
-    "event_age",
+    "event_age_seconds",
     "Age of an interaction when it is processed, from its event time.",
     _AGE_BUCKETS_S,
 )
@@ -199,7 +199,7 @@ model_swaps = _counter(
 
 # Output
 freshness = _histogram(
-    "freshness",
+    "freshness_seconds",
     "From Kafka's timestamp of an interaction to the emission of its recommendations.",
     _FRESHNESS_BUCKETS_S,
 )
