@@ -1,0 +1,163 @@
+"""GRU4Rec as ONNX: the graphs are written node by node, so that they hold nothing else."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from streamrec.artifact import FileEntry, Manifest, write_manifest
+from streamrec.scorer import open_scorer, open_step
+
+__all__ = ["write_artifact"]
+
+_OPSET: Final = 18
+_IR_VERSION: Final = 9
+
+Array = NDArray[Any]
+
+
+def write_artifact(
+    directory: Path,
+    weights: Mapping[str, Array],
+    vocabulary: list[str],
+    manifest: Callable[[dict[str, FileEntry]], Manifest],
+) -> None:
+    """Write graphs, bias, vocabulary, manifest and model card; then load and probe them.
+
+    weights: items (N, H), inputs (N, D), bias (N,), gru.weight_ih (3H, D), gru.weight_hh (3H, H),
+    gru.bias_ih, gru.bias_hh (3H,); gates in the order reset, update, new.
+    Raises ArtifactError if what was written does not give what the probes say.
+    """
+    bias = io.BytesIO()
+    np.save(bias, weights["bias"].astype(np.float32), allow_pickle=False)
+    files = {
+        "step.onnx": _step(weights).SerializeToString(),
+        "score.onnx": _score(weights["items"]).SerializeToString(),
+        "bias.npy": bias.getvalue(),
+        "vocabulary.json": json.dumps(vocabulary, ensure_ascii=False).encode(),
+    }
+    for name, value in files.items():
+        (directory / name).write_bytes(value)
+    made = manifest(
+        {
+            name: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
+            for name, value in files.items()
+        }
+    )
+    digest = write_manifest(directory, made)
+    (directory / "MODEL_CARD.md").write_text(_card(made), encoding="utf-8")
+    open_step(directory, digest)
+    open_scorer(directory, digest)
+
+
+def _step(weights: Mapping[str, Array]) -> Any:
+    """items (B,) int64, hidden (B, H) -> hidden after one more item each.
+
+    r = σ(W_r x + U_r h), z = σ(W_z x + U_z h), n = tanh(W_n x + r ⊙ (U_n h)), h' = n + z ⊙ (h - n);
+    Cho et al., arXiv:1406.1078, with the reset gate after the product as in cuDNN and torch.
+    """
+    node = helper.make_node
+    width = weights["gru.weight_hh"].shape[1]
+    return _graph(
+        "step",
+        [
+            node("Gather", ["inputs", "items"], ["x"]),
+            node("Gemm", ["x", "gru.weight_ih", "gru.bias_ih"], ["by_input"], transB=1),
+            node("Gemm", ["hidden", "gru.weight_hh", "gru.bias_hh"], ["by_hidden"], transB=1),
+            node("Split", ["by_input"], ["input_r", "input_z", "input_n"], axis=1, num_outputs=3),
+            node("Split", ["by_hidden"], ["hidden_r", "hidden_z", "hidden_n"], axis=1, num_outputs=3),
+            node("Add", ["input_r", "hidden_r"], ["sum_r"]),
+            node("Sigmoid", ["sum_r"], ["r"]),
+            node("Add", ["input_z", "hidden_z"], ["sum_z"]),
+            node("Sigmoid", ["sum_z"], ["z"]),
+            node("Mul", ["r", "hidden_n"], ["gated"]),
+            node("Add", ["input_n", "gated"], ["sum_n"]),
+            node("Tanh", ["sum_n"], ["n"]),
+            node("Sub", ["hidden", "n"], ["difference"]),
+            node("Mul", ["z", "difference"], ["kept"]),
+            node("Add", ["n", "kept"], ["hidden_after"]),
+        ],
+        inputs=[("items", TensorProto.INT64, ["B"]), ("hidden", TensorProto.FLOAT, ["B", width])],
+        outputs=[("hidden_after", TensorProto.FLOAT, ["B", width])],
+        initializers={
+            name: weights[name]
+            for name in ("inputs", "gru.weight_ih", "gru.weight_hh", "gru.bias_ih", "gru.bias_hh")
+        },
+    )
+
+
+def _score(items: Array) -> Any:
+    """hidden (B, H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n)."""
+    node = helper.make_node
+    n_items, width = items.shape
+    return _graph(
+        "score",
+        [
+            node("Gemm", ["hidden", "items", "bias"], ["all"], transB=1),
+            node("TopK", ["all", "n"], ["scores", "indices"]),
+        ],
+        inputs=[
+            ("hidden", TensorProto.FLOAT, ["B", width]),
+            ("bias", TensorProto.FLOAT, [n_items]),
+            ("n", TensorProto.INT64, [1]),
+        ],
+        outputs=[("indices", TensorProto.INT64, ["B", "n_best"]), ("scores", TensorProto.FLOAT, ["B", "n_best"])],
+        initializers={"items": items},
+    )
+
+
+def _graph(
+    name: str,
+    nodes: list[Any],
+    *,
+    inputs: list[tuple[str, int, list[Any]]],
+    outputs: list[tuple[str, int, list[Any]]],
+    initializers: Mapping[str, Array],
+) -> Any:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info(*each) for each in inputs],
+        [helper.make_tensor_value_info(*each) for each in outputs],
+        [numpy_helper.from_array(value.astype(np.float32), key) for key, value in initializers.items()],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="streamrec"
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _card(manifest: Manifest) -> str:
+    rows = [
+        ("Version", manifest.version),
+        ("Made", manifest.created),
+        ("Code", f"streamrec {manifest.code_version}"),
+        ("Items", f"{manifest.n_items:,}"),
+        ("Hidden size", str(manifest.hidden_size)),
+        ("Seed", str(manifest.seed)),
+        *[(f"Data: {name}", str(value)) for name, value in manifest.data.items()],
+        *[(f"Measured: {name}", f"{value:.4f}") for name, value in manifest.metrics.items()],
+        *[(f"Parameter: {name}", str(value)) for name, value in manifest.config.items()],
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return f"""# {manifest.model} {manifest.version}
+
+A session-based recommender (arXiv:1511.06939, arXiv:1706.03847): from the items of a visitor's
+session, in order, to the items that may come next.
+
+| | |
+|---|---|
+{table}
+
+Intended use: next-item recommendations for visitors of the app whose clicks it was trained on.
+It learns what was clicked, popularity and its biases included; it knows only items of its
+vocabulary, and nothing about visitors beyond the session at hand.
+"""
