@@ -11,6 +11,7 @@ Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion", SIGIR 2009.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 __all__ = ["Blend", "Place"]
@@ -50,23 +51,21 @@ class Blend:
 
         lists: by source, best first, no item twice in a list; missing ones count as empty.
         """
+        points = [
+            (source, dict(zip(lists.get(source, ()), self._points[source], strict=False)))
+            for source in self.sources
+        ]
         scores: dict[str, float] = {}
-        proposals: dict[str, list[tuple[float, str]]] = {}
-        for source in self.sources:
-            for item_id, points in zip(lists.get(source, ()), self._points[source], strict=False):
-                scores[item_id] = scores.get(item_id, 0.0) + points
-                proposals.setdefault(item_id, []).append((points, source))
+        for _, proposals in points:
+            for item_id, gained in proposals.items():
+                scores[item_id] = scores.get(item_id, 0.0) + gained
         ranked = sorted([(-score, item_id) for item_id, score in scores.items()])[: self.k]
-        # max and sort keep the order of equals: that of the sources, by weight and name.
-        leads = {item_id: max(proposals[item_id], key=_points)[1] for _, item_id in ranked}
+        leads = {item_id: _proposers(item_id, points)[0] for _, item_id in ranked}
         self._guarantee(leads, lists)
         places = []
-        for item_id in sorted(leads, key=lambda chosen: (-scores[chosen], chosen)):
-            named = [source for _, source in sorted(proposals[item_id], key=_points, reverse=True)]
-            if named[0] != leads[item_id]:
-                named.remove(leads[item_id])
-                named.insert(0, leads[item_id])
-            places.append(Place(item_id, scores[item_id], named))
+        for score, item_id in sorted([(-scores[item_id], item_id) for item_id in leads]):
+            others = [source for source in _proposers(item_id, points) if source != leads[item_id]]
+            places.append(Place(item_id, -score, [leads[item_id], *others]))
         return places
 
     def _guarantee(self, leads: dict[str, str], lists: Mapping[str, Sequence[str]]) -> None:
@@ -88,5 +87,9 @@ class Blend:
                 held[source] += 1
 
 
-def _points(proposal: tuple[float, str]) -> float:
-    return proposal[0]
+def _proposers(item_id: str, points: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
+    """The sources that propose an item, those that give it most points first."""
+    found = [(gained[item_id], source) for source, gained in points if item_id in gained]
+    if len(found) > 1:
+        found.sort(key=itemgetter(0), reverse=True)  # equals keep the order of the sources
+    return [source for _, source in found]

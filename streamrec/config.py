@@ -100,14 +100,14 @@ class ScoringSettings(_Section):
     """Items in a list."""
     weights: dict[Literal["gru4rec", "online_mf", "popularity"], Weight] = {
         "gru4rec": 1.0,
-        "online_mf": 0.1,
-        "popularity": 0.1,
+        "online_mf": 0.5,
+        "popularity": 0.15,
     }
     """Weight of each source in the blend; 0 switches a source off."""
     min_share: Annotated[float, Field(ge=0, le=1 / 3)] = 0.05
     """Fraction of the k positions, rounded up, that a source gets whatever its weight,
     as long as it has proposals: what none of the others can know is tried out there."""
-    rank_constant: PositiveFloat = 20.0
+    rank_constant: PositiveFloat = 2.0
     """An item at rank r of a source scores weight / (rank_constant + r)."""
     exclude_session_items: bool = False
     """Leave out what the visitor has already had in this session."""

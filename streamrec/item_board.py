@@ -180,9 +180,12 @@ def _first(
     n: int, best: Callable[[int], list[str]], most: int, excluded: Iterable[AbstractSet[str]]
 ) -> list[str]:
     """The first n of a ranking without the excluded; `best` gives its first so many."""
-    wanted = n + _SPARE
+    barred = [some for some in excluded if some]
+    wanted = n + _SPARE if barred else n
     while True:
-        found = [item_id for item_id in best(wanted) if not any(item_id in some for some in excluded)]
+        found = best(wanted)
+        for some in barred:
+            found = [item_id for item_id in found if item_id not in some]
         if len(found) >= n or wanted >= most:
             return found[:n]
         wanted *= 4
