@@ -7,7 +7,8 @@ Thin wiring around `streamrec.ranking.recommend`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -77,7 +78,9 @@ class ListMaker:
         self._next[partition] = batch.records[-1].offset + 1
         metrics.batch_size.labels("scoring").observe(len(batch.records))
 
-    def _recommend(self, visitors: Sequence[Visitor], board: ItemBoard, partition: int) -> list[Recommendation]:
+    def _recommend(
+        self, visitors: Sequence[Visitor], board: ItemBoard, partition: int
+    ) -> list[Recommendation]:
         with metrics.stage_seconds.labels("scoring").time():
             return recommend(
                 visitors,
@@ -115,8 +118,8 @@ class ListMaker:
         now = time.time_ns() // 1_000_000
         for each in lists:
             metrics.freshness.observe(max(0, now - asked[each.input_offset]) / 1000)
-            for item in each.items:
-                metrics.recommended_positions.labels(item.sources[0]).inc()
+        for source, n in Counter(item.sources[0] for each in lists for item in each.items).items():
+            metrics.recommended_positions.labels(source).inc(n)
         metrics.recommendations.inc(len(lists))
 
 
@@ -128,7 +131,7 @@ def _visitors(records: Iterable[Any]) -> list[Visitor]:
     ]
 
 
-def _by_tick(records: Iterable[Any], board: ItemBoard) -> "Iterable[list[Visitor]]":
+def _by_tick(records: Iterable[Any], board: ItemBoard) -> Iterator[list[Visitor]]:
     """The visitors that ask, in the order of the log, cut where the board's view changes.
 
     Item rows go to the board on the way; when a list of visitors is yielded, the board

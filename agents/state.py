@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+
 from streamrec import metrics
 from streamrec.advance import Changes, DeadLetter, PartitionState, Place, advance
 from streamrec.config import Settings
@@ -20,7 +22,6 @@ from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
-from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
@@ -108,9 +109,9 @@ class StateKeeper:
             committed = self._committed(partition)
             if committed is not None and committed > state.offset + 1:
                 raise StateError(
-                    f"partition {partition}: offset {committed} of {settings.kafka.topic('interactions')} is committed, "
-                    f"but the rows of {settings.kafka.topic('visitor-states')} end at {state.offset}: rows are lost; "
-                    "run `streamrec state rebuild` to make them again from the input"
+                    f"partition {partition}: offset {committed} of {settings.kafka.topic('interactions')} is "
+                    f"committed, but the rows of {settings.kafka.topic('visitor-states')} end at "
+                    f"{state.offset}: rows are lost; run `streamrec state rebuild` to make them again"
                 )
             self._states[partition] = state
         return state
@@ -133,7 +134,7 @@ class StateKeeper:
 
 
 def _dead_letter(letter: DeadLetter, topic: bytes, changes: Changes) -> Out:
-    record = letter.record
+    record: Any = letter.record
     headers = [
         ("topic", topic),
         ("partition", b"%d" % record.partition),
@@ -173,7 +174,9 @@ def run_state(settings: Settings) -> NoReturn:
     require_topics(settings, ["interactions", "visitor-states", "models", "dead-letters"])
     app = create_app(settings, "state")
     log = KafkaLog(kafka, app.conf.id)
-    table = PartitionTable(app, name="visitor-states", topic=visitor_states, log=log, partitions=kafka.partitions)
+    table = PartitionTable(
+        app, name="visitor-states", topic=visitor_states, log=log, partitions=kafka.partitions
+    )
     app.tables.add(table)
     shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry(settings.registry.path)))
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)

@@ -108,7 +108,10 @@ def _score(items: Array) -> Any:
             ("bias", TensorProto.FLOAT, [n_items]),
             ("n", TensorProto.INT64, [1]),
         ],
-        outputs=[("indices", TensorProto.INT64, ["B", "n_best"]), ("scores", TensorProto.FLOAT, ["B", "n_best"])],
+        outputs=[
+            ("indices", TensorProto.INT64, ["B", "n_best"]),
+            ("scores", TensorProto.FLOAT, ["B", "n_best"]),
+        ],
         initializers={"items": items},
     )
 
@@ -129,7 +132,10 @@ def _graph(
         [numpy_helper.from_array(value.astype(np.float32), key) for key, value in initializers.items()],
     )
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="streamrec"
+        graph,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="streamrec",
     )
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -103,7 +103,9 @@ class Losses:
     """
 
     def __init__(self, name: str, elu: float, bpreg: float) -> None:
-        self._loss = {"cross-entropy": self._cross_entropy, "bpr-max": self._bpr_max, "top1": self._top1}[name]
+        self._loss = {"cross-entropy": self._cross_entropy, "bpr-max": self._bpr_max, "top1": self._top1}[
+            name
+        ]
         self._elu = elu
         self._bpreg = bpreg
 

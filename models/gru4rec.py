@@ -18,14 +18,22 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from streamrec.models._gru4rec_export import write_artifact
+from streamrec.models._gru4rec_training import Losses, NegativeSampler, SessionBatches, SparseAdagrad
 from torch import Tensor, nn
 
 from streamrec import __version__
 from streamrec.artifact import FORMAT, Manifest, Probe
 from streamrec.errors import DatasetError
-from streamrec.models._gru4rec_export import write_artifact
-from streamrec.models._gru4rec_training import Losses, NegativeSampler, SessionBatches, SparseAdagrad
 from streamrec.registry import Registry
 
 __all__ = ["GRU4Rec", "GRU4RecConfig", "TrainOptions", "TrainReport"]
@@ -96,12 +104,16 @@ class _Network(nn.Module):
         self.items = nn.Parameter(_uniform(n_items, config.hidden_size))  # (N, H) output weights
         self.bias = nn.Parameter(torch.zeros(n_items))
         self.inputs = (
-            self.items if config.embedding == "shared" else nn.Parameter(_uniform(n_items, config.embedding_size))
+            self.items
+            if config.embedding == "shared"
+            else nn.Parameter(_uniform(n_items, config.embedding_size))
         )
         self.gru = nn.GRUCell(config.embedding_size, config.hidden_size)
         for name, parameter in self.gru.named_parameters():
             if name.startswith("weight"):
-                parameter.data = torch.cat([_uniform(config.hidden_size, parameter.shape[1]) for _ in range(3)])
+                parameter.data = torch.cat(
+                    [_uniform(config.hidden_size, parameter.shape[1]) for _ in range(3)]
+                )
             else:
                 parameter.data.zero_()
 
@@ -148,7 +160,9 @@ class GRU4Rec:
         network.to(device)
         popularity = torch.tensor([counts[item_id] for item_id in self.vocabulary], dtype=torch.float64)
         trainer = _Trainer(network, self.config, popularity, generator, device)
-        batches = SessionBatches([[index[item_id] for item_id in each] for each in sequences], self.config.batch_size)
+        batches = SessionBatches(
+            [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
+        )
         losses, done = [], 0
         for _ in range(self.config.epochs):
             losses.append(trainer.epoch(batches, done, options.on_step))
@@ -221,7 +235,11 @@ class GRU4Rec:
         return f"{datetime.now(UTC):%Y%m%dt%H%M%S}-{digest.hexdigest()[:8]}"
 
     def publish(
-        self, registry: Registry, *, data: dict[str, Any] | None = None, metrics: dict[str, float] | None = None
+        self,
+        registry: Registry,
+        *,
+        data: dict[str, Any] | None = None,
+        metrics: dict[str, float] | None = None,
     ) -> str:
         """Export into the registry; returns the version."""
         version = self.version()
@@ -265,11 +283,17 @@ class _Trainer:
         self._items = SparseAdagrad(network.items.data, rate, momentum)
         self._bias = SparseAdagrad(network.bias.data, rate, momentum)
         self._inputs = (
-            self._items if network.inputs is network.items else SparseAdagrad(network.inputs.data, rate, momentum)
+            self._items
+            if network.inputs is network.items
+            else SparseAdagrad(network.inputs.data, rate, momentum)
         )
-        self._dense = [SparseAdagrad(parameter.data, rate, momentum) for parameter in network.gru.parameters()]
+        self._dense = [
+            SparseAdagrad(parameter.data, rate, momentum) for parameter in network.gru.parameters()
+        ]
 
-    def epoch(self, batches: SessionBatches, done: int, on_step: Callable[[int, float], None] | None) -> float:
+    def epoch(
+        self, batches: SessionBatches, done: int, on_step: Callable[[int, float], None] | None
+    ) -> float:
         """One pass over all sessions; returns the mean loss of an event."""
         config = self._config
         total, n_events, recent, n_recent = 0.0, 0, 0.0, 0
@@ -277,7 +301,9 @@ class _Trainer:
         for batch in batches:
             hidden = self._carry(hidden, batch.lanes, batch.new)
             hidden, loss = self._step(
-                torch.from_numpy(batch.inputs).to(self._device), torch.from_numpy(batch.targets).to(self._device), hidden
+                torch.from_numpy(batch.inputs).to(self._device),
+                torch.from_numpy(batch.targets).to(self._device),
+                hidden,
             )
             n = len(batch.inputs)
             recent, n_recent = recent + loss * n, n_recent + n
@@ -325,11 +351,18 @@ class _Trainer:
         return state.detach(), loss
 
     def _update(
-        self, inputs: Tensor, gradient_rows: Tensor | None, columns: Tensor, gradient_weights: Tensor, gradient_bias: Tensor
+        self,
+        inputs: Tensor,
+        gradient_rows: Tensor | None,
+        columns: Tensor,
+        gradient_weights: Tensor,
+        gradient_bias: Tensor,
     ) -> None:
         assert gradient_rows is not None
         if self._inputs is self._items:
-            self._items.update_rows(torch.cat([columns, inputs]), torch.cat([gradient_weights, gradient_rows]))
+            self._items.update_rows(
+                torch.cat([columns, inputs]), torch.cat([gradient_weights, gradient_rows])
+            )
         else:
             self._items.update_rows(columns, gradient_weights)
             self._inputs.update_rows(inputs, gradient_rows)

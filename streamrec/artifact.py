@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from streamrec.errors import ArtifactError
 
-__all__ = ["FORMAT", "FileEntry", "Manifest", "Probe", "read_artifact", "write_manifest"]
+__all__ = ["FORMAT", "MANIFEST", "FileEntry", "Manifest", "Probe", "read_artifact", "write_manifest"]
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -117,4 +117,6 @@ def _read(path: Path) -> bytes:
             raise ArtifactError(f"{path}: larger than {_MAX_FILE_BYTES} bytes")
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); the artifact is incomplete") from None
+        raise ArtifactError(
+            f"{path}: cannot be read ({error.strerror}); the artifact is incomplete"
+        ) from None

@@ -5,7 +5,6 @@ Fed by the broadcast reader; a change takes effect with the next list.
 
 import logging
 
-from streamrec import metrics
 from streamrec.errors import RecordError
 from streamrec.events import Item, decode_item
 
@@ -15,20 +14,16 @@ log = logging.getLogger(__name__)
 
 
 class Catalogue:
-    """Known items by id.
-
-    `version` rises whenever `unavailable` changes, for whoever derives something from it.
-    """
+    """Known items by id, and the ids of those that must not be shown."""
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.unavailable: set[str] = set()
-        self.version = 0
 
     def on_record(self, key: bytes | None, value: bytes | None) -> None:
         """Take a record of the items topic; a null value forgets the item.
 
-        A record that cannot be read is counted and logged, and changes nothing.
+        A record that cannot be read is logged and changes nothing.
         """
         try:
             if key is None:
@@ -38,7 +33,6 @@ class Catalogue:
             if item is not None and item.item_id != item_id:
                 raise RecordError("wrong_key", f"the key is {item_id!r}, the item's id {item.item_id!r}")
         except (RecordError, UnicodeDecodeError) as error:
-            metrics.events_rejected.labels("item").inc()
             log.warning("an item record is ignored: %s", error)
             return
         self._put(item_id, item)
@@ -48,7 +42,7 @@ class Catalogue:
             self.items.pop(item_id, None)
         else:
             self.items[item_id] = item
-        hidden = item is not None and not item.available
-        if hidden != (item_id in self.unavailable):
-            (self.unavailable.add if hidden else self.unavailable.discard)(item_id)
-            self.version += 1
+        if item is not None and not item.available:
+            self.unavailable.add(item_id)
+        else:
+            self.unavailable.discard(item_id)

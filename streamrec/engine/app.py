@@ -26,8 +26,8 @@ def create_app(settings: Settings, role: str) -> faust.App:
     if faust.__version__ not in TESTED_FAUST:
         tested = ", ".join(sorted(TESTED_FAUST))
         raise EngineError(
-            f"faust-streaming {faust.__version__} is installed, but the batch engine was tested with {tested}; "
-            f"install `faust-streaming=={max(TESTED_FAUST)}`"
+            f"faust-streaming {faust.__version__} is installed, but the batch engine was tested with "
+            f"{tested}; install `faust-streaming=={max(TESTED_FAUST)}`"
         )
     kafka = settings.kafka
     return faust.App(
@@ -71,6 +71,6 @@ def check_app(app: faust.App) -> None:
     for agent in app.agents.values():
         if agent.concurrency > 1:
             raise EngineError(
-                f"agent {agent.name!r} has concurrency={agent.concurrency}: the batches of a partition have to be "
-                "handled in order; add partitions and workers instead"
+                f"agent {agent.name!r} has concurrency={agent.concurrency}: the batches of a partition "
+                "have to be handled in order; add partitions and workers instead"
             )
