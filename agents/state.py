@@ -80,7 +80,9 @@ class StateKeeper:
                 changes = advance(records[:_MAX_RECORDS], state, self._step_model())
             if changes.rejected:
                 await self._log.send(
-                    self._settings.kafka.topic("dead-letters"), batch.partition, self._dead_letters(changes)
+                    self._settings.kafka.topic("dead-letters"),
+                    batch.partition,
+                    self._dead_letters(changes, batch.partition),
                 )
             if changes.rows:
                 with metrics.stage_seconds.labels("append").time():
@@ -91,6 +93,7 @@ class StateKeeper:
             records = records[changes.consumed :]
         metrics.batch_size.labels("state").observe(len(batch.records))
         metrics.state_entries.labels("visitors", str(batch.partition)).set(len(state.visitors))
+        metrics.state_entries.labels("items", str(batch.partition)).set(len(state.items))
 
     def _state(self, partition: int) -> PartitionState:
         rows = self._table.rows(partition)
@@ -128,16 +131,17 @@ class StateKeeper:
             metrics.input_gaps.inc(first - start - len(found))
         return [*found, *batch.records]
 
-    def _dead_letters(self, changes: Changes) -> list[Out]:
-        topic = self._settings.kafka.topic("interactions").encode()
-        return [_dead_letter(letter, topic, changes) for letter in changes.rejected]
+    def _dead_letters(self, changes: Changes, partition: int) -> list[Out]:
+        topic = self._settings.kafka.topic("interactions")
+        return [_dead_letter(letter, topic, partition) for letter in changes.rejected]
 
 
-def _dead_letter(letter: DeadLetter, topic: bytes, changes: Changes) -> Out:
-    record: Any = letter.record
+def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
+    """The record as it came, with its place and the reason in headers before its own."""
+    record = letter.record
     headers = [
-        ("topic", topic),
-        ("partition", b"%d" % record.partition),
+        ("topic", topic.encode()),
+        ("partition", b"%d" % partition),
         ("offset", b"%d" % record.offset),
         ("timestamp", b"%d" % record.timestamp),
         ("reason", letter.reason.encode()),
@@ -199,6 +203,9 @@ def run_state(settings: Settings) -> NoReturn:
             return "reading the models topic"
         return None if app.tables.actives_ready else "recovering visitor-states"
 
+    metrics.recovery_remaining.read_from(
+        lambda: {(str(tp.partition),): n for tp, n in app.tables.recovery.active_remaining().items()}
+    )
     add_agent(app, "state", interactions, keeper.handle, before=models_known)
     pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
     run_worker(app, settings, pages=pages, background=[models.run, shelf.run], on_stop=[log.stop])

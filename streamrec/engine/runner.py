@@ -8,12 +8,15 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import faust
+from faust.exceptions import ConsumerNotStarted
 from mode import Service
 
+from streamrec import metrics
 from streamrec.config import Settings
 from streamrec.engine.app import check_app
 from streamrec.engine.web import OperatorsPages
@@ -75,6 +78,8 @@ def add_agent(
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     busy = asyncio.Lock()
+    done: dict[int, int] = {}
+    metrics.consumer_lag.read_from(partial(_lag, app, topic, done))
 
     async def finish(batch: Batch) -> None:
         async with busy:
@@ -85,6 +90,8 @@ def add_agent(
                 # Stopping: what was begun is brought to its end, so that it can be committed.
                 await work
                 raise
+            finally:
+                done[batch.partition] = batch.records[-1].offset + 1
 
     async def run(stream: Any) -> None:
         await _or_fatal(before())
@@ -101,6 +108,19 @@ def add_agent(
 
     app.on_partitions_revoked.connect(wait_for_batch, weak=False)
     app.agent(channel, name=name, concurrency=1)(run)
+
+
+def _lag(app: faust.App, topic: str, done: Mapping[int, int]) -> dict[tuple[str, ...], float]:
+    """Records of assigned partitions that are known of and not handled yet, by (topic, partition)."""
+    try:
+        ends = {tp: app.consumer.highwater(tp) for tp in app.consumer.assignment() if tp.topic == topic}
+    except ConsumerNotStarted:
+        return {}
+    return {
+        (topic, str(tp.partition)): max(0, end - done.get(tp.partition, end))
+        for tp, end in ends.items()
+        if end is not None
+    }
 
 
 class _Beside(Service):
@@ -155,5 +175,6 @@ def run_worker(
         redirect_stdouts=False,
         quiet=True,
     )
+    worker.spinner = None  # its escape codes have no place in a log
     worker.execute_from_commandline()
     raise SystemExit(0)
