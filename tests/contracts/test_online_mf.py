@@ -1,0 +1,211 @@
+"""What every online model promises (contracts.OnlineModel), held against each one there is."""
+
+import pickle
+import random
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrec.contracts import OnlineModel
+from streamrec.errors import RecordError, StateError
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.state.rows import Factors
+
+CONFIG = OnlineMFConfig(factors=8)
+VISITORS, ITEMS = "uvwxy", "abcdefg"
+
+
+def online_mf() -> OnlineMF:
+    return OnlineMF(CONFIG, seed=5)
+
+
+ONLINE_MODELS: list[Callable[[], OnlineModel]] = [online_mf]
+every_model = pytest.mark.parametrize("make", ONLINE_MODELS, ids=lambda make: make.__name__)
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(VISITORS),
+        st.sampled_from(ITEMS),
+        st.sampled_from([0.0, 1.0, 1.5]),
+        st.lists(st.sampled_from(ITEMS), max_size=3),
+    ),
+    max_size=30,
+)
+
+
+class Learner:
+    """A model with the visitors' factors beside it, as in rows."""
+
+    def __init__(self, make: Callable[[], OnlineModel]) -> None:
+        self.make = make
+        self.model = make()
+        self.visitors: dict[str, Factors] = {}
+
+    def learn(self, visitor: str, item: str, target: float = 1.0, negatives: list[str] | None = None) -> None:
+        factors = self.visitors.get(visitor) or self.model.visitor(visitor)
+        self.visitors[visitor] = self.model.learn_one(visitor, factors, item, target, negatives or [])
+
+    def restore(self) -> None:
+        """A new model from the items' factors and the numbers alone."""
+        old, self.model = self.model, self.make()
+        for item in ITEMS:
+            self.model.set_item(item, old.item(item))
+        self.model.set_numbers(*old.numbers())
+
+    def everything(self) -> tuple[object, ...]:
+        return self.visitors, [self.model.item(item) for item in ITEMS], self.model.numbers()
+
+    def score(self, visitor: str, item: str) -> float:
+        factors = self.visitors.get(visitor) or self.model.visitor(visitor)
+        of_item = self.model.item(item)
+        return float(vector(factors) @ vector(of_item)) + factors.bias + of_item.bias
+
+
+def vector(factors: Factors) -> np.ndarray:
+    return np.frombuffer(factors.vector, "<f8")
+
+
+@every_model
+@given(events=events, cuts=st.sets(st.integers(0, 30)))
+def test_a_model_restored_from_its_factors_goes_on_bit_for_bit(make, events, cuts):
+    straight, restored = Learner(make), Learner(make)
+    for place, event in enumerate(events):
+        if place in cuts:
+            restored.restore()
+        straight.learn(*event)
+        restored.learn(*event)
+    assert restored.everything() == straight.everything()
+
+
+@every_model
+def test_reading_changes_nothing(make):
+    model = make()
+    model.learn_one("v", model.visitor("v"), "a", 1.0, ["b"])
+    before = pickle.dumps(model)
+    model.item("a"), model.item("unseen"), model.visitor("v"), model.visitor("unseen"), model.numbers()
+    assert pickle.dumps(model) == before
+
+
+@every_model
+def test_visitors_are_not_held(make):
+    model = make()
+    model.learn_one("visitor-of-a-minute", Factors(), "a", 1.0, ["b"])
+    assert b"visitor-of-a-minute" not in pickle.dumps(model)
+
+
+@every_model
+def test_learning_changes_the_item_and_its_negatives_and_no_other(make):
+    learner = Learner(make)
+    for item in ITEMS:
+        learner.learn("v", item)
+    before = {item: learner.model.item(item) for item in ITEMS}
+    learner.learn("w", "a", 1.0, ["c", "f"])
+    assert {item for item in ITEMS if learner.model.item(item) != before[item]} == {"a", "c", "f"}
+
+
+@every_model
+def test_factors_given_and_taken_are_copies(make):
+    model = make()
+    given_visitor, given_item = model.visitor("v"), model.item("a")
+    model.set_item("a", given_item)
+    taken = model.item("a")
+    model.learn_one("v", given_visitor, "a", 1.0, [])
+    assert given_visitor == model.visitor("v")
+    assert taken == given_item != model.item("a")
+
+
+@every_model
+def test_a_dropped_item_is_as_if_never_seen(make):
+    model = make()
+    unseen = model.item("a")
+    model.learn_one("v", model.visitor("v"), "a", 1.0, [])
+    assert model.item("a") != unseen
+    model.drop_item("a")
+    model.drop_item("never there")
+    assert model.item("a") == unseen
+
+
+@every_model
+def test_visitors_items_and_seeds_start_apart(make):
+    model = make()
+    assert len({model.item("a").vector, model.item("b").vector, model.visitor("a").vector}) == 3
+    assert OnlineMF(CONFIG, seed=6).item("a") != model.item("a")
+
+
+@every_model
+def test_the_withheld_square_of_a_checkerboard_comes_first(make):
+    learner = Learner(make)
+    draw = random.Random(1)
+    visitors = [f"v{n}" for n in range(20)]
+    items = [f"i{n}" for n in range(10)]
+    for _ in range(2000):
+        v, i = draw.randrange(20), draw.randrange(10)
+        if (v + i) % 2 == 0 and (v, i) != (4, 6):
+            learner.learn(visitors[v], items[i], 1.0, [draw.choice(items)])
+    unseen_or_odd = [items[6], *items[1::2]]
+    assert max(unseen_or_odd, key=lambda item: learner.score("v4", item)) == items[6]
+
+
+@every_model
+def test_a_dislike_lowers_the_score_and_a_click_raises_it(make):
+    learner = Learner(make)
+    for visitor in VISITORS:
+        learner.learn(visitor, "a")
+    before = learner.score("u", "a")
+    learner.learn("u", "a", 0.0)
+    disliked = learner.score("u", "a")
+    learner.learn("u", "a", 1.0)
+    assert disliked < before
+    assert learner.score("u", "a") > disliked
+
+
+@every_model
+def test_the_numbers_count_targets_and_their_mean(make):
+    learner = Learner(make)
+    learner.learn("v", "a", 1.5, ["b", "c"])
+    n, mean = learner.model.numbers()
+    assert n == 3
+    assert mean == pytest.approx(0.5)
+
+
+def test_initial_vectors_are_the_same_on_every_machine():
+    first, second = struct.unpack("<8d", OnlineMF(CONFIG, seed=0).item("a").vector)[:2]
+    assert (first, second) == (0.09886718690612704, 0.1237445061128048)
+
+
+def test_initial_vectors_have_the_length_that_the_configuration_says():
+    model = OnlineMF(OnlineMFConfig(factors=16, item_scale=0.5, visitor_scale=0.0), seed=0)
+    lengths = [float(vector(model.item(f"i{n}")) @ vector(model.item(f"i{n}"))) for n in range(500)]
+    assert np.mean(lengths) == pytest.approx(0.25, rel=0.05)
+    assert not vector(model.visitor("v")).any()
+
+
+def test_factors_of_another_length_are_refused_with_the_way_out():
+    model = online_mf()
+    with pytest.raises(StateError, match=r"item a: .* 2 factors, but online_mf.factors is 8"):
+        model.set_item("a", Factors(bytes(16)))
+    with pytest.raises(StateError, match="visitor v"):
+        model.learn_one("v", Factors(bytes(16)), "a", 1.0, [])
+
+
+def test_a_visitor_without_a_vector_is_one_never_seen():
+    assert online_mf().learn_one("v", Factors(), "a", 1.0, []) == online_mf().learn_one(
+        "v", online_mf().visitor("v"), "a", 1.0, []
+    )
+
+
+def test_numbers_that_cease_to_be_finite_leave_the_model_as_it_was():
+    model = online_mf()
+    huge = np.array([1e308, -1e308] * 4)
+    model.set_item("a", Factors(huge.tobytes()))
+    model.set_item("b", model.item("b"))
+    before = pickle.dumps([model.item(item) for item in "abc"]), model.numbers()
+    with pytest.raises(RecordError, match="leaves the finite numbers") as failure:
+        model.learn_one("v", Factors(huge.tobytes()), "a", 1.0, ["b", "c", "b"])
+    assert failure.value.reason == "model_failed"
+    assert (pickle.dumps([model.item(item) for item in "abc"]), model.numbers()) == before
+    assert b"\x01v\x94" not in pickle.dumps(model)
