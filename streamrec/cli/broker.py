@@ -43,9 +43,9 @@ def _run(
     try:
         with Broker.start(data_dir=data, port=port, java=java) as broker:
             if json:
-                print_json(
-                    {"bootstrap": broker.bootstrap, "pid": broker.pid, "data_dir": str(broker.data_dir)}
-                )
+                place = {"bootstrap": broker.bootstrap, "pid": broker.pid, "data_dir": str(broker.data_dir)}
+                # In one line: whoever started this reads it while this goes on.
+                print_json(place, indent=0)
             else:
                 kept = (
                     f"kept in {broker.data_dir}"

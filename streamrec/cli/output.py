@@ -14,9 +14,9 @@ __all__ = ["JsonOption", "print_error", "print_json", "print_table"]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+def print_json(value: Any, indent: int = 2) -> None:
+    """Print a value as JSON, in one line if `indent` is 0."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=indent))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -206,7 +206,9 @@ def _require(admin: Any, kafka: KafkaSettings, names: Iterable[str]) -> dict[str
 
 
 def _existing(admin: Any, specs: Iterable[TopicSpec]) -> dict[str, Any]:
-    return _by_name(admin.describe_topics([spec.name for spec in specs]))
+    names = [spec.name for spec in specs]
+    found = _by_name(admin.describe_topics(names))
+    return {name: found[name] for name in names if name in found}
 
 
 def _by_name(topics: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""Settings: from the environment, checked, and explained when they cannot be used."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from streamrec.config import Settings, load_settings
+from streamrec.errors import ConfigError
+
+
+def _leaves(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    leaves: list[tuple[tuple[str, ...], Any]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        leaves += _leaves(value, (*path, name)) if isinstance(value, BaseModel) else [((*path, name), value)]
+    return leaves
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    return f"STREAMREC_{'__'.join(path).upper()}"
+
+
+@pytest.mark.parametrize("path", [path for path, _ in _leaves(load_settings())], ids=_variable)
+def test_every_default_reads_back_from_its_variable(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default: Any = load_settings().model_dump(mode="json")
+    for name in path:
+        default = default[name]
+    monkeypatch.setenv(_variable(path), default if isinstance(default, str) else json.dumps(default))
+    assert load_settings() == Settings.model_construct()
+
+
+def test_every_setting_says_what_it_means() -> None:
+    schema = Settings.model_json_schema()
+    sections = {name: section for name, section in schema["$defs"].items() if section["type"] == "object"}
+    assert len(sections) >= 5
+    for name, section in sections.items():
+        assert section.get("description"), name
+        for field, about in section["properties"].items():
+            assert about.get("description"), f"{name}.{field}"
+
+
+def test_variables_of_one_section_leave_its_other_settings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA__PARTITIONS", "12")
+    monkeypatch.setenv("STREAMREC_KAFKA__PREFIX", "shop.")
+    monkeypatch.setenv("STREAMREC_STATE__WEIGHTS", '{"play": 1}')
+    monkeypatch.setenv("STREAMREC_ONLINE_MF__FACTORS", "8")
+    settings = load_settings()
+    assert settings.kafka.partitions == 12
+    assert settings.kafka.topic("items") == "shop.items"
+    assert settings.kafka.bootstrap == load_settings(kafka={}).kafka.bootstrap
+    assert settings.state.weights == {"play": 1.0}
+    assert settings.online_mf.keys() == {"factors"}
+
+
+def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA__PREFIX", "environment.")
+    assert load_settings(kafka={"prefix": "override."}).kafka.prefix == "override."
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("STREAMREC_KAFKA__PARTITIONS", "0", r"STREAMREC_KAFKA__PARTITIONS: .*greater than 0"),
+        ("STREAMREC_KAFKA__PARTITIONS", "four", r"STREAMREC_KAFKA__PARTITIONS: .*integer"),
+        ("STREAMREC_KAFKA__BOOTSTRP", "k:9092", r"STREAMREC_KAFKA__BOOTSTRP: Extra inputs are not permitted"),
+        ("STREAMREC_SCORING__K", "501", r"STREAMREC_SCORING__K: .*500"),
+        ("STREAMREC_LOG_LEVEL", "LOUD", r"STREAMREC_LOG_LEVEL: .*INFO"),
+        ("STREAMREC_STATE__WEIGHTS", "{view}", r"state.*have to be JSON"),
+        (
+            "STREAMREC_SCORING__WEIGHTS",
+            '{"gru4rec": 0, "online_mf": 0, "popularity": 0}',
+            r"scoring\.weights: at least one source needs a weight above 0",
+        ),
+        ("STREAMREC_SCORING__WEIGHTS", '{"gru4rec": NaN}', r"STREAMREC_SCORING__WEIGHTS"),
+        ("STREAMREC_SCORING__WEIGHTS", '{"oracle": 1}', r"STREAMREC_SCORING__WEIGHTS__ORACLE"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_wrong(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings()
+    assert caught.value.exit_code == 2
+
+
+def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA__PARTITIONS", "0")
+    monkeypatch.setenv("STREAMREC_WEB__PORT", "70000")
+    with pytest.raises(ConfigError, match=r"STREAMREC_KAFKA__PARTITIONS(.|\n)*STREAMREC_WEB__PORT"):
+        load_settings()
+
+
+def test_settings_do_not_change() -> None:
+    settings = load_settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.kafka = settings.kafka  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.kafka.prefix = "other."  # type: ignore[misc]
