@@ -1,0 +1,153 @@
+"""The apps as child processes, and what they wrote, for tests on a real broker."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaConsumer, TopicPartition
+
+from streamrec.config import Settings
+
+Place = tuple[int, int]
+"""Partition and offset."""
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a child process the same settings."""
+    return {
+        f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.model_dump(mode="json").items()
+    }
+
+
+class App:
+    """A running app. `log` is everything it printed so far."""
+
+    def __init__(self, role: str, settings: Settings, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        web = settings.web.model_copy(update={"port": self.port})
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamrec.cli", role],
+                env={**os.environ, **environment(settings.model_copy(update={"web": web}))},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def page(self, name: str) -> tuple[int, str]:
+        """Status and text of an operators' page; 0 if nothing answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+        self.wait(lambda: self.page("readyz")[0] == 200, timeout_s)
+
+    def wait(self, condition: Any, timeout_s: float = 60.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert self.process.poll() is None, f"the app ended with {self.process.returncode}:\n{self.log}"
+            assert time.monotonic() < deadline, f"nothing after {timeout_s} s:\n{self.log}"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def running(role: str, settings: Settings, folder: Path) -> Iterator[App]:
+    """An app that is ready; killed at the end if it still runs."""
+    app = App(role, settings, folder / f"{role}.log")
+    try:
+        app.wait_until_ready()
+        yield app
+    finally:
+        app.kill()
+
+
+def publish(
+    settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
+) -> list[Place]:
+    """Write (key, value) records as an app would, in order; returns where each one went."""
+
+    async def send() -> list[Place]:
+        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=2, acks="all")
+        await producer.start()
+        try:
+            name = settings.kafka.topic(topic)
+            sent = [await producer.send(name, key=key, value=value) for key, value in records]
+            return [(each.partition, each.offset) for each in await asyncio.gather(*sent)]
+        finally:
+            await producer.stop()
+
+    return asyncio.run(send())
+
+
+def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float = 60.0) -> list[Any]:
+    """The records of a topic: up to its present end, or, given n, once there are so many."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=None)
+    try:
+        name = settings.kafka.topic(topic)
+        partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found: list[Any] = []
+        deadline = time.monotonic() + timeout_s
+        while (
+            len(found) < n
+            if n is not None
+            else any(consumer.position(each) < ends[each] for each in partitions)
+        ):
+            assert time.monotonic() < deadline, f"{name}: {len(found)} records of {n} after {timeout_s} s"
+            for records in consumer.poll(timeout_ms=200).values():
+                found.extend(records)
+        return found
+    finally:
+        consumer.close()
+
+
+def click(session_id: str, item_id: str, event_id: str, time_ms: int) -> tuple[bytes, bytes]:
+    """Key and value of a click."""
+    return session_id.encode(), msgspec.json.encode(
+        {
+            "event_id": event_id,
+            "type": "click",
+            "visitor_id": session_id,
+            "session_id": session_id,
+            "item_id": item_id,
+            "time": time_ms,
+        }
+    )
