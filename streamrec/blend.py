@@ -74,17 +74,21 @@ class Blend:
         leads: source by item, best item first; changed in place.
         """
         held = Counter(leads.values())
-        for source in self.sources:
-            if held[source] >= self._quota:
-                continue
-            waiting = [item_id for item_id in lists.get(source, ()) if item_id not in leads]
-            for item_id in waiting[: self._quota - held[source]]:
-                last = next((item for item in reversed(leads) if held[leads[item]] > self._quota), None)
-                if last is None:
-                    return
-                held[leads.pop(last)] -= 1
-                leads[item_id] = source
-                held[source] += 1
+        while True:
+            for source in self.sources:
+                if held[source] >= self._quota:
+                    continue
+                best = next((item_id for item_id in lists.get(source, ()) if item_id not in leads), None)
+                last = next(
+                    (item_id for item_id in reversed(leads) if held[leads[item_id]] > self._quota), None
+                )
+                if best is not None and last is not None:
+                    held[leads.pop(last)] -= 1
+                    held[source] += 1
+                    leads[best] = source
+                    break  # what was taken out may be another source's due
+            else:
+                return
 
 
 def _proposers(item_id: str, points: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:

@@ -4,11 +4,13 @@ import pickle
 import random
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streamrec.contracts import OnlineModel
 from streamrec.errors import RecordError, StateError
@@ -17,13 +19,14 @@ from streamrec.state.rows import Factors
 
 CONFIG = OnlineMFConfig(factors=8)
 VISITORS, ITEMS = "uvwxy", "abcdefg"
+Make = Callable[[], OnlineModel]
 
 
 def online_mf() -> OnlineMF:
     return OnlineMF(CONFIG, seed=5)
 
 
-ONLINE_MODELS: list[Callable[[], OnlineModel]] = [online_mf]
+ONLINE_MODELS: list[Make] = [online_mf]
 every_model = pytest.mark.parametrize("make", ONLINE_MODELS, ids=lambda make: make.__name__)
 
 events = st.lists(
@@ -40,7 +43,7 @@ events = st.lists(
 class Learner:
     """A model with the visitors' factors beside it, as in rows."""
 
-    def __init__(self, make: Callable[[], OnlineModel]) -> None:
+    def __init__(self, make: Make) -> None:
         self.make = make
         self.model = make()
         self.visitors: dict[str, Factors] = {}
@@ -65,13 +68,15 @@ class Learner:
         return float(vector(factors) @ vector(of_item)) + factors.bias + of_item.bias
 
 
-def vector(factors: Factors) -> np.ndarray:
+def vector(factors: Factors) -> NDArray[np.float64]:
     return np.frombuffer(factors.vector, "<f8")
 
 
 @every_model
 @given(events=events, cuts=st.sets(st.integers(0, 30)))
-def test_a_model_restored_from_its_factors_goes_on_bit_for_bit(make, events, cuts):
+def test_a_model_restored_from_its_factors_goes_on_bit_for_bit(
+    make: Make, events: list[Any], cuts: set[int]
+) -> None:
     straight, restored = Learner(make), Learner(make)
     for place, event in enumerate(events):
         if place in cuts:
@@ -82,7 +87,7 @@ def test_a_model_restored_from_its_factors_goes_on_bit_for_bit(make, events, cut
 
 
 @every_model
-def test_reading_changes_nothing(make):
+def test_reading_changes_nothing(make: Make) -> None:
     model = make()
     model.learn_one("v", model.visitor("v"), "a", 1.0, ["b"])
     before = pickle.dumps(model)
@@ -91,14 +96,14 @@ def test_reading_changes_nothing(make):
 
 
 @every_model
-def test_visitors_are_not_held(make):
+def test_visitors_are_not_held(make: Make) -> None:
     model = make()
     model.learn_one("visitor-of-a-minute", Factors(), "a", 1.0, ["b"])
     assert b"visitor-of-a-minute" not in pickle.dumps(model)
 
 
 @every_model
-def test_learning_changes_the_item_and_its_negatives_and_no_other(make):
+def test_learning_changes_the_item_and_its_negatives_and_no_other(make: Make) -> None:
     learner = Learner(make)
     for item in ITEMS:
         learner.learn("v", item)
@@ -108,7 +113,7 @@ def test_learning_changes_the_item_and_its_negatives_and_no_other(make):
 
 
 @every_model
-def test_factors_given_and_taken_are_copies(make):
+def test_factors_given_and_taken_are_copies(make: Make) -> None:
     model = make()
     given_visitor, given_item = model.visitor("v"), model.item("a")
     model.set_item("a", given_item)
@@ -119,7 +124,7 @@ def test_factors_given_and_taken_are_copies(make):
 
 
 @every_model
-def test_a_dropped_item_is_as_if_never_seen(make):
+def test_a_dropped_item_is_as_if_never_seen(make: Make) -> None:
     model = make()
     unseen = model.item("a")
     model.learn_one("v", model.visitor("v"), "a", 1.0, [])
@@ -130,14 +135,14 @@ def test_a_dropped_item_is_as_if_never_seen(make):
 
 
 @every_model
-def test_visitors_items_and_seeds_start_apart(make):
+def test_visitors_items_and_seeds_start_apart(make: Make) -> None:
     model = make()
     assert len({model.item("a").vector, model.item("b").vector, model.visitor("a").vector}) == 3
     assert OnlineMF(CONFIG, seed=6).item("a") != model.item("a")
 
 
 @every_model
-def test_the_withheld_square_of_a_checkerboard_comes_first(make):
+def test_the_withheld_square_of_a_checkerboard_comes_first(make: Make) -> None:
     learner = Learner(make)
     draw = random.Random(1)
     visitors = [f"v{n}" for n in range(20)]
@@ -151,7 +156,7 @@ def test_the_withheld_square_of_a_checkerboard_comes_first(make):
 
 
 @every_model
-def test_a_dislike_lowers_the_score_and_a_click_raises_it(make):
+def test_a_dislike_lowers_the_score_and_a_click_raises_it(make: Make) -> None:
     learner = Learner(make)
     for visitor in VISITORS:
         learner.learn(visitor, "a")
@@ -164,7 +169,7 @@ def test_a_dislike_lowers_the_score_and_a_click_raises_it(make):
 
 
 @every_model
-def test_the_numbers_count_targets_and_their_mean(make):
+def test_the_numbers_count_targets_and_their_mean(make: Make) -> None:
     learner = Learner(make)
     learner.learn("v", "a", 1.5, ["b", "c"])
     n, mean = learner.model.numbers()
@@ -172,19 +177,19 @@ def test_the_numbers_count_targets_and_their_mean(make):
     assert mean == pytest.approx(0.5)
 
 
-def test_initial_vectors_are_the_same_on_every_machine():
+def test_initial_vectors_are_the_same_on_every_machine() -> None:
     first, second = struct.unpack("<8d", OnlineMF(CONFIG, seed=0).item("a").vector)[:2]
     assert (first, second) == (0.09886718690612704, 0.1237445061128048)
 
 
-def test_initial_vectors_have_the_length_that_the_configuration_says():
+def test_initial_vectors_have_the_length_that_the_configuration_says() -> None:
     model = OnlineMF(OnlineMFConfig(factors=16, item_scale=0.5, visitor_scale=0.0), seed=0)
     lengths = [float(vector(model.item(f"i{n}")) @ vector(model.item(f"i{n}"))) for n in range(500)]
     assert np.mean(lengths) == pytest.approx(0.25, rel=0.05)
     assert not vector(model.visitor("v")).any()
 
 
-def test_factors_of_another_length_are_refused_with_the_way_out():
+def test_factors_of_another_length_are_refused_with_the_way_out() -> None:
     model = online_mf()
     with pytest.raises(StateError, match=r"item a: .* 2 factors, but online_mf.factors is 8"):
         model.set_item("a", Factors(bytes(16)))
@@ -192,13 +197,13 @@ def test_factors_of_another_length_are_refused_with_the_way_out():
         model.learn_one("v", Factors(bytes(16)), "a", 1.0, [])
 
 
-def test_a_visitor_without_a_vector_is_one_never_seen():
+def test_a_visitor_without_a_vector_is_one_never_seen() -> None:
     assert online_mf().learn_one("v", Factors(), "a", 1.0, []) == online_mf().learn_one(
         "v", online_mf().visitor("v"), "a", 1.0, []
     )
 
 
-def test_numbers_that_cease_to_be_finite_leave_the_model_as_it_was():
+def test_numbers_that_cease_to_be_finite_leave_the_model_as_it_was() -> None:
     model = online_mf()
     huge = np.array([1e308, -1e308] * 4)
     model.set_item("a", Factors(huge.tobytes()))
