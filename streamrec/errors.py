@@ -9,7 +9,8 @@
     ├── EngineError      Faust, or its settings, are not what the engine was built for
     ├── ArtifactError    an exported model is damaged, incomplete or does not fit
     ├── RegistryError    a model version is missing or cannot be published
-    └── DatasetError     a file of clicks cannot be read
+    ├── DatasetError     a file of clicks cannot be read
+    └── WorkerError      a worker process ended, or did not get ready
 
 Messages name the value, the limit and the way out. The command line prints them
 without a traceback and exits with `exit_code`.
@@ -26,6 +27,7 @@ __all__ = [
     "StateError",
     "StreamrecError",
     "TopicError",
+    "WorkerError",
 ]
 
 
@@ -75,3 +77,7 @@ class RegistryError(StreamrecError):
 
 class DatasetError(StreamrecError):
     """A file of clicks cannot be read."""
+
+
+class WorkerError(StreamrecError):
+    """A worker process ended, or did not get ready."""

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -28,11 +28,18 @@ class Child:
     """A process started by us, in a session of its own: Ctrl-C in the terminal is for us alone.
 
     command: path of the executable, and its arguments. Its output goes to the file `output`.
+    env: its environment; ours if not given.
     Raises OSError if it cannot be started. On other systems than Linux it outlives a parent
     that is killed.
     """
 
-    def __init__(self, command: Sequence[str], output: Path, cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        output: Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
         self._ended = threading.Event()
@@ -44,6 +51,7 @@ class Child:
                     process = subprocess.Popen(  # noqa: S603 (the caller's own command line)
                         command,
                         cwd=cwd,
+                        env=env,
                         stdin=subprocess.DEVNULL,
                         stdout=out,
                         stderr=subprocess.STDOUT,
