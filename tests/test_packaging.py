@@ -55,16 +55,15 @@ def test_every_folder_of_code_is_a_listed_package():
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == set(folders_with_code())
 
 
-def test_every_module_and_data_file_is_in_the_wheel(wheel):
+def test_every_file_of_a_package_is_in_the_wheel(wheel):
     names = set(wheel.namelist())
     for package, folder in folders_with_code().items():
-        for path in folder.glob("*.py"):
-            assert f"{package.replace('.', '/')}/{path.name}" in names
+        for path in folder.iterdir():
+            if path.is_file() and path.suffix != ".pyc":
+                assert f"{package.replace('.', '/')}/{path.name}" in names
+    for path in (ROOT / "streamrec" / "data").iterdir():
+        assert path.is_dir() or f"streamrec/data/{path.name}" in names
     assert "streamrec/py.typed" in names
-    data = [
-        path for path in (ROOT / "streamrec" / "data").glob("*") if path.suffix != ".py" and path.is_file()
-    ]
-    assert {f"streamrec/data/{path.name}" for path in data} <= names
 
 
 def test_the_licence_travels_with_the_wheel(wheel):
