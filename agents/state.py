@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
-from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
-
 from streamrec import metrics
 from streamrec.advance import Changes, DeadLetter, PartitionState, Place, advance
 from streamrec.config import Settings
@@ -22,6 +20,7 @@ from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
@@ -69,6 +68,9 @@ class StateKeeper:
         self._committed = committed
         self._step_model = step_model
         self._online = OnlineMFConfig(**settings.online_mf)
+        self._make_online = (
+            partial(OnlineMF, self._online, settings.state.seed) if settings.state.online else None
+        )
         self._states: dict[int, PartitionState] = {}
 
     async def handle(self, batch: Batch) -> None:
@@ -105,7 +107,7 @@ class StateKeeper:
                     rows,
                     Place(self._topic_id, partition, settings.kafka.partitions),
                     settings.state,
-                    make_online=partial(OnlineMF, self._online, settings.state.seed),
+                    make_online=self._make_online,
                     n_negatives=self._online.negatives,
                     tick_ms=settings.scoring.tick_ms,
                 )

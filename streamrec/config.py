@@ -5,6 +5,7 @@ levels: `STREAMREC_KAFKA__BOOTSTRAP`. Hyperparameters live with their model; her
 they are only passed through (`STREAMREC_ONLINE_MF__FACTORS`).
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -89,6 +90,8 @@ class StateSettings(_Section):
     """Larger records are refused before they are decoded."""
     popularity_half_life_s: PositiveFloat = 6 * 3600.0
     """Time in which a click loses half its weight in the popularity of an item."""
+    online: bool = True
+    """Whether the online model learns; without it rows carry no factors of visitors and items."""
     seed: int = 0
     """Seed of every random draw: negatives and initial vectors."""
 
@@ -156,6 +159,13 @@ class Settings(BaseSettings):
     online_mf: dict[str, Any] = {}
     """Hyperparameters of the online model; see streamrec.models.online_mf."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process the same settings."""
+        return {
+            f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.model_dump(mode="json").items()
+        }
 
     @model_validator(mode="after")
     def _some_source(self) -> Self:
