@@ -15,6 +15,37 @@ FAMILIES = [family for family in metrics.REGISTRY.collect() if family.name.start
 FORBIDDEN_LABELS = {"visitor_id", "user_id", "session_id", "item_id", "event_id", "rec_id", "key", "offset"}
 
 
+PROMISED = {
+    "streamrec_append_bytes",
+    "streamrec_batch_size",
+    "streamrec_build_info",
+    "streamrec_consumer_lag",
+    "streamrec_dlq",
+    "streamrec_event_age_seconds",
+    "streamrec_events",
+    "streamrec_freshness_seconds",
+    "streamrec_input_gaps",
+    "streamrec_model_info",
+    "streamrec_model_loaded_timestamp_seconds",
+    "streamrec_model_swaps",
+    "streamrec_recommendations",
+    "streamrec_recommendations_clicked",
+    "streamrec_recommendations_skipped",
+    "streamrec_recommended_positions",
+    "streamrec_recovery_remaining",
+    "streamrec_recovery_seconds",
+    "streamrec_replayed_events",
+    "streamrec_stage_seconds",
+    "streamrec_state_bytes",
+    "streamrec_state_entries",
+    "streamrec_state_evictions",
+}
+
+
+def test_the_names_that_operators_build_on_stay():
+    assert {family.name for family in FAMILIES} == PROMISED
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_metric_has_a_prefix_a_help_and_no_id_in_its_labels(name):
     metric = getattr(metrics, name)
