@@ -5,6 +5,7 @@ is counted. A batch's rows and its watermark are one append; what cannot be acce
 on the dead letters before it.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn, Protocol
@@ -94,8 +95,22 @@ class StateKeeper:
             _count(changes)
             records = records[changes.consumed :]
         metrics.batch_size.labels("state").observe(len(batch.records))
-        metrics.state_entries.labels("visitors", str(batch.partition)).set(len(state.visitors))
-        metrics.state_entries.labels("items", str(batch.partition)).set(len(state.items))
+
+    def entries(self) -> dict[tuple[str, ...], float]:
+        """Visitors and items held, by kind and partition."""
+        return {
+            (kind, str(partition)): len(held)
+            for partition, state in self._here()
+            for kind, held in (("visitors", state.visitors), ("items", state.items))
+        }
+
+    def size_bytes(self) -> dict[tuple[str, ...], float]:
+        """Keys and values of the rows held, by partition."""
+        return {(str(partition),): state.size_bytes for partition, state in self._here()}
+
+    def _here(self) -> list[tuple[int, PartitionState]]:
+        """The states of partitions that have not moved to another worker."""
+        return [(n, state) for n, state in self._states.items() if state.rows is self._table.rows(n)]
 
     def _state(self, partition: int) -> PartitionState:
         rows = self._table.rows(partition)
@@ -118,7 +133,7 @@ class StateKeeper:
                     f"committed, but the rows of {settings.kafka.topic('visitor-states')} end at "
                     f"{state.offset}: rows are lost; run `streamrec state rebuild` to make them again"
                 )
-            self._states[partition] = state
+            self._states = {**dict(self._here()), partition: state}
         return state
 
     async def _without_gap(self, batch: Batch, state: PartitionState) -> Sequence[Any]:
@@ -168,6 +183,9 @@ def _count(changes: Changes) -> None:
     for reason, n in changes.evictions.items():
         metrics.state_evictions.labels(reason).inc(n)
     metrics.replayed_events.inc(changes.replayed)
+    metrics.recommendations_clicked.inc(changes.clicked)
+    if changes.rows:
+        metrics.event_age.observe(max(0.0, time.time() - changes.watermark.clock_ms / 1000))
 
 
 def run_state(settings: Settings) -> NoReturn:
@@ -208,6 +226,8 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.recovery_remaining.read_from(
         lambda: {(str(tp.partition),): n for tp, n in app.tables.recovery.active_remaining().items()}
     )
+    metrics.state_entries.read_from(keeper.entries)
+    metrics.state_bytes.read_from(keeper.size_bytes)
     add_agent(app, "state", interactions, keeper.handle, before=models_known)
     pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
     run_worker(app, settings, pages=pages, background=[models.run, shelf.run], on_stop=[log.stop])

@@ -37,7 +37,6 @@ __all__ = [
     "dead_letters",
     "event_age",
     "events",
-    "forget_partition",
     "freshness",
     "input_gaps",
     "model_info",
@@ -45,7 +44,6 @@ __all__ = [
     "model_swaps",
     "recommendations",
     "recommendations_clicked",
-    "recommendations_skipped",
     "recommended_positions",
     "recovery_remaining",
     "recovery_seconds",
@@ -139,6 +137,10 @@ def _gauge(name: str, documentation: str, *labels: str) -> Gauge:
     return Gauge(f"streamrec_{name}", documentation, labels, registry=REGISTRY)
 
 
+def _assigned(name: str, documentation: str, *labels: str) -> AssignedGauge:
+    return AssignedGauge(f"streamrec_{name}", documentation, labels, REGISTRY)
+
+
 # Input
 events = Counter(
     "streamrec_events",
@@ -151,16 +153,16 @@ dead_letters = _counter(
 )
 event_age = _histogram(
     "event_age_seconds",
-    "Age of an interaction when it is processed, from its event time.",
+    "Age of the newest interaction of a batch once it is in the state, from its event time.",
     _AGE_BUCKETS_S,
 )
 input_gaps = _counter("input_gaps", "Input offsets that were gone when sought again; their events are lost.")
 replayed_events = _counter("replayed_events", "Interactions read again after a restart and skipped.")
-consumer_lag = AssignedGauge(
-    "streamrec_consumer_lag",
+consumer_lag = _assigned(
+    "consumer_lag",
     "Records between the end of an assigned partition and what has been processed of it.",
-    ("topic", "partition"),
-    REGISTRY,
+    "topic",
+    "partition",
 )
 
 # Work
@@ -171,8 +173,8 @@ append_bytes = _histogram(
 )
 
 # State
-state_entries = _gauge("state_entries", "Visitors and items held, by partition.", "kind", "partition")
-state_bytes = _gauge("state_bytes", "Keys and values of the rows held, by partition.", "partition")
+state_entries = _assigned("state_entries", "Visitors and items held, by partition.", "kind", "partition")
+state_bytes = _assigned("state_bytes", "Keys and values of the rows held, by partition.", "partition")
 state_evictions = _counter(
     "state_evictions", "Visitors and items forgotten, by reason.", reason=EVICTION_REASONS
 )
@@ -181,11 +183,8 @@ recovery_seconds = _histogram(
     "Time to rebuild a partition's state from its rows.",
     _RECOVERY_BUCKETS_S,
 )
-recovery_remaining = AssignedGauge(
-    "streamrec_recovery_remaining",
-    "Rows of visitor-states still to be read before a partition can go on.",
-    ("partition",),
-    REGISTRY,
+recovery_remaining = _assigned(
+    "recovery_remaining", "Rows of visitor-states still to be read before a partition can go on.", "partition"
 )
 
 # Models
@@ -204,9 +203,6 @@ freshness = _histogram(
     _FRESHNESS_BUCKETS_S,
 )
 recommendations = _counter("recommendations", "Lists of recommendations emitted.")
-recommendations_skipped = _counter(
-    "recommendations_skipped", "Lists that a newer interaction of the same visitor made needless."
-)
 recommended_positions = _counter(
     "recommended_positions",
     "Positions in the emitted lists, by the source that contributed most.",
@@ -221,9 +217,3 @@ _build_info.labels(__version__).set(1)
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
-
-
-def forget_partition(partition: int) -> None:
-    """Drop the series of a partition that this worker no longer holds."""
-    for gauge in (state_entries, state_bytes):
-        gauge.remove_by_labels({"partition": str(partition)})

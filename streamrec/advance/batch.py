@@ -128,6 +128,7 @@ class _Call:
             self._changes.counts[event.type, "repeat"] += 1
             return
         self._changes.counts[event.type, "accepted"] += 1
+        self._changes.clicked += event.rec_id is not None and weight > 0
         self._move_clock(clock, horizon, record.offset)
         if held is None:
             self._welcome(event, key, record.offset)

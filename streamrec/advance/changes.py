@@ -27,5 +27,7 @@ class Changes:
     """Records among them at or below the watermark of before."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Interactions by (type, outcome): accepted or repeat, or ("unknown", "rejected")."""
+    clicked: int = 0
+    """Accepted interactions of positive weight that name the list that caused them."""
     evictions: Counter[str] = field(default_factory=Counter)
     """What was forgotten, by reason: visitor_ttl, visitor_bound, item_bound."""

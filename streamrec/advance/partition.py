@@ -106,7 +106,10 @@ class PartitionState:
     def _rebuild(self) -> None:
         last_times: list[tuple[int, str]] = []
         items: list[tuple[str, ItemRow]] = []
+        self.size_bytes = 0
+        """Keys and values of the rows."""
         for key, value in self.rows.items():
+            self.size_bytes += len(key) + len(value)
             kind = key[:2]
             if kind == VISITOR:
                 last_times.append((_decode_last_time(value).last_time, key[2:].decode()))
@@ -176,10 +179,15 @@ class PartitionState:
 
     def commit(self, changes: Changes) -> None:
         """Take over changes whose append is acknowledged; rows already in place stay as they are."""
+        rows = self.rows
         for key, value, _ in changes.rows:
-            if value is None:
-                self.rows.pop(key, None)
-            else:
-                self.rows[key] = value
+            old = rows.get(key)
+            if old is not None:
+                self.size_bytes -= len(key) + len(old)
+            if value is not None:
+                self.size_bytes += len(key) + len(value)
+                rows[key] = value
+            elif old is not None:
+                del rows[key]
         self.offset = changes.watermark.offset
         self.uncommitted = False

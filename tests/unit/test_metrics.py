@@ -1,6 +1,8 @@
 """Names, labels and values of the metrics that operators build on."""
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -8,7 +10,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from streamrec import __version__, metrics
 
-OURS = [name for name in dir(metrics) if isinstance(getattr(metrics, name), MetricWrapperBase)]
+ROOT = Path(__file__).parents[2]
+OURS = [
+    name
+    for name in metrics.__all__
+    if isinstance(getattr(metrics, name), (MetricWrapperBase, metrics.AssignedGauge))
+]
 FAMILIES = [family for family in metrics.REGISTRY.collect() if family.name.startswith("streamrec_")]
 
 # Anything that names a person, a thing or a moment would make a new series for each of them.
@@ -30,7 +37,6 @@ PROMISED = {
     "streamrec_model_swaps",
     "streamrec_recommendations",
     "streamrec_recommendations_clicked",
-    "streamrec_recommendations_skipped",
     "streamrec_recommended_positions",
     "streamrec_recovery_remaining",
     "streamrec_recovery_seconds",
@@ -49,9 +55,10 @@ def test_the_names_that_operators_build_on_stay():
 @pytest.mark.parametrize("name", OURS)
 def test_every_metric_has_a_prefix_a_help_and_no_id_in_its_labels(name):
     metric = getattr(metrics, name)
-    assert metric._name.startswith("streamrec_")
-    assert metric._documentation.endswith(".")
-    assert not FORBIDDEN_LABELS & set(metric._labelnames)
+    (family,) = metric.describe()
+    assert family.name.startswith("streamrec_")
+    assert family.documentation.endswith(".")
+    assert not FORBIDDEN_LABELS & set(getattr(metric, "_labelnames", getattr(metric, "_labels", ())))
 
 
 def test_every_metric_is_in_our_registry_and_only_there():
@@ -105,14 +112,34 @@ def test_an_assigned_gauge_shows_only_what_is_assigned_at_the_scrape():
     assert registry.get_sample_value("lag", {"topic": "t", "partition": "1"}) == 0
 
 
-def test_a_forgotten_partition_leaves_no_series_behind():
-    for partition in ("7001", "7002"):
-        metrics.state_entries.labels("visitors", partition).set(1)
-        metrics.state_entries.labels("items", partition).set(2)
-        metrics.state_bytes.labels(partition).set(3)
-    metrics.forget_partition(7001)
-    page = generate_latest(metrics.REGISTRY).decode()
-    assert 'partition="7001"' not in page
-    assert page.count('partition="7002"') == 3
-    metrics.forget_partition(7002)
-    metrics.forget_partition(7002)
+SOURCES = {
+    path: ast.parse(path.read_text())
+    for folder in ("agents", "models", "streamrec")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "metrics.py"
+}
+
+
+def test_every_metric_is_counted_somewhere():
+    used = {
+        node.attr
+        for tree in SOURCES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics"
+    }
+    assert set(OURS) <= used
+
+
+def test_every_reason_for_a_dead_letter_starts_at_zero():
+    raised = {
+        node.args[0].value
+        for path, tree in SOURCES.items()
+        if path.parent.name == "advance" or path.name == "events.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "RecordError"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert raised
+    assert raised <= set(metrics.DEAD_LETTER_REASONS)
