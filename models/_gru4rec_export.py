@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from streamrec.artifact import FileEntry, Manifest, write_manifest
+from streamrec.errors import ArtifactError
 from streamrec.scorer import open_scorer, open_step
 
 __all__ = ["write_artifact"]
@@ -33,8 +34,14 @@ def write_artifact(
 
     weights: items (N, H), inputs (N, D), bias (N,), gru.weight_ih (3H, D), gru.weight_hh (3H, H),
     gru.bias_ih, gru.bias_hh (3H,); gates in the order reset, update, new.
-    Raises ArtifactError if what was written does not give what the probes say.
+    Raises ArtifactError if a weight is no finite number, or if what was written does not give
+    what the probes say.
     """
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            raise ArtifactError(
+                f"{name} has weights that are not finite; train with a smaller learning_rate or momentum"
+            )
     bias = io.BytesIO()
     np.save(bias, weights["bias"].astype(np.float32), allow_pickle=False)
     files = {
@@ -153,7 +160,7 @@ def _card(manifest: Manifest) -> str:
         *[(f"Measured: {name}", f"{value:.4f}") for name, value in manifest.metrics.items()],
         *[(f"Parameter: {name}", str(value)) for name, value in manifest.config.items()],
     ]
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    table = "\n".join(f"| {name} | {value.replace('|', '/')} |" for name, value in rows)
     return f"""# {manifest.model} {manifest.version}
 
 A session-based recommender (arXiv:1511.06939, arXiv:1706.03847): from the items of a visitor's

@@ -1,150 +1,22 @@
-"""The parts of GRU4Rec's training: mini-batches, negatives, losses, the optimiser.
+"""GRU4Rec's training: one mini-batch after the other, touching only the rows they name.
 
 Sources as in gru4rec.py; Adagrad: Duchi, Hazan and Singer, JMLR 12, 2011.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-__all__ = ["Losses", "NegativeSampler", "SessionBatch", "SessionBatches", "SparseAdagrad"]
+from streamrec.models._gru4rec_batches import NegativeSampler, SessionBatch, SessionBatches
+from streamrec.models._gru4rec_losses import make_loss
+from streamrec.models._gru4rec_network import GRU4RecConfig, Network
 
+__all__ = ["SparseAdagrad", "Trainer"]
 
-class SessionBatch(NamedTuple):
-    """One click of up to `batch_size` sessions, and the click after it."""
-
-    inputs: NDArray[np.int64]
-    """Item of each lane, shape (B,)."""
-    targets: NDArray[np.int64]
-    """The item that came next, shape (B,)."""
-    lanes: NDArray[np.int64]
-    """For each lane its place in the batch before; lanes run dry at the end of an epoch."""
-    new: NDArray[np.bool_]
-    """Lanes at the start of a session."""
-
-
-class SessionBatches:
-    """Session-parallel mini-batches: each lane goes through one session after the other.
-
-    sequences: item indices of each session, at least two, in the order to be trained.
-    """
-
-    def __init__(self, sequences: Sequence[Sequence[int]], batch_size: int) -> None:
-        self._items = np.fromiter((item for each in sequences for item in each), dtype=np.int64)
-        lengths = np.array([len(each) for each in sequences])
-        self._ends = np.cumsum(lengths)
-        self._starts = self._ends - lengths
-        self._size = min(batch_size, len(sequences))
-        self.events = int((lengths - 1).sum())
-        """Pairs of a click and the next, in one pass."""
-
-    def __iter__(self) -> Iterator[SessionBatch]:
-        place, end = self._starts[: self._size].copy(), self._ends[: self._size].copy()
-        waiting = self._size
-        lanes = np.arange(self._size)
-        new = np.ones(self._size, dtype=np.bool_)
-        while len(place):
-            for _ in range(int((end - place).min()) - 1):
-                yield SessionBatch(self._items[place], self._items[place + 1], lanes, new)
-                place = place + 1
-                lanes, new = np.arange(len(place)), np.zeros(len(place), dtype=np.bool_)
-            done = np.flatnonzero(end - place < 2)
-            fresh = np.arange(waiting, min(waiting + len(done), len(self._starts)))
-            waiting += len(fresh)
-            filled = done[: len(fresh)]
-            place[filled], end[filled], new[filled] = self._starts[fresh], self._ends[fresh], True
-            lanes = np.setdiff1d(lanes, done[len(fresh) :])
-            place, end, new = place[lanes], end[lanes], new[lanes]
-
-
-class NegativeSampler:
-    """Items drawn with probability popularity ** alpha, in large blocks.
-
-    popularity: (N,) float64, above 0. n: items per draw.
-    """
-
-    def __init__(
-        self, popularity: Tensor, alpha: float, n: int, generator: torch.Generator, device: torch.device
-    ) -> None:
-        weights = popularity**alpha
-        self._probability = weights / weights.sum()
-        self._cumulative = self._probability.cumsum(0)
-        self._n = n
-        self._generator = generator
-        self._device = device
-        self._block = torch.empty(0, n, dtype=torch.int64)
-        self._next = 0
-
-    def log_probability(self) -> Tensor:
-        """Log of each item's probability in a draw, float32 (N,)."""
-        return self._probability.log().float()
-
-    def draw(self) -> Tensor:
-        """n item indices."""
-        if self._next >= len(self._block):
-            rows = max(1, 1_000_000 // max(1, self._n))
-            uniform = torch.rand(rows, self._n, dtype=torch.float64, generator=self._generator)
-            last = len(self._cumulative) - 1
-            self._block = torch.searchsorted(self._cumulative, uniform).clamp_(max=last).to(self._device)
-            self._next = 0
-        self._next += 1
-        return self._block[self._next - 1]
-
-
-class Losses:
-    """A ranking loss and its gradient with respect to the scores.
-
-    Scores are (B, M); the positive of row i is in column i, all other columns are its negatives.
-    """
-
-    def __init__(self, name: str, elu: float, bpreg: float) -> None:
-        self._loss = {"cross-entropy": self._cross_entropy, "bpr-max": self._bpr_max, "top1": self._top1}[
-            name
-        ]
-        self._elu = elu
-        self._bpreg = bpreg
-
-    def __call__(self, scores: Tensor) -> tuple[float, Tensor]:
-        """Mean loss of a row, and its gradient (B, M)."""
-        return self._loss(scores)
-
-    def _cross_entropy(self, scores: Tensor) -> tuple[float, Tensor]:
-        rows = torch.arange(len(scores), device=scores.device)
-        probability = torch.softmax(scores, dim=1)
-        loss = -probability[rows, rows].clamp_min(1e-24).log().mean().item()
-        probability[rows, rows] -= 1.0
-        return loss, probability.div_(len(scores))
-
-    def _bpr_max(self, scores: Tensor) -> tuple[float, Tensor]:
-        scores = scores.detach().requires_grad_()
-        r = functional.elu(scores, self._elu)
-        positive = r.diagonal()[:, None]  # (B, 1)
-        # Weights of the negatives: a softmax over them without the positive.
-        own = torch.eye(*r.shape, dtype=torch.bool, device=r.device)
-        weight = torch.softmax(r.masked_fill(own, -torch.inf), dim=1)
-        gain = (weight * torch.sigmoid(positive - r)).sum(1)
-        rows = -torch.log(gain + 1e-24) + self._bpreg * (weight * r**2).sum(1)
-        return _backward(rows, scores)
-
-    def _top1(self, scores: Tensor) -> tuple[float, Tensor]:
-        scores = scores.detach().requires_grad_()
-        r = torch.tanh(scores)
-        positive = r.diagonal()[:, None]
-        each = torch.sigmoid(r - positive) + torch.sigmoid(r**2)
-        own = torch.eye(*r.shape, dtype=torch.bool, device=r.device)
-        rows = each.masked_fill(own, 0.0).sum(1) / (r.shape[1] - 1)
-        return _backward(rows, scores)
-
-
-def _backward(rows: Tensor, scores: Tensor) -> tuple[float, Tensor]:
-    loss = rows.mean()
-    (gradient,) = torch.autograd.grad(loss, scores)
-    return loss.item(), gradient
+# Events between two reports of progress: some per second.
+_REPORT_EVERY: Final = 5000
 
 
 class SparseAdagrad:
@@ -170,7 +42,7 @@ class SparseAdagrad:
     def update_rows(self, rows: Tensor, gradients: Tensor) -> None:
         """One step on some rows; the gradients of a row named twice add up."""
         unique, place = torch.unique(rows, return_inverse=True)
-        gradient = torch.zeros((len(unique), *gradients.shape[1:]), device=gradients.device)
+        gradient = gradients.new_zeros((len(unique), *gradients.shape[1:]))
         gradient.index_add_(0, place, gradients)
         squares = self._squares[unique].addcmul_(gradient, gradient)
         self._squares[unique] = squares
@@ -179,3 +51,106 @@ class SparseAdagrad:
             move += self._momentum * self._velocity[unique]
             self._velocity[unique] = move
         self._values.index_add_(0, unique, move)
+
+
+class Trainer:
+    """One network in training, on the device it is on.
+
+    popularity: clicks of each item in training, (N,) float64.
+    """
+
+    def __init__(
+        self, network: Network, config: GRU4RecConfig, popularity: Tensor, generator: torch.Generator
+    ) -> None:
+        self._network = network
+        self._config = config
+        self._device = network.items.device
+        self._generator = generator
+        self._sampler = NegativeSampler(
+            popularity, config.sample_alpha, config.n_sample, generator, self._device
+        )
+        self._loss = make_loss(config.loss, elu=config.elu, bpreg=config.bpreg)
+        logq = config.logq if config.loss == "cross-entropy" else 0.0
+        # How much more often than by chance an item is a column: as another's target, as a sample.
+        self._log_q = logq * (popularity / popularity.sum()).log().float().to(self._device)
+        self._log_q_sample = logq * self._sampler.log_probability().to(self._device)
+        self._items, self._bias = self._adagrad(network.items), self._adagrad(network.bias)
+        self._inputs = self._items if network.inputs is network.items else self._adagrad(network.inputs)
+        self._gru = [self._adagrad(parameter) for parameter in network.gru.parameters()]
+
+    def _adagrad(self, parameter: Tensor) -> SparseAdagrad:
+        return SparseAdagrad(parameter.data, self._config.learning_rate, self._config.momentum)
+
+    def epoch(self, batches: SessionBatches, report: Callable[[int, float], None]) -> float:
+        """One pass over all sessions; returns the mean loss of an event.
+
+        report: called now and then, and at the end, with events done in this pass and the mean
+        loss of those since the last call.
+        """
+        total, done, recent, n_recent = 0.0, 0, 0.0, 0
+        hidden = torch.zeros(0, self._config.hidden_size, device=self._device)
+        for batch in batches:
+            hidden, loss = self.step(
+                torch.from_numpy(batch.inputs).to(self._device),
+                torch.from_numpy(batch.targets).to(self._device),
+                self._sampler.draw(),
+                self._carry(hidden, batch),
+            )
+            n = len(batch.inputs)
+            recent, n_recent = recent + loss * n, n_recent + n
+            if n_recent >= _REPORT_EVERY or done + n_recent == batches.events:
+                total, done = total + recent, done + n_recent
+                report(done, recent / n_recent)
+                recent, n_recent = 0.0, 0
+        return total / done
+
+    def _carry(self, hidden: Tensor, batch: SessionBatch) -> Tensor:
+        """Hidden states for a mini-batch: those of the lanes that go on, zeros at session starts."""
+        if not len(hidden):
+            return torch.zeros(len(batch.lanes), self._config.hidden_size, device=self._device)
+        if len(batch.lanes) != len(hidden):
+            hidden = hidden[torch.from_numpy(batch.lanes).to(self._device)]
+        if batch.new.any():
+            hidden = hidden.masked_fill(torch.from_numpy(batch.new).to(self._device)[:, None], 0.0)
+        return hidden
+
+    def step(
+        self, inputs: Tensor, targets: Tensor, negatives: Tensor, hidden: Tensor
+    ) -> tuple[Tensor, float]:
+        """Learn one mini-batch; returns the hidden states after it, and its mean loss.
+
+        inputs, targets: (B,) item indices; negatives: (S,); hidden: (B, H).
+        """
+        # M = B + S columns, of which column i is the positive of row i
+        network, config = self._network, self._config
+        rows = network.inputs.data[inputs].requires_grad_()  # (B, D)
+        state = network.gru(self._dropout(rows, config.dropout_embed), hidden)  # (B, H)
+        out = self._dropout(state, config.dropout_hidden)
+        columns = torch.cat([targets, negatives])  # (M,)
+        # The output layer is the bulk of the work; its gradient is written out, which spares
+        # autograd the (B, M) intermediates.
+        weights, values = network.items.data[columns], out.detach()  # (M, H), (B, H)
+        scores = torch.addmm(network.bias.data[columns], values, weights.T)  # (B, M)
+        scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives]])
+        loss, gradient = self._loss(scores)
+        of_rows, *of_gru = torch.autograd.grad(
+            out, [rows, *self._network.gru.parameters()], gradient @ weights
+        )
+        self._update_items(inputs, of_rows, columns, gradient.T @ values)
+        self._bias.update_rows(columns, gradient.sum(0))
+        for adagrad, each in zip(self._gru, of_gru, strict=True):
+            adagrad.update(each)
+        return state.detach(), loss
+
+    def _update_items(self, inputs: Tensor, of_rows: Tensor, columns: Tensor, of_weights: Tensor) -> None:
+        if self._inputs is self._items:  # one matrix: the two gradients of a row add up
+            self._items.update_rows(torch.cat([columns, inputs]), torch.cat([of_weights, of_rows]))
+        else:
+            self._items.update_rows(columns, of_weights)
+            self._inputs.update_rows(inputs, of_rows)
+
+    def _dropout(self, values: Tensor, rate: float) -> Tensor:
+        if not rate:
+            return values
+        keep = torch.rand(values.shape, generator=self._generator).to(self._device) >= rate
+        return values * keep / (1.0 - rate)

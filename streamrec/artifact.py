@@ -12,10 +12,12 @@ What is loaded are the very bytes that were hashed, so that nothing changes in b
 
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from streamrec.errors import ArtifactError
 
@@ -23,21 +25,25 @@ __all__ = ["FORMAT", "MANIFEST", "FileEntry", "Manifest", "Probe", "read_artifac
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-# A graph of a million items with 500 units has 2 GB; beyond that a release is a mistake.
-_MAX_FILE_BYTES: Final = 4 << 30
+# No ONNX file can be larger: protobuf counts its bytes in 31 bits.
+_MAX_FILE_BYTES: Final = 2 << 30
+_MAX_MANIFEST_BYTES: Final = 16 << 20
+
+# Without a slash and without a leading dot a name cannot lead out of the directory.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
 class FileEntry(BaseModel, frozen=True):
     """Size and digest of one file."""
 
-    size_bytes: int
-    sha256: str
+    size_bytes: NonNegativeInt
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Probe(BaseModel, frozen=True):
     """Inputs with the outputs they gave in training: what serving has to reproduce."""
 
-    items: list[int]
+    items: list[NonNegativeInt]
     """Indices of a short session, oldest first."""
     hidden: list[float]
     """Hidden state after it."""
@@ -55,10 +61,10 @@ class Manifest(BaseModel, frozen=True):
     version: str
     created: str
     """ISO 8601, UTC."""
-    hidden_size: int
-    n_items: int
-    files: dict[str, FileEntry]
-    probes: list[Probe]
+    hidden_size: PositiveInt
+    n_items: PositiveInt
+    files: dict[FileName, FileEntry]
+    probes: Annotated[list[Probe], Field(min_length=1)]
     config: dict[str, Any]
     seed: int
     data: dict[str, Any]
@@ -80,28 +86,37 @@ def read_artifact(directory: Path, digest: str | None = None) -> tuple[Manifest,
     digest: sha256 the manifest has to have; None accepts the one that is there.
     Raises ArtifactError naming the file and what is wrong with it.
     """
-    value = _read(directory / MANIFEST)
-    found = hashlib.sha256(value).hexdigest()
-    if digest is not None and found != digest:
-        raise ArtifactError(
-            f"{directory / MANIFEST}: sha256 is {found}, the release says {digest}; "
-            "publish the version again and release it anew"
-        )
-    try:
-        manifest = Manifest.model_validate_json(value)
-    except ValidationError as error:
-        raise ArtifactError(f"{directory / MANIFEST}: {error.error_count()} faults: {error}") from None
-    if manifest.format != FORMAT:
-        raise ArtifactError(
-            f"{directory}: format {manifest.format}, this streamrec reads {FORMAT}; export the model again"
-        )
+    manifest = _manifest(directory / MANIFEST, digest)
     return manifest, {name: _checked(directory / name, entry) for name, entry in manifest.files.items()}
 
 
+def _manifest(path: Path, digest: str | None) -> Manifest:
+    value = _read(path, _MAX_MANIFEST_BYTES)
+    found = hashlib.sha256(value).hexdigest()
+    if digest is not None and found != digest:
+        raise ArtifactError(
+            f"{path}: sha256 is {found}, the release says {digest}; "
+            "publish the version again and release it anew"
+        )
+    # The format comes first: another one may have other fields.
+    try:
+        made = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: no JSON ({error}); export the model again") from None
+    if not isinstance(made, dict) or made.get("format") != FORMAT:
+        form = made.get("format") if isinstance(made, dict) else None
+        raise ArtifactError(f"{path}: format {form}, this streamrec reads {FORMAT}; export the model again")
+    try:
+        return Manifest.model_validate(made)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
+        )
+        raise ArtifactError(f"{path}: {faults}; export the model again") from None
+
+
 def _checked(path: Path, entry: FileEntry) -> bytes:
-    if path.name != str(path.relative_to(path.parent)) or path.is_symlink():
-        raise ArtifactError(f"{path}: an artifact holds plain files only")
-    value = _read(path)
+    value = _read(path, _MAX_FILE_BYTES)
     if len(value) != entry.size_bytes:
         raise ArtifactError(
             f"{path}: {len(value)} bytes instead of {entry.size_bytes}; copy or export the artifact again"
@@ -111,11 +126,16 @@ def _checked(path: Path, entry: FileEntry) -> bytes:
     return value
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a plain file; a link could lead anywhere, and a pipe would never end."""
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ArtifactError(f"{path}: larger than {_MAX_FILE_BYTES} bytes")
-        return path.read_bytes()
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise ArtifactError(f"{path}: an artifact holds plain files only")
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ArtifactError(f"{path}: {size} bytes, more than the {max_bytes} allowed")
+            return file.read()
     except OSError as error:
         raise ArtifactError(
             f"{path}: cannot be read ({error.strerror}); the artifact is incomplete"

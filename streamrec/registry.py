@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from streamrec.artifact import MANIFEST
 from streamrec.errors import RegistryError
 
 __all__ = ["Registry"]
@@ -28,15 +29,12 @@ class Registry:
     def versions(self, model: str) -> list[str]:
         """Published versions of a model, oldest first."""
         folder = self.path / _checked(model)
-        if not folder.is_dir():
-            return []
-        return sorted(each.name for each in folder.iterdir() if each.is_dir() and _NAME.fullmatch(each.name))
+        # The manifest tells a version from a folder that is still being copied here.
+        return sorted(name for name in _folders(folder) if (folder / name / MANIFEST).is_file())
 
     def models(self) -> list[str]:
         """Names of the models that have versions."""
-        if not self.path.is_dir():
-            return []
-        return sorted(each.name for each in self.path.iterdir() if self.versions(each.name))
+        return sorted(name for name in _folders(self.path) if self.versions(name))
 
     def latest(self, model: str) -> str:
         """The newest version. Raises RegistryError if there is none."""
@@ -59,26 +57,35 @@ class Registry:
     def publish(self, model: str, version: str, write: Callable[[Path], None]) -> Path:
         """Have `write` fill an empty directory and make it the version; returns its place.
 
-        If `write` fails nothing is left behind. Raises RegistryError if the version exists.
+        If `write` fails nothing is left behind. Raises RegistryError if the version exists
+        or the registry cannot be written to.
         """
         folder = self.path / _checked(model)
         target = folder / _checked(version)
         if target.exists():
             raise RegistryError(f"{target}: this version exists; versions are never changed")
-        folder.mkdir(parents=True, exist_ok=True)
-        # A leading dot keeps unfinished ones out of `versions`.
-        beside = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=folder))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # A leading dot keeps unfinished ones out of `versions`.
+            beside = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=folder))
+        except OSError as error:
+            raise RegistryError(
+                f"{folder}: cannot be written to ({error.strerror}); set STREAMREC_REGISTRY__PATH"
+            ) from None
         try:
             write(beside)
-            beside.chmod(0o755)
-            _sync(beside)
-            try:
-                beside.rename(target)
-            except OSError as error:
-                raise RegistryError(f"{target}: cannot be published ({error.strerror})") from error
+            _release(beside, target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return target
+
+
+def _folders(path: Path) -> list[str]:
+    return (
+        [each.name for each in path.iterdir() if _NAME.fullmatch(each.name) and each.is_dir()]
+        if path.is_dir()
+        else []
+    )
 
 
 def _checked(name: str) -> str:
@@ -87,8 +94,21 @@ def _checked(name: str) -> str:
     return name
 
 
-def _sync(directory: Path) -> None:
-    """Bring the files to the disk before the rename makes them visible."""
-    for path in directory.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+def _release(beside: Path, target: Path) -> None:
+    """Rename the finished directory into its place, so that a power cut leaves all of it or nothing."""
+    try:
+        beside.chmod(0o755)
+        for path in [*beside.iterdir(), beside]:
+            _sync(path)
+        beside.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise RegistryError(f"{target}: cannot be published ({error.strerror})") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

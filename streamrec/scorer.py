@@ -3,29 +3,45 @@
 In: an artifact directory. Out: models of `streamrec.contracts`, checked against their
 manifest and their probes. Nothing here knows torch.
 
-ONNX Runtime multiplies with weights packed ahead, row by row in the same order for
-every batch size, so a row's result does not depend on its batch; the tests hold it to that.
+A row's result must not depend on its batch: exact recovery rests on it. ONNX Runtime
+multiplies with weights packed ahead, every row in the same order of sums whatever the
+batch; where a processor's kernels do otherwise, which loading finds out, rows go one by one.
 """
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
 
-from streamrec.artifact import Manifest, read_artifact
+from streamrec.artifact import Manifest, Probe, read_artifact
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.errors import ArtifactError
+from streamrec.onnx_file import check_onnx
 from streamrec.registry import Registry
 
-__all__ = ["SessionScorer", "SessionStep", "load_scorer", "load_step", "open_scorer", "open_step"]
+__all__ = [
+    "SessionScorer",
+    "SessionStep",
+    "check_artifact",
+    "load_scorer",
+    "load_step",
+    "open_scorer",
+    "open_step",
+]
 
+_MODEL: Final = "gru4rec"
 # Other processors round differently in the last bits; a damaged model is far outside this.
 _PROBE_TOLERANCE: Final = 1e-3
 _NEVER: Final = np.float32(-np.inf)
+_NO_ITEMS: Final = np.empty(0, np.int64)
+# Kernels change with the number of rows left over from blocks of 4 to 16.
+_BATCHES_TRIED: Final = (2, 3, 4, 5, 6, 7, 8, 13, 16, 31, 64)
+_ITEMS_AT_ONCE: Final = 1024
 
 
 class SessionStep:
@@ -34,13 +50,13 @@ class SessionStep:
     def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.version = manifest.version
         self.hidden_size = manifest.hidden_size
-        self._session = _session(manifest, files, "step.onnx", threads=1)
+        self._graph = _Graph(manifest, files, "step.onnx", threads=1)
         self._indices = {item_id: index for index, item_id in enumerate(_vocabulary(manifest, files))}
-        for probe in manifest.probes:
-            hidden = np.zeros((1, self.hidden_size), np.float32)
-            for index in probe.items:
-                hidden = self.step(np.array([index]), hidden)
-            _agree(manifest, "step.onnx", hidden[0], probe.hidden)
+        with self._graph.probing():
+            for probe in manifest.probes:
+                self._graph.agrees(self._hidden(probe.items), probe.hidden)
+            self._check_items(manifest.n_items)
+            self._one_by_one = not self._is_row_by_row(manifest.n_items)
 
     def item_index(self, item_id: str) -> int:
         """Dense index of an item; -1 if the model does not know it."""
@@ -48,8 +64,35 @@ class SessionStep:
 
     def step(self, items: IntArray, hidden: FloatArray) -> FloatArray:
         """Hidden states after one more item each. See contracts.StepModel."""
-        result: FloatArray = self._session.run(None, {"items": items, "hidden": hidden})[0]
+        if self._one_by_one and len(items) > 1:
+            rows = [self._step(items[row : row + 1], hidden[row : row + 1]) for row in range(len(items))]
+            return np.concatenate(rows)
+        return self._step(items, hidden)
+
+    def _step(self, items: IntArray, hidden: FloatArray) -> FloatArray:
+        result: FloatArray = self._graph.run({"items": items, "hidden": hidden})[0]
         return result
+
+    def _hidden(self, items: list[int]) -> FloatArray:
+        hidden = np.zeros((1, self.hidden_size), np.float32)
+        for item in items:
+            hidden = self._step(np.array([item]), hidden)
+        row: FloatArray = hidden[0]
+        return row
+
+    def _check_items(self, n_items: int) -> None:
+        """Every item of the vocabulary is in the graph, and its weights are numbers."""
+        for first in range(0, n_items, _ITEMS_AT_ONCE):
+            items = np.arange(first, min(first + _ITEMS_AT_ONCE, n_items))
+            self._graph.is_finite(self._step(items, np.zeros((len(items), self.hidden_size), np.float32)))
+
+    def _is_row_by_row(self, n_items: int) -> bool:
+        """Whether rows come out of batches as they come out alone."""
+        largest = max(_BATCHES_TRIED)
+        items = np.arange(largest) % n_items
+        hidden = np.random.default_rng(0).uniform(-1, 1, (largest, self.hidden_size)).astype(np.float32)
+        alone = np.concatenate([self._step(items[n : n + 1], hidden[n : n + 1]) for n in range(largest)])
+        return all(np.array_equal(self._step(items[:n], hidden[:n]), alone[:n]) for n in _BATCHES_TRIED)
 
 
 class SessionScorer:
@@ -58,16 +101,20 @@ class SessionScorer:
     def __init__(self, manifest: Manifest, files: dict[str, bytes], threads: int) -> None:
         self.version = manifest.version
         self.items: Sequence[str] = _vocabulary(manifest, files)
-        self._session = _session(manifest, files, "score.onnx", threads)
+        self._graph = _Graph(manifest, files, "score.onnx", threads)
         self._bias: FloatArray = _bias(manifest, files)
-        for probe in manifest.probes:
-            indices, scores = self.top(
-                np.array([probe.hidden], np.float32), len(probe.top), np.empty(0, np.int64)
-            )
-            _agree(manifest, "score.onnx", scores[0], probe.scores)
-            # Equal scores may stand in another order on another processor: compare as sets.
-            if len(set(indices[0].tolist()) ^ set(probe.top)) > 2:
-                raise ArtifactError(_unlike(manifest, "score.onnx", "recommends other items"))
+        with self._graph.probing():
+            for probe in manifest.probes:
+                self._check(probe)
+
+    def _check(self, probe: Probe) -> None:
+        hidden = np.array([probe.hidden], np.float32)
+        indices, scores = self.top(hidden, len(probe.top), _NO_ITEMS)
+        self._graph.agrees(scores[0], probe.scores)
+        # Equal scores may stand in another order on another processor: compare as sets.
+        if len(set(indices[0].tolist()) ^ set(probe.top)) > 2:
+            raise self._graph.error("recommends other items than in training")
+        self._graph.is_finite(self.top(hidden, len(self.items), _NO_ITEMS)[1])
 
     def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
         """The n best items for each hidden state. See contracts.ScoreModel."""
@@ -76,10 +123,59 @@ class SessionScorer:
             bias = bias.copy()
             bias[excluded] = _NEVER
         wanted = max(0, min(n, len(bias) - len(np.unique(excluded))))
-        indices, scores = self._session.run(
-            None, {"hidden": hidden, "bias": bias, "n": np.array([wanted], np.int64)}
-        )
+        indices, scores = self._graph.run({"hidden": hidden, "bias": bias, "n": np.array([wanted], np.int64)})
         return indices, scores
+
+
+class _Graph:
+    """One graph in ONNX Runtime, and what its probes say about it."""
+
+    def __init__(self, manifest: Manifest, files: dict[str, bytes], name: str, threads: int) -> None:
+        self._name = f"{manifest.version}: {name}"
+        if name not in files:
+            raise ArtifactError(f"{self._name} is not in the manifest; export the model again")
+        check_onnx(files[name], self._name)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong is raised
+        # Threads that spin between runs take the core from the event loop beside them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common root but Exception
+            raise ArtifactError(f"{self._name} cannot be loaded: {error}") from None
+
+    def run(self, inputs: dict[str, Any]) -> list[Any]:
+        outputs: list[Any] = self._session.run(None, inputs)
+        return outputs
+
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """Whatever goes wrong inside is the artifact's fault: ArtifactError."""
+        try:
+            yield
+        except ArtifactError:
+            raise
+        except Exception as error:  # as above
+            raise self.error(f"cannot be run ({error})") from None
+
+    def agrees(self, got: FloatArray, wanted: list[float]) -> None:
+        """Raises ArtifactError if the outputs on a probe are not those of training."""
+        expected = np.array(wanted, np.float32)
+        if got.shape != expected.shape:
+            raise self.error(f"gives {got.shape} numbers instead of {expected.shape}")
+        self.is_finite(got)
+        if not np.allclose(got, expected, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE):
+            raise self.error(f"is off by {np.abs(got - expected).max():.2g}")
+
+    def is_finite(self, got: FloatArray) -> None:
+        """Raises ArtifactError if one of the outputs is infinite or no number."""
+        if not np.isfinite(got).all():
+            raise self.error("gives numbers that are not finite")
+
+    def error(self, how: str) -> ArtifactError:
+        return ArtifactError(f"{self._name} {how}, on inputs whose outputs are known; export the model again")
 
 
 def open_step(directory: Path, digest: str | None = None) -> SessionStep:
@@ -94,41 +190,46 @@ def open_scorer(directory: Path, digest: str | None = None, *, threads: int = 1)
 
 def load_step(registry: Registry, version: str, digest: str | None = None) -> SessionStep:
     """The step model of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    return open_step(registry.directory("gru4rec", version), digest)
+    return SessionStep(*_published(registry, version, digest))
 
 
 def load_scorer(
     registry: Registry, version: str, digest: str | None = None, *, threads: int = 1
 ) -> SessionScorer:
     """The score model of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    return open_scorer(registry.directory("gru4rec", version), digest, threads=threads)
+    return SessionScorer(*_published(registry, version, digest), threads)
 
 
-def _session(manifest: Manifest, files: dict[str, bytes], name: str, threads: int) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin between runs take the core from the event loop beside them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        # From bytes there is no path, so that a graph cannot refer to other files.
-        return ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
-    except KeyError:
-        raise ArtifactError(f"{manifest.version}: the manifest lists no {name}; export it again") from None
-    except Exception as error:  # onnxruntime's errors have no common root but Exception
-        raise ArtifactError(f"{manifest.version}: {name} cannot be loaded: {error}") from None
+def check_artifact(registry: Registry, version: str) -> Manifest:
+    """Load and probe both models of a GRU4Rec version. Raises RegistryError, ArtifactError."""
+    manifest, files = _published(registry, version, None)
+    SessionStep(manifest, files)
+    SessionScorer(manifest, files, threads=1)
+    return manifest
+
+
+def _published(registry: Registry, version: str, digest: str | None) -> tuple[Manifest, dict[str, bytes]]:
+    directory = registry.directory(_MODEL, version)
+    manifest, files = read_artifact(directory, digest)
+    # Rows name the version that made them, so a copy under another name would mix two.
+    if (manifest.model, manifest.version) != (_MODEL, version):
+        raise ArtifactError(
+            f"{directory}: holds {manifest.model} {manifest.version}; publish it under its own name"
+        )
+    return manifest, files
 
 
 def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
     try:
         vocabulary = json.loads(files["vocabulary.json"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{manifest.version}: vocabulary.json cannot be read: {error!r}") from None
-    if not isinstance(vocabulary, list) or len(vocabulary) != manifest.n_items:
+    if not isinstance(vocabulary, list) or not all(isinstance(item_id, str) for item_id in vocabulary):
+        raise ArtifactError(f"{manifest.version}: vocabulary.json is no list of item ids; export it again")
+    if len(set(vocabulary)) != manifest.n_items or len(vocabulary) != manifest.n_items:
         raise ArtifactError(
             f"{manifest.version}: the model has {manifest.n_items} items but the vocabulary has "
-            f"{len(vocabulary)}; export both from one training run"
+            f"{len(set(vocabulary))}; export both from one training run"
         )
     return vocabulary
 
@@ -140,18 +241,7 @@ def _bias(manifest: Manifest, files: dict[str, bytes]) -> FloatArray:
         raise ArtifactError(f"{manifest.version}: bias.npy cannot be read: {error!r}") from None
     if bias.shape != (manifest.n_items,) or bias.dtype != np.float32:
         raise ArtifactError(
-            f"{manifest.version}: bias.npy has {bias.shape} {bias.dtype}, wanted ({manifest.n_items},) float32"
+            f"{manifest.version}: bias.npy is {bias.dtype} {bias.shape}, wanted is float32 "
+            f"({manifest.n_items},); export the model again"
         )
     return bias
-
-
-def _agree(manifest: Manifest, name: str, got: FloatArray, wanted: list[float]) -> None:
-    expected = np.array(wanted, np.float32)
-    if got.shape != expected.shape or not np.isfinite(got).all():
-        raise ArtifactError(_unlike(manifest, name, "gives no finite numbers of the expected shape"))
-    if not np.allclose(got, expected, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE):
-        raise ArtifactError(_unlike(manifest, name, f"is off by {np.abs(got - expected).max():.2g}"))
-
-
-def _unlike(manifest: Manifest, name: str, how: str) -> str:
-    return f"{manifest.version}: on its probe {name} {how}; export the model again"
