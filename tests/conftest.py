@@ -45,7 +45,7 @@ def broker() -> Iterator[Broker | ExternalBroker]:
         yield ExternalBroker(external)
         return
     try:
-        embedded = Broker.start()
+        embedded = Broker.start(timeout_s=120)
     except BrokerError as error:
         if _ENVIRONMENT.get(f"{_PREFIX}REQUIRE_KAFKA") == "1":
             pytest.fail(f"no Kafka broker for the tests: {error}")

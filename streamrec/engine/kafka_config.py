@@ -66,7 +66,7 @@ def server_properties(host: str, port: int, controller_port: int, overrides: Map
         # Lets a group that wants it notice a dead worker within a second or two.
         "group.min.session.timeout.ms": "1000",
         # A killed broker may come back once its former self has been given up; the default is 9 s.
-        "broker.session.timeout.ms": "4000",
+        "broker.session.timeout.ms": "6000",
         "broker.heartbeat.interval.ms": "1000",
         # The default, 128 MiB, would be a quarter of the heap.
         "log.cleaner.dedupe.buffer.size": str(16 << 20),

@@ -1,5 +1,6 @@
 """Making, checking, mending and describing the topics at the broker."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ __all__ = [
     "require_topics",
     "topic_id",
 ]
+
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,10 @@ def _mend_partitions(actual: int) -> str:
 def mend_topics(settings: Settings) -> list[Problem]:
     """Set the topics' configuration as it has to be; returns what it mended.
 
-    Missing topics, and numbers of partitions and copies, are left alone.
+    Missing topics, and numbers of partitions and copies, are left alone. Raises
+    TopicError if the broker refuses a change.
     """
-    keys = {(spec.name, key): value for spec in topic_specs(settings) for key, value in spec.config.items()}
-    problems = [problem for problem in check_topics(settings) if (problem.topic, problem.setting) in keys]
+    problems = _config_problems(settings)
     if problems:
         with connect(settings.kafka.bootstrap) as admin:
             outcome = admin.alter_configs(
@@ -152,7 +155,18 @@ def mend_topics(settings: Settings) -> list[Problem]:
         refused = {topic: answer for topic, answer in outcome["topic"].items() if answer != "OK"}
         if refused:
             raise TopicError(f"the broker refused to change the configuration of topics: {refused}")
+        # A change is acknowledged before every broker acts on it.
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while left := _config_problems(settings):
+            if time.monotonic() > deadline:
+                raise TopicError(f"the change did not take effect within {REQUEST_TIMEOUT_S:g} s: {left[0]}")
+            time.sleep(_POLL_S)
     return problems
+
+
+def _config_problems(settings: Settings) -> list[Problem]:
+    keys = {(spec.name, key) for spec in topic_specs(settings) for key in spec.config}
+    return [problem for problem in check_topics(settings) if (problem.topic, problem.setting) in keys]
 
 
 def describe_topics(settings: Settings) -> list[TopicDescription]:

@@ -23,8 +23,14 @@ from streamrec.topics import (
 
 
 def _set(settings: Settings, topic: str, key: str, value: str) -> None:
+    name = settings.kafka.topic(topic)
     with connect(settings.kafka.bootstrap) as admin:
-        admin.alter_configs([ConfigResource("TOPIC", settings.kafka.topic(topic), {key: value})])
+        admin.alter_configs([ConfigResource("TOPIC", name, {key: value})])
+        # A change is acknowledged before the broker acts on it.
+        while True:
+            described = admin.describe_configs([ConfigResource("TOPIC", name)])["topic"][name]
+            if described.get(key, {}).get("value") == value:
+                return
 
 
 def test_topics_just_made_have_no_problems(settings: Settings) -> None:
