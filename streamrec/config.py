@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from streamrec.errors import ConfigError
@@ -60,7 +60,7 @@ class KafkaSettings(_Section):
 class StateSettings(_Section):
     """What a visitor's state holds and for how long."""
 
-    weights: dict[str, float] = {
+    weights: dict[str, FiniteFloat] = {
         "view": 1.0,
         "click": 1.0,
         "cart": 2.0,

@@ -3,6 +3,7 @@
 from streamrec.advance.changes import Changes
 from streamrec.advance.partition import PartitionState
 from streamrec.advance.records import ModelError
+from streamrec.errors import StateError
 from streamrec.events import Interaction
 from streamrec.state.expiry import MOST_LEAVING
 from streamrec.state.items import NO_FACTORS, Row
@@ -47,7 +48,7 @@ class Learning:
 
         Weight 0 teaches nothing. Above 0 the item's count grows, and the online model learns
         it against drawn negatives; below 0 the online model learns it as unwanted.
-        Raises ModelError if the online model does.
+        Raises ModelError if the online model fails on it.
         """
         online, items, item_id = self._online, self._items, event.item_id
         if weight and (weight > 0 or online is not None) and item_id not in items:
@@ -65,9 +66,9 @@ class Learning:
             learned = online.learn_one(
                 event.visitor_id, before, item_id, self._targets[event.type], negatives
             )
-        except MemoryError:
+        except (MemoryError, StateError):
             raise
-        except Exception as error:  # whatever the model raises, it is this record that it fails on
+        except Exception as error:  # whatever else the model raises, it is this record that it fails on
             raise ModelError(offset, f"{type(error).__name__}: {error}") from error
         items.touch(item_id, offset)
         for negative in negatives:

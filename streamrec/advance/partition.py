@@ -178,7 +178,7 @@ class PartitionState:
         self.held = {}
 
     def commit(self, changes: Changes) -> None:
-        """Take over changes whose append is acknowledged; rows already in place stay as they are."""
+        """Take over changes whose append is acknowledged."""
         rows = self.rows
         for key, value, _ in changes.rows:
             old = rows.get(key)
