@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamrec.config import Settings
 from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, item_sequences, split_by_time
@@ -20,17 +19,15 @@ from streamrec.demo.view import LiveView, summary_table
 from streamrec.errors import StreamrecError
 from streamrec.evaluation import recall_at_k, session_ranks
 from streamrec.events import Recommendation
-from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig, TrainOptions
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.replay import replay
 from streamrec.scorer import load_scorer, load_step
 from streamrec.standalone import ROLES, Apps, kafka
+from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
 
 __all__ = ["DemoOptions", "run_demo"]
 
-# Long enough to be good, short enough to wait for: about half a minute on two cores.
-MODEL = GRU4RecConfig(batch_size=64, n_sample=1024, epochs=8)
 _QUIET_S = 20.0
 # Replayed time runs thousands of times faster: the ticks at which lists see what was learned follow.
 _TICK_MS = 50
@@ -132,29 +129,18 @@ def _demo_settings(settings: Settings, out: Path, speed_up: float) -> Settings:
 
 def _train(settings: Settings, clicks: Clicks, console: Console) -> tuple[str, float]:
     console.print(f"[bold]2.[/] GRU4Rec: training on {len(clicks):,} clicks")
-    model = GRU4Rec(MODEL)
-    sequences = list(item_sequences(clicks))
-    total = MODEL.epochs * sum(len(each) - 1 for each in sequences)
-    started = time.monotonic()
-    with Progress(
-        TextColumn("  "),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} events, loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("train", total=total, loss=float("nan"))
-        model.train(
-            sequences,
-            TrainOptions(on_step=lambda done, loss: progress.update(task, completed=done, loss=loss)),
+    registry = Registry(settings.registry.path)
+    with progress_bar(console, label="  ") as on_step:
+        trained = train_gru4rec(
+            clicks,
+            registry,
+            config=gru4rec_config(quick=True),
+            on_step=on_step,
+            data={"source": "bundled clicks"},
         )
-    seconds = time.monotonic() - started
-    data = {"source": "bundled clicks", "clicks": len(clicks), "sessions": len(sequences)}
-    version = model.publish(Registry(settings.registry.path), data=data)
-    announce(settings, "gru4rec", version)
-    console.print(f"   {total / seconds:,.0f} events per second, {seconds:.0f} s")
-    return version, seconds
+    announce(settings, "gru4rec", trained.version)
+    console.print(f"   {trained.events / trained.train_s:,.0f} events per second, {trained.train_s:.0f} s")
+    return trained.version, trained.train_s
 
 
 async def _live(

@@ -1,0 +1,166 @@
+"""From clicks to a published GRU4Rec version: train, measure, publish, check.
+
+In: clicks, of a file or of the topic. Out: a version in the registry that has been loaded
+and probed. torch is imported on the first call, not before: serving lives without it.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from streamrec.datasets import Clicks, item_sequences
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.evaluation import mrr_at_k, ndcg_at_k, recall_at_k, session_ranks
+from streamrec.registry import Registry
+from streamrec.scorer import check_artifact, open_scorer, open_step
+
+if TYPE_CHECKING:
+    from streamrec.models.gru4rec import GRU4RecConfig
+
+__all__ = ["OnStep", "Trained", "evaluate", "gru4rec_config", "progress_bar", "train_gru4rec"]
+
+OnStep = Callable[[int, int, float], None]
+"""Called now and then with events done, of how many, and the mean loss since."""
+
+_K: Final = 20
+
+
+class Trained(NamedTuple):
+    """A version that was trained, published and loaded once."""
+
+    version: str
+    directory: Path
+    events: int
+    """Training events in all epochs: pairs of a click and the next."""
+    losses: list[float]
+    """Mean loss of each epoch."""
+    train_s: float
+    """Seconds of the training alone."""
+    metrics: dict[str, float]
+    """Of the sessions held out; empty without."""
+
+
+def gru4rec_config(parameters: Mapping[str, Any] | None = None, *, quick: bool = False) -> "GRU4RecConfig":
+    """Hyperparameters: the default or the quick ones, and `parameters` on top, as values or as text.
+
+    Raises ConfigError naming each that is unknown or out of range, or if torch is not installed.
+    """
+    gru4rec = _gru4rec()
+    base = gru4rec.QUICK.model_dump() if quick else {}
+    config: type[GRU4RecConfig] = gru4rec.GRU4RecConfig
+    try:
+        return config.model_validate({**base, **(parameters or {})})
+    except ValidationError as error:
+        faults = [(".".join(str(part) for part in fault["loc"]), fault) for fault in error.errors()]
+        lines = [
+            f"{name}: there is no such parameter; known are {', '.join(config.model_fields)}"
+            if fault["type"] == "extra_forbidden"
+            else f"{name or 'parameters'}: {fault['msg']}, not {fault['input']!r}"
+            for name, fault in faults
+        ]
+        raise ConfigError("gru4rec cannot be trained like this:\n  " + "\n  ".join(lines)) from None
+
+
+def train_gru4rec(
+    clicks: Clicks,
+    registry: Registry,
+    *,
+    config: "GRU4RecConfig | None" = None,
+    seed: int = 0,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+    held_out: Clicks | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Trained:
+    """Train on clicks, measure on those held out, publish, and load what was published.
+
+    data: where the clicks come from, for the manifest. Raises DatasetError if there is nothing
+    to learn, ConfigError, RegistryError or ArtifactError; nothing is published then.
+    """
+    gru4rec = _gru4rec()
+    model = gru4rec.GRU4Rec(config)
+    start = time.monotonic()
+    report = model.train(item_sequences(clicks), gru4rec.TrainOptions(seed, device, on_step))
+    train_s = time.monotonic() - start
+    metrics: dict[str, float] = {}
+    if held_out is not None and len(held_out):
+        with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
+            model.export(Path(place))
+            metrics = evaluate(Path(place), held_out)
+    version = model.publish(registry, data={**(data or {}), **_described(clicks)}, metrics=metrics)
+    check_artifact(registry, version)
+    directory = registry.directory("gru4rec", version)
+    return Trained(version, directory, report.events, report.losses, train_s, metrics)
+
+
+def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
+    """How well an exported model ranks every next click of the sessions, the full catalogue before it.
+
+    Items unseen in training count as misses; the figures ending in `_known` leave them out.
+    Raises DatasetError if no session has two clicks.
+    """
+    found = session_ranks(open_step(artifact), open_scorer(artifact), list(item_sequences(clicks)))
+    if not len(found.ranks):
+        raise DatasetError("no session held out has two clicks or more: there is nothing to measure")
+    metrics = {"next_clicks": float(len(found.ranks)), "next_clicks_known": float(found.known.sum())}
+    for suffix, ranks in ("", found.ranks), ("_known", found.ranks[found.known]):
+        if len(ranks):
+            metrics[f"recall_at_{_K}{suffix}"] = recall_at_k(ranks, _K)
+            metrics[f"mrr_at_{_K}{suffix}"] = mrr_at_k(ranks, _K)
+            metrics[f"ndcg_at_{_K}{suffix}"] = ndcg_at_k(ranks, _K)
+    return metrics
+
+
+@contextmanager
+def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
+    """A bar with events per second and loss, to be fed by a training; gone when it is over."""
+    columns = [
+        TextColumn(label),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]:,.0f} events/s, loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
+        start = time.monotonic()
+
+        def on_step(done: int, total: int, loss: float) -> None:
+            rate = done / max(1e-9, time.monotonic() - start)
+            progress.update(task, completed=done, total=total, rate=rate, loss=loss)
+
+        yield on_step
+
+
+def _described(clicks: Clicks) -> dict[str, Any]:
+    first, last = (
+        datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+        for ms in (clicks.first_ms, clicks.last_ms)
+    )
+    return {
+        "clicks": len(clicks),
+        "sessions": len(set(clicks.session_ids)),
+        "items": len(set(clicks.item_ids)),
+        "first": first,
+        "last": last,
+    }
+
+
+def _gru4rec() -> Any:
+    try:
+        from streamrec.models import gru4rec
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] not in ("torch", "onnx"):
+            raise
+        raise ConfigError(
+            f'training needs {error.name}, which is not installed; pip install "streamrec[train]"'
+        ) from None
+    return gru4rec
