@@ -153,7 +153,10 @@ def verbs(text: str) -> set[tuple[str, ...]]:
 
 def commands() -> set[tuple[str, ...]]:
     named = {tuple(word for word in SERVICES[name]["command"] if not word.startswith("-")) for name in OURS}
-    return named.union(*(verbs(text) for text in TEXTS.values()))
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    sources = [path for folder in ("agents", "models", "streamrec") for path in (ROOT / folder).rglob("*.py")]
+    advice = [*TEXTS.values(), *(path.read_text() for path in documents + sources)]
+    return named.union(*map(verbs, advice)) - {()}
 
 
 @pytest.mark.parametrize("path", sorted(commands()), ids=" ".join)

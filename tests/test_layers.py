@@ -53,8 +53,8 @@ def layer_of(module: str) -> str | None:
     return parts[1] if parts[0] == "streamrec" and len(parts) > 1 else None
 
 
-def test_every_module_has_a_layer():
-    assert {layer_of(module) for module in modules()} - {None} <= set(LEVEL)
+def test_every_module_has_a_layer_and_every_layer_a_module():
+    assert {layer_of(module) for module in modules()} - {None} == set(LEVEL)
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
