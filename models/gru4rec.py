@@ -11,7 +11,8 @@ arXiv:1706.03847 (additional samples, cross-entropy, BPR-max).
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from math import isfinite
@@ -42,6 +43,9 @@ class TrainOptions(NamedTuple):
     seed: int = 0
     device: str = "auto"
     """A torch device; auto takes CUDA where present."""
+    threads: int = 1
+    """On the CPU. The products of a mini-batch are small: more threads spend their time waiting
+    for each other, and far more than they save where other processes want the cores too."""
     on_step: Callable[[int, int, float], None] | None = None
     """Called now and then with events done, of how many in all epochs, and the mean loss since."""
 
@@ -67,7 +71,7 @@ class GRU4Rec:
     def train(self, sessions: Iterable[Sequence[str]], options: TrainOptions | None = None) -> TrainReport:
         """Fit to sessions, each the ids of its items, oldest first; those of one item teach nothing.
 
-        The same sessions and seed give the same model on the same kind and number of processors.
+        The same sessions, seed and threads give the same model on the same kind of processor.
         Raises DatasetError if no session has two items, ConfigError if the device cannot be used
         or the loss grows without bounds.
         """
@@ -88,7 +92,8 @@ class GRU4Rec:
         batches = SessionBatches(
             [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
         )
-        report = self._train(trainer, batches, options.on_step or _ignore)
+        with _threads(options.threads):
+            report = self._train(trainer, batches, options.on_step or _ignore)
         self.network = network.to("cpu")
         return report
 
@@ -200,6 +205,16 @@ def _report(
     on_step: Callable[[int, int, float], None], before: int, total: int, done: int, loss: float
 ) -> None:
     on_step(before + done, total, loss)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _device(name: str) -> torch.device:
