@@ -61,6 +61,14 @@ class SmallStep:
         return np.tanh(hidden * weight + (items[:, None] % np.arange(3, 6)).astype(np.float32))
 
 
+def states(items: str, version: str = "v1") -> bytes:
+    """The hidden state of SmallStep after these items, from zeros."""
+    model, state = SmallStep(version), np.zeros((1, HIDDEN), dtype=np.float32)
+    for item in items:
+        state = model.step(np.array([model.item_index(item)]), state)
+    return state.tobytes()
+
+
 class SmallOnline:
     """Matrix factorisation with two factors. Fails on item `bad`, having changed some items."""
 
