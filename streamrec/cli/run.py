@@ -1,22 +1,46 @@
 """`streamrec state` and `streamrec scoring`: one worker each, until it is told to stop."""
 
+from typing import Annotated
+
 import typer
 
 __all__ = ["register"]
 
 
+_state = typer.Typer(invoke_without_command=True)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command()(state)
+    app.add_typer(_state, name="state")
     app.command()(scoring)
 
 
-def state() -> None:
+@_state.callback()
+def state(context: typer.Context) -> None:
     """Run a state worker: interactions -> visitor-states."""
+    if context.invoked_subcommand is not None:
+        return
     from streamrec.agents.state import run_state
     from streamrec.config import load_settings
 
     run_state(load_settings())
+
+
+@_state.command()
+def rebuild(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget all rows; the workers make them again from interactions, as far back as it is kept."""
+    from streamrec.config import load_settings
+    from streamrec.topics import forget_state
+
+    settings = load_settings()
+    topic = settings.kafka.topic("visitor-states")
+    if not yes:
+        typer.confirm(f"Delete {topic} at {settings.kafka.bootstrap} and make it anew?", abort=True)
+    forget_state(settings)
+    typer.echo(f"{topic} is empty; start the state and scoring workers to fill it")
 
 
 def scoring() -> None:

@@ -18,6 +18,11 @@ TESTED_FAUST = frozenset({"0.15.3"})
 _MAX_POLL_INTERVAL_S = 300.0
 
 
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Nothing is kept on disk; Faust would make its folders where the worker was started."""
+
+
 def create_app(settings: Settings, role: str) -> faust.App:
     """A Faust app for one role (`state`, `scoring`); its consumer group is prefix and role.
 
@@ -30,7 +35,7 @@ def create_app(settings: Settings, role: str) -> faust.App:
             f"{tested}; install `faust-streaming=={max(TESTED_FAUST)}`"
         )
     kafka = settings.kafka
-    return faust.App(
+    return _App(
         f"{kafka.prefix}{role}",
         broker=";".join(f"batchkafka://{address}" for address in kafka.bootstrap.split(",")),
         store="memory://",

@@ -11,17 +11,22 @@ from streamrec.topics.operations import (
     require_topics,
     topic_id,
 )
+from streamrec.topics.reading import answering, read_topic
+from streamrec.topics.rebuild import forget_state
 from streamrec.topics.specs import TopicSpec, topic_specs
 
 __all__ = [
     "Problem",
     "TopicDescription",
     "TopicSpec",
+    "answering",
     "check_topics",
     "connect",
     "create_topics",
     "describe_topics",
+    "forget_state",
     "mend_topics",
+    "read_topic",
     "require_topics",
     "topic_id",
     "topic_specs",

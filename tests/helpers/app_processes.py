@@ -25,14 +25,6 @@ Place = tuple[int, int]
 """Partition and offset."""
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """The variables that give a child process the same settings."""
-    return {
-        f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in settings.model_dump(mode="json").items()
-    }
-
-
 class App:
     """A running app. `log` is everything it printed so far."""
 
@@ -44,7 +36,7 @@ class App:
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamrec.cli", role],
-                env={**os.environ, **environment(settings.model_copy(update={"web": web}))},
+                env={**os.environ, **settings.model_copy(update={"web": web}).environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
