@@ -88,7 +88,7 @@ def train_gru4rec(
     gru4rec = _gru4rec()
     model = gru4rec.GRU4Rec(config)
     start = time.monotonic()
-    report = model.train(item_sequences(clicks), gru4rec.TrainOptions(seed, device, on_step))
+    report = model.train(item_sequences(clicks), gru4rec.TrainOptions(seed, device, on_step=on_step))
     train_s = time.monotonic() - start
     metrics: dict[str, float] = {}
     if held_out is not None and len(held_out):
