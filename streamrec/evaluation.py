@@ -9,6 +9,7 @@ items that score at least as high.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ def _hidden_states(
     for sequence in sequences:
         indices = [step.item_index(item_id) for item_id in sequence]
         hidden: NDArray[np.float32] | None = None
-        for index, target in zip(indices, indices[1:], strict=False):
+        for index, target in pairwise(indices):
             if index >= 0:
                 before = np.zeros((1, step.hidden_size), np.float32) if hidden is None else hidden[None]
                 hidden = step.step(np.array([index]), before)[0]

@@ -37,7 +37,7 @@ class BatchConsumer(driver.Consumer):
         offset = self._committed_offset.get(TP(topic, partition))
         return None if offset is None else int(offset)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 (Faust's)
         """One message per partition with new records. Called by Faust's fetcher."""
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:

@@ -1,7 +1,6 @@
 """The apps as child processes, and what they wrote, for tests on a real broker."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
