@@ -21,7 +21,17 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationEr
 
 from streamrec.errors import ArtifactError
 
-__all__ = ["FORMAT", "MANIFEST", "FileEntry", "Manifest", "Probe", "read_artifact", "write_manifest"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "FileEntry",
+    "Manifest",
+    "Probe",
+    "artifact_digest",
+    "read_artifact",
+    "read_manifest",
+    "write_manifest",
+]
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -86,11 +96,20 @@ def read_artifact(directory: Path, digest: str | None = None) -> tuple[Manifest,
     digest: sha256 the manifest has to have; None accepts the one that is there.
     Raises ArtifactError naming the file and what is wrong with it.
     """
-    manifest = _manifest(directory / MANIFEST, digest)
+    manifest = read_manifest(directory, digest)
     return manifest, {name: _checked(directory / name, entry) for name, entry in manifest.files.items()}
 
 
-def _manifest(path: Path, digest: str | None) -> Manifest:
+def artifact_digest(directory: Path) -> str:
+    """The sha256 that names an artifact, every file checked. Raises ArtifactError."""
+    digest = hashlib.sha256(_read(directory / MANIFEST, _MAX_MANIFEST_BYTES)).hexdigest()
+    read_artifact(directory, digest)
+    return digest
+
+
+def read_manifest(directory: Path, digest: str | None = None) -> Manifest:
+    """The manifest alone; digest and errors as in read_artifact."""
+    path = directory / MANIFEST
     value = _read(path, _MAX_MANIFEST_BYTES)
     found = hashlib.sha256(value).hexdigest()
     if digest is not None and found != digest:

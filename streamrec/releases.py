@@ -4,25 +4,25 @@ The live release stands under `<model>/live`; the one before it moves to
 `<model>/previous`. Sequence numbers only rise: going back is a new release of an old version.
 """
 
-import hashlib
+import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import KafkaProducer
 
-from streamrec.artifact import MANIFEST
+from streamrec.artifact import artifact_digest
 from streamrec.config import Settings
-from streamrec.errors import BrokerError
+from streamrec.errors import RecordError
 from streamrec.events import ModelRelease, decode_release, encode
 from streamrec.registry import Registry
-from streamrec.topics import require_topics
+from streamrec.topics import answering, read_topic
 
 __all__ = ["announce", "released"]
 
-_TIMEOUT_S = 10.0
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S: Final = 10.0
 
 
 def released(settings: Settings) -> dict[str, ModelRelease]:
@@ -30,23 +30,8 @@ def released(settings: Settings) -> dict[str, ModelRelease]:
 
     Raises BrokerError or TopicError if the models topic cannot be read.
     """
-    require_topics(settings, ["models"])
     found: dict[str, ModelRelease] = {}
-    topic = settings.kafka.topic("models")
-    with _answering(settings):
-        consumer = KafkaConsumer(
-            bootstrap_servers=settings.kafka.bootstrap.split(","), group_id=None, enable_auto_commit=False
-        )
-        try:
-            partition = TopicPartition(topic, 0)
-            consumer.assign([partition])
-            end = consumer.end_offsets([partition])[partition]
-            consumer.seek_to_beginning(partition)
-            while consumer.position(partition) < end:
-                for records in consumer.poll(timeout_ms=500).values():
-                    _take(found, records)
-        finally:
-            consumer.close()
+    read_topic(settings, "models", partial(_take, found))
     return found
 
 
@@ -57,17 +42,20 @@ def _take(found: dict[str, ModelRelease], records: list[Any]) -> None:
             continue
         if record.value is None:
             found.pop(name, None)
-        else:
+            continue
+        try:
             found[name] = decode_release(record.value)
+        except RecordError as error:
+            log.warning("the models topic has a record under %s that is no release: %s", name, error)
 
 
 def announce(settings: Settings, model: str, version: str) -> ModelRelease:
     """Make a published version the live one; workers load it at once.
 
-    Raises RegistryError if the version does not exist, BrokerError or TopicError if it
-    cannot be announced.
+    Raises RegistryError if the version does not exist, ArtifactError if it is damaged,
+    BrokerError or TopicError if it cannot be announced.
     """
-    manifest = Registry(settings.registry.path).directory(model, version) / MANIFEST
+    digest = artifact_digest(Registry(settings.registry.path).directory(model, version))
     slots = released(settings)
     live = slots.get(f"{model}/live")
     release = ModelRelease(
@@ -75,7 +63,7 @@ def announce(settings: Settings, model: str, version: str) -> ModelRelease:
         slot="live",
         version=version,
         sequence=1 + max((each.sequence for each in slots.values() if each.model == model), default=0),
-        digest=hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        digest=digest,
         time=time.time_ns() // 1_000_000,
     )
     records = [release]
@@ -90,7 +78,7 @@ def announce(settings: Settings, model: str, version: str) -> ModelRelease:
                 time=live.time,
             )
         )
-    with _answering(settings):
+    with answering(settings):
         producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap.split(","), acks="all")
         try:
             sent = [
@@ -102,14 +90,3 @@ def announce(settings: Settings, model: str, version: str) -> ModelRelease:
         finally:
             producer.close(timeout=_TIMEOUT_S)
     return release
-
-
-@contextmanager
-def _answering(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except KafkaError as error:
-        raise BrokerError(
-            f"Kafka at {settings.kafka.bootstrap} does not answer as it should: {error!r}; "
-            "set STREAMREC_KAFKA__BOOTSTRAP=host:port, or start one with `streamrec broker`"
-        ) from error

@@ -63,7 +63,9 @@ def gru4rec_config(parameters: Mapping[str, Any] | None = None, *, quick: bool =
         lines = [
             f"{name}: there is no such parameter; known are {', '.join(config.model_fields)}"
             if fault["type"] == "extra_forbidden"
-            else f"{name or 'parameters'}: {fault['msg']}, not {fault['input']!r}"
+            else f"{name}: {fault['msg']}, not {fault['input']!r}"
+            if name
+            else fault["msg"]
             for name, fault in faults
         ]
         raise ConfigError("gru4rec cannot be trained like this:\n  " + "\n  ".join(lines)) from None
@@ -129,7 +131,7 @@ def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
         TextColumn("{task.fields[rate]:,.0f} events/s, loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
         start = time.monotonic()
 

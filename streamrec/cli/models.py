@@ -1,0 +1,138 @@
+"""`streamrec models`: the versions in the registry, and which of them is live."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamrec.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from streamrec.registry import Registry
+
+__all__ = ["register"]
+
+_MODEL = "gru4rec"
+
+_models = typer.Typer(help="The model versions in the registry.", no_args_is_help=True)
+
+Version = Annotated[str, typer.Argument(help="A version, or `latest`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs `models list`, `show`, `verify` and `release`."""
+    app.add_typer(_models, name="models")
+
+
+@_models.command("list")
+def list_(json: JsonOption = False) -> None:
+    """List the published versions, oldest first."""
+    registry = _registry()
+    found = [
+        _row(registry, model, version) for model in registry.models() for version in registry.versions(model)
+    ]
+    if json:
+        print_json(found)
+    elif found:
+        print_table(
+            ["model", "version", "items", "Recall@20", "from"], [_cells(row) for row in found]
+        )
+    else:
+        typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
+
+
+@_models.command()
+def show(version: Version = "latest", json: JsonOption = False) -> None:
+    """Show a version's manifest: data, hyperparameters, metrics, files."""
+    from streamrec.artifact import read_manifest
+
+    registry = _registry()
+    directory = registry.directory(_MODEL, _named(registry, version))
+    manifest = read_manifest(directory).model_dump(exclude={"probes"})
+    if json:
+        print_json({**manifest, "directory": str(directory)})
+        return
+    rows: list[tuple[str, object]] = [("directory", directory)]
+    for name, value in manifest.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}.{key}", _shown(each)) for key, each in value.items()]
+        else:
+            rows.append((name, value))
+    print_table(["", ""], [[name, str(value)] for name, value in rows])
+
+
+@_models.command()
+def verify(version: Version = "latest", json: JsonOption = False) -> None:
+    """Check every file of a version, load it and compare its outputs with those of training."""
+    from streamrec.artifact import artifact_digest
+    from streamrec.scorer import check_artifact
+
+    registry = _registry()
+    named = _named(registry, version)
+    manifest = check_artifact(registry, named)
+    digest = artifact_digest(registry.directory(_MODEL, named))
+    if json:
+        print_json({"version": named, "digest": digest, "probes": len(manifest.probes)})
+    else:
+        typer.echo(f"{named} is whole and gives what it gave in training; sha256 {digest}")
+
+
+@_models.command()
+def release(version: Version = "latest", json: JsonOption = False) -> None:
+    """Check a version and make it the live one; an older one is live again the same way."""
+    from streamrec.config import load_settings
+    from streamrec.releases import announce
+    from streamrec.scorer import check_artifact
+
+    settings = load_settings()
+    registry = _registry()
+    named = _named(registry, version)
+    check_artifact(registry, named)
+    released = announce(settings, _MODEL, named)
+    if json:
+        print_json(released)
+    else:
+        typer.echo(f"{named} is live at {settings.kafka.bootstrap} as release {released.sequence}")
+
+
+def _registry() -> "Registry":
+    from streamrec.config import load_settings
+    from streamrec.registry import Registry
+
+    return Registry(load_settings().registry.path)
+
+
+def _named(registry: "Registry", version: str) -> str:
+    return registry.latest(_MODEL) if version == "latest" else version
+
+
+def _row(registry: "Registry", model: str, version: str) -> dict[str, Any]:
+    from streamrec.artifact import read_manifest
+    from streamrec.errors import ArtifactError
+
+    row: dict[str, Any] = {"model": model, "version": version}
+    try:
+        manifest = read_manifest(registry.directory(model, version))
+    except ArtifactError as error:
+        return {**row, "fault": str(error)}
+    return {**row, **manifest.model_dump(include={"created", "n_items", "metrics", "data"})}
+
+
+def _cells(row: dict[str, Any]) -> list[object]:
+    if "fault" in row:
+        return [row["model"], row["version"], "", "", row["fault"]]
+    recall = row["metrics"].get("recall_at_20")
+    return [
+        row["model"],
+        row["version"],
+        row["n_items"],
+        "" if recall is None else f"{recall:.4f}",
+        row["data"].get("source", ""),
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    if isinstance(value, dict) and "sha256" in value:
+        return f"{value['size_bytes']:,} bytes, sha256 {value['sha256'][:12]}…"
+    return str(value)

@@ -1,0 +1,60 @@
+"""A topic read whole, once, without a group: for work beside the stream."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from streamrec.config import Settings
+from streamrec.errors import BrokerError
+from streamrec.topics.operations import require_topics
+
+__all__ = ["answering", "read_topic"]
+
+_POLL_MS: Final = 500
+_MAX_RECORDS: Final = 5000
+
+
+def read_topic(
+    settings: Settings, name: str, take: Callable[[list[Any]], None]
+) -> dict[int, tuple[int, int]]:
+    """Hand all records of a topic (name without prefix) to `take`, in lists of one partition, in order.
+
+    What arrives after the start is left. Returns each partition's first offset and its end, the
+    offset after the last. Raises TopicError, or BrokerError if Kafka stops answering.
+    """
+    require_topics(settings, [name])
+    topic = settings.kafka.topic(name)
+    with answering(settings):
+        consumer = KafkaConsumer(
+            bootstrap_servers=settings.kafka.bootstrap.split(","),
+            group_id=None,
+            enable_auto_commit=False,
+            max_poll_records=_MAX_RECORDS,
+        )
+        try:
+            places = [TopicPartition(topic, each) for each in sorted(consumer.partitions_for_topic(topic))]
+            consumer.assign(places)
+            first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
+            consumer.seek_to_beginning(*places)
+            # By position, not by count: offsets of transactions and compacted records hold nothing.
+            while any(consumer.position(place) < end[place] for place in places):
+                for place, records in consumer.poll(timeout_ms=_POLL_MS).items():
+                    take([record for record in records if record.offset < end[place]])
+        finally:
+            consumer.close()
+    return {place.partition: (first[place], end[place]) for place in places}
+
+
+@contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """Kafka's errors inside are BrokerErrors outside."""
+    try:
+        yield
+    except KafkaError as error:
+        raise BrokerError(
+            f"Kafka at {settings.kafka.bootstrap} does not answer as it should: {error!r}; "
+            "set STREAMREC_KAFKA__BOOTSTRAP=host:port, or start one with `streamrec broker`"
+        ) from error
