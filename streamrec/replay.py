@@ -1,28 +1,43 @@
 """History as live traffic: clicks published to `interactions` at a multiple of their speed.
 
-Event times are shifted to now and divided by the speed-up; session ids stay. Whoever replays
-scales half-lives by the same factor.
+In: clicks with their times, and how many times faster than they came they are to come again.
+Out: Interactions on the topic, and where each one went. Event times are shifted to now and
+divided by the speed-up; session ids stay, and each session is a visitor, as these files know
+no other.
+
+Half-lives shrink with time: `at_speed` gives the settings that state and scoring need.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from numpy.typing import NDArray
 
 from streamrec.config import Settings
 from streamrec.datasets import Clicks
+from streamrec.errors import BrokerError
 from streamrec.events import Interaction, encode
+from streamrec.topics import require_topics
 
-__all__ = ["Sent", "interaction_at", "replay"]
+__all__ = ["MIN_TICK_MS", "ReplayReport", "Sent", "at_speed", "event_times", "interactions", "replay"]
 
-# Acknowledgements not yet here; beyond it publishing waits, and the delay shows.
-_MAX_UNDER_WAY = 5000
+MIN_TICK_MS: Final = 50
+"""The shortest tick of `at_speed`: at each one all partitions make their popular items anew."""
+
+# A wake-up costs about as much as publishing a click, so clicks of one moment share one.
+_PACE_S: Final = 0.002
+_LINGER_MS: Final = 2
 
 
 class Sent(NamedTuple):
-    """Where a click went and when."""
+    """A click that Kafka has acknowledged."""
 
     place: int
     """Its place in the clicks."""
@@ -32,63 +47,118 @@ class Sent(NamedTuple):
     """Kafka's timestamp of the record."""
 
 
-def interaction_at(clicks: Clicks, place: int, start_ms: int, speed_up: float) -> Interaction:
-    """The click at a place as an interaction of a replay that began at `start_ms`.
+class ReplayReport(NamedTuple):
+    """What a replay came to."""
 
-    The session is the visitor, as these files know no other.
+    clicks: int
+    seconds: float
+    """From the first click to the last acknowledgement."""
+    behind_s: float
+    """The furthest that a click was behind its time; more than some milliseconds: a busy machine."""
+
+
+def at_speed(settings: Settings, speed_up: float) -> Settings:
+    """Settings for traffic that is `speed_up` times as fast as life.
+
+    The half-life of popularity and the ticks are divided by it; ticks stay MIN_TICK_MS or longer.
+    What only bounds memory, such as the visitors' time to live, stays as it is.
     """
-    session_id = clicks.session_ids[place]
-    return Interaction(
-        event_id=f"{session_id}-{place}",
-        type="click",
-        visitor_id=session_id,
-        session_id=session_id,
-        item_id=clicks.item_ids[place],
-        time=start_ms + round((int(clicks.time_ms[place]) - clicks.first_ms) / speed_up),
+    half_life_s = settings.state.popularity_half_life_s / speed_up
+    tick_ms = settings.scoring.tick_ms
+    return settings.model_copy(
+        update={
+            "state": settings.state.model_copy(update={"popularity_half_life_s": half_life_s}),
+            "scoring": settings.scoring.model_copy(
+                update={"tick_ms": min(tick_ms, max(MIN_TICK_MS, round(tick_ms / speed_up)))}
+            ),
+        }
     )
+
+
+def event_times(clicks: Clicks, speed_up: float, start_ms: int) -> NDArray[np.int64]:
+    """Event time of each click in a replay that begins at `start_ms`, ms, shape (n_clicks,)."""
+    return start_ms + np.floor((clicks.time_ms - clicks.first_ms) / speed_up).astype(np.int64)
+
+
+def interactions(clicks: Clicks, times_ms: NDArray[np.int64], run: int) -> Iterator[Interaction]:
+    """The clicks as Interactions, with event times `times_ms`.
+
+    Event ids are made of the session, the place in it and `run`: another run is other events.
+    """
+    places: Counter[str] = Counter()
+    for session_id, item_id, time_ms in zip(
+        clicks.session_ids, clicks.item_ids, times_ms.tolist(), strict=True
+    ):
+        places[session_id] += 1
+        yield Interaction(
+            event_id=f"{session_id}-{places[session_id]}-{run}",
+            type="click",
+            visitor_id=session_id,
+            session_id=session_id,
+            item_id=item_id,
+            time=time_ms,
+        )
 
 
 async def replay(
     settings: Settings, clicks: Clicks, *, speed_up: float, on_sent: Callable[[Sent], None]
-) -> float:
-    """Publish all clicks, each when its time has come; returns the seconds it took.
+) -> ReplayReport:
+    """Publish all clicks, each when its time has come.
 
     Open loop: a click is not held back because answers are late. on_sent: called with each
-    acknowledged click, in the order of its partition. Raises KafkaError if one cannot be written.
+    click once Kafka has acknowledged it, in the order of its partition.
+    Raises BrokerError or TopicError if one cannot be published.
     """
+    await asyncio.to_thread(require_topics, settings, ["interactions"])
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap.split(","),
+        client_id=f"{settings.kafka.prefix}replay",
         enable_idempotence=True,
-        acks="all",
-        linger_ms=1,
+        linger_ms=_LINGER_MS,
     )
-    await producer.start()
     topic = settings.kafka.topic("interactions")
-    started, start_ms = time.monotonic(), time.time_ns() // 1_000_000
-    under_way: set[asyncio.Future[Any]] = set()
     try:
-        for place in range(len(clicks)):
-            due = (int(clicks.time_ms[place]) - clicks.first_ms) / 1000 / speed_up
-            ahead = due - (time.monotonic() - started)
-            if ahead > 0.001:
-                await asyncio.sleep(ahead)
-            event = interaction_at(clicks, place, start_ms, speed_up)
-            sent = await producer.send(topic, key=event.visitor_id.encode(), value=encode(event))
-            sent.add_done_callback(_acknowledged(place, on_sent))
-            under_way.add(sent)
-            sent.add_done_callback(under_way.discard)
-            if len(under_way) >= _MAX_UNDER_WAY:
-                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.gather(*under_way)
-    finally:
-        await producer.stop()
-    return time.monotonic() - started
+        await producer.start()
+        try:
+            # Asked for ahead, so that the first click does not wait for it.
+            await producer.partitions_for(topic)
+            return await _publish(producer, topic, clicks, speed_up, on_sent)
+        finally:
+            await producer.stop()
+    except KafkaError as error:
+        raise BrokerError(
+            f"clicks cannot be published at {settings.kafka.bootstrap}: {error!r}; is that Kafka running?"
+        ) from error
 
 
-def _acknowledged(place: int, on_sent: Callable[[Sent], None]) -> Callable[[Any], None]:
-    def call(future: Any) -> None:
-        if not future.cancelled() and future.exception() is None:
-            written = future.result()
-            on_sent(Sent(place, written.partition, written.offset, written.timestamp))
+async def _publish(
+    producer: Any, topic: str, clicks: Clicks, speed_up: float, on_sent: Callable[[Sent], None]
+) -> ReplayReport:
+    start, start_ms = time.monotonic(), time.time_ns() // 1_000_000
+    due_s = ((clicks.time_ms - clicks.first_ms) / (1000 * speed_up)).tolist()
+    behind_s = 0.0
+    failed: list[BaseException] = []
 
-    return call
+    def acknowledged(place: int, written: asyncio.Future[Any]) -> None:
+        if written.cancelled():
+            return
+        if (fault := written.exception()) is not None:
+            failed.append(fault)
+            return
+        record = written.result()
+        on_sent(Sent(place, record.partition, record.offset, record.timestamp))
+
+    for place, event in enumerate(interactions(clicks, event_times(clicks, speed_up, start_ms), start_ms)):
+        ahead_s = start + due_s[place] - time.monotonic()
+        if ahead_s > 0:
+            await asyncio.sleep(max(ahead_s, _PACE_S))
+        behind_s = max(behind_s, -ahead_s)
+        written = await producer.send(topic, key=event.visitor_id.encode(), value=encode(event))
+        written.add_done_callback(partial(acknowledged, place))
+        if failed:
+            break
+    await producer.flush()
+    await asyncio.sleep(0)  # the last acknowledgements are told in the loop's next turn
+    if failed:
+        raise failed[0]
+    return ReplayReport(len(clicks), time.monotonic() - start, behind_s)

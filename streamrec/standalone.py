@@ -1,7 +1,7 @@
-"""All of streamrec on one machine: Kafka, topics, the state and the scoring app.
+"""All of streamrec on one machine: Kafka, topics, a model, the state and the scoring app.
 
-The apps are child processes; they end with this one, and when one ends by itself it is
-noticed. For `streamrec standalone` and the demo.
+The apps are child processes: they end with this one, however it ends, and when one ends by
+itself it is noticed. For `streamrec standalone` and the demo.
 """
 
 import os
@@ -10,8 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,83 +19,175 @@ from typing import Final, Self
 from streamrec.config import Settings
 from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
-from streamrec.errors import StreamrecError
+from streamrec.errors import BrokerError, WorkerError
+from streamrec.registry import Registry
+from streamrec.releases import announce, released
 from streamrec.topics import create_topics
 
-__all__ = ["ROLES", "Apps", "kafka"]
+__all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model"]
 
 ROLES: Final = ("state", "scoring")
-_READY_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 15.0
-_TAIL_LINES = 15
+"""The apps, in the order in which they are stopped: the later ones answer what the earlier ask."""
+
+_HOST: Final = "127.0.0.1"
+_EVERY_ADDRESS: Final = ("0.0.0.0", "")  # noqa: S104 (compared with, not listened on)
+_KAFKA_PORT: Final = 9092
+_PORTS: Final = {"state": 9101, "scoring": 9102}
+_READY_TIMEOUT_S: Final = 120.0
+_STOP_TIMEOUT_S: Final = 20.0
+_POLL_S: Final = 0.1
+_TAIL_LINES: Final = 15
 
 
-@contextmanager
-def kafka(settings: Settings, data: Path | None = None) -> Iterator[Settings]:
-    """An embedded Kafka with the topics made; gives the settings that point at it."""
-    with Broker.start(data_dir=data) as broker:
-        address = settings.kafka.model_copy(update={"bootstrap": broker.bootstrap})
-        pointed = settings.model_copy(update={"kafka": address})
-        create_topics(pointed)
-        yield pointed
+def has_kafka(settings: Settings) -> bool:
+    """Whether the settings name a Kafka to use (STREAMREC_KAFKA__BOOTSTRAP)."""
+    return "bootstrap" in settings.kafka.model_fields_set
+
+
+class Kafka:
+    """A Kafka with the topics made: the one that the settings name, else an embedded one.
+
+    data: folder that keeps the embedded one's data; they are gone with it if not given. port: its
+    port; by default 9092, or another if that is taken. Raises BrokerError or TopicError.
+    """
+
+    def __init__(self, settings: Settings, data: Path | None = None, port: int | None = None) -> None:
+        self._broker: Broker | None = None
+        self.settings = settings
+        """The settings that point at it."""
+        if not has_kafka(settings):
+            self._broker = Broker.start(
+                data_dir=data, port=_port(_HOST, _KAFKA_PORT) if port is None else port
+            )
+            address = settings.kafka.model_copy(update={"bootstrap": self._broker.bootstrap})
+            self.settings = settings.model_copy(update={"kafka": address})
+        try:
+            create_topics(self.settings)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def bootstrap(self) -> str:
+        """Address to connect to."""
+        return self.settings.kafka.bootstrap
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is one of our own."""
+        return self._broker is not None
+
+    def check(self) -> None:
+        """Raise BrokerError if it is our own and has ended by itself."""
+        if self._broker is not None and not self._broker.running:
+            raise BrokerError(f"Kafka ended by itself. Its log says last:\n{self._broker.log_tail()}")
+
+    def close(self) -> None:
+        """Stop it if it is our own."""
+        if self._broker is not None:
+            self._broker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def live_model(settings: Settings, train: Callable[[Registry], object]) -> str:
+    """The live version of GRU4Rec; where there is none, the registry's newest becomes it.
+
+    train: puts a version into an empty registry. Raises BrokerError, TopicError or RegistryError.
+    """
+    live = released(settings).get("gru4rec/live")
+    if live is not None:
+        return live.version
+    registry = Registry(settings.registry.path)
+    if not registry.versions("gru4rec"):
+        train(registry)
+    return announce(settings, "gru4rec", registry.latest("gru4rec")).version
 
 
 class Apps:
-    """The state and the scoring app of one machine.
+    """The state and the scoring app on this machine, each a process of its own.
 
-    Starts both and waits until they are ready. Their output goes to `<role>.log` in `folder`.
-    Raises StreamrecError with an app's last words if it ends.
+    Starts both; use it as a context manager. Their output goes to `<role>.log` in `folder`.
+    Their pages take the usual ports (9101, 9102), or others if those are taken.
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._logs = {role: folder / f"{role}.log" for role in ROLES}
-        self.ports = {role: _free_port() for role in ROLES}
-        self._children = {role: self._start(role, settings) for role in ROLES}
+        self.logs = {role: folder / f"{role}.log" for role in ROLES}
+        # What listens on every address answers on this one.
+        self._host = settings.web.host if settings.web.host not in _EVERY_ADDRESS else _HOST
+        self._ports = {role: _port(settings.web.host, _PORTS[role]) for role in ROLES}
+        self._children: dict[str, Child] = {}
         try:
-            self._wait_until_ready()
+            for role in ROLES:
+                self._children[role] = self._start(role, settings)
         except BaseException:
             self.stop()
             raise
 
     def _start(self, role: str, settings: Settings) -> Child:
-        web = settings.web.model_copy(update={"port": self.ports[role]})
-        variables = settings.model_copy(update={"web": web}).environment()
+        web = settings.web.model_copy(update={"port": self._ports[role]})
+        # The variables of our own environment are in the settings already, and would win.
+        inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
         return Child(
-            [sys.executable, "-m", "streamrec.cli", role], self._logs[role], env={**os.environ, **variables}
+            # -P: a folder named streamrec where we happen to run is not the one that is installed.
+            [sys.executable, "-P", "-m", "streamrec.cli", role],
+            self.logs[role],
+            env={**inherited, **settings.model_copy(update={"web": web}).environment()},
         )
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+    def wait_until_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> None:
+        """Wait until both say that they are ready. Raises WorkerError if one ends or takes longer."""
+        deadline = time.monotonic() + timeout_s
         for role in ROLES:
-            while not self._ready(role):
+            while (reason := self._not_ready(role)) is not None:
                 self.check()
                 if time.monotonic() > deadline:
-                    raise StreamrecError(
-                        f"{role} is not ready after {_READY_TIMEOUT_S:.0f} s; its log: {self._logs[role]}"
+                    raise WorkerError(
+                        f"{role} is not ready after {timeout_s:.0f} s ({reason}). {self._last(role)}"
                     )
-                time.sleep(0.1)
+                time.sleep(_POLL_S)
 
-    def _ready(self, role: str) -> bool:
+    def _not_ready(self, role: str) -> str | None:
+        """Why an app is not ready; None if it is."""
         try:
-            with urllib.request.urlopen(f"{self.address(role)}/readyz", timeout=5):  # noqa: S310 (our own page)
-                return True
+            with urllib.request.urlopen(f"{self.pages[role]}/readyz", timeout=5):  # noqa: S310 (our own page)
+                return None
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode(errors="replace").strip()
         except OSError:
-            return False
+            return "it does not answer yet"
 
-    def address(self, role: str) -> str:
-        """Where the operators' pages of an app are."""
-        return f"http://127.0.0.1:{self.ports[role]}"
+    @property
+    def pages(self) -> Mapping[str, str]:
+        """Where the operators' pages of each app are, without the last slash."""
+        return {role: f"http://{self._host}:{port}" for role, port in self._ports.items()}
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process id of each app."""
+        return {role: child.pid for role, child in self._children.items()}
 
     def check(self) -> None:
-        """Raise StreamrecError if an app has ended by itself."""
+        """Raise WorkerError with an app's last words if it has ended by itself."""
         for role, child in self._children.items():
             if not child.running:
-                last = "\n".join(self._logs[role].read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-                raise StreamrecError(f"{role} ended with code {child.exit_code}. Its last words:\n{last}")
+                raise WorkerError(f"{role} ended with code {child.exit_code}. {self._last(role)}")
 
-    def stop(self) -> dict[str, int | None]:
-        """Stop both, state first; returns their exit codes."""
+    def _last(self, role: str) -> str:
+        with self.logs[role].open(encoding="utf-8", errors="replace") as file:
+            lines = "".join(f"    {line}" for line in deque(file, _TAIL_LINES)).rstrip()
+        return f"Its log ({self.logs[role]}) says last:\n{lines or '    nothing'}"
+
+    def stop(self) -> Mapping[str, int | None]:
+        """Stop both in order, if they still run; returns their exit codes."""
         for child in self._children.values():
             child.stop(_STOP_TIMEOUT_S)
         return {role: child.exit_code for role, child in self._children.items()}
@@ -109,8 +201,19 @@ class Apps:
         self.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def _is_setting(name: str) -> bool:
+    return name.upper().startswith("STREAMREC_")
+
+
+def _port(host: str, usual: int) -> int:
+    """The usual port if it is free, else one that is."""
+    for port in (usual, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            free: int = probe.getsockname()[1]
+            return free
+    raise WorkerError(f"{host} has no free port, or is no address of this machine (STREAMREC_WEB__HOST)")

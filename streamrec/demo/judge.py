@@ -1,135 +1,171 @@
 """Live lists against what visitors clicked next. Pure: no clock, no Kafka.
 
-Click n+1 of a session is judged against the list made for click n, paired by the place of
+Click n+1 of a session is judged against the list made for its click n, paired by the place of
 click n in the log. An item that the model never saw counts as a miss like any other.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.datasets import Clicks, sessions
 from streamrec.events import Recommendation
 from streamrec.replay import Sent
 
-__all__ = ["BLEND", "Judge"]
+__all__ = ["BLEND", "Figures", "Judge"]
 
 BLEND: Final = "blend"
+_UNKNOWN: Final = -1
 
 
-@dataclass(slots=True)
-class _List:
-    recommendation: Recommendation
-    emitted_ms: int
-    copies: int = 1
+class Figures(NamedTuple):
+    """What became of the clicks so far. Rates and shares are NaN or empty without a list."""
+
+    clicks: int
+    """Clicks that Kafka has acknowledged."""
+    recommendations: int
+    """Lists that came, doubled ones included."""
+    lost: int
+    """Clicks without a list."""
+    doubled: int
+    """Lists beyond the first for a click, or with the id of another one."""
+    unasked: int
+    """Lists for what is none of the clicks."""
+    judged_pairs: int
+    """Clicks whose list could be held against the session's next click."""
+    hit_rates: Mapping[str, float]
+    """Share of those whose next click was in the list, by source and for the blend."""
+    positions_share: Mapping[str, float]
+    """Share of the positions that each source was named first for."""
+    too_late: int
+    """Lists emitted after the next click of the session had been published."""
+    too_late_at_original_speed: int
+    """The same, had the clicks come at the pace of life and the lists as quickly as they did."""
+    freshness_p50_s: float
+    freshness_p99_s: float
+    """From Kafka's timestamp of a click to that of its list."""
 
 
-@dataclass(slots=True)
 class Judge:
     """Collects what was sent and what came back.
 
     clicks: those replayed. k: how many places of a list count.
     """
 
-    clicks: Clicks
-    k: int
-    sent: dict[tuple[int, int], Sent] = field(default_factory=dict)
-    lists: dict[tuple[int, int], _List] = field(default_factory=dict)
-    hits: Counter[str] = field(default_factory=Counter)
-    judged: int = 0
-    _next: dict[int, int] = field(default_factory=dict)
-    _early: dict[tuple[int, int], _List] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for places in sessions(self.clicks).values():
-            self._next.update(zip(places, places[1:], strict=False))
+    def __init__(self, clicks: Clicks, k: int) -> None:
+        self.clicks = clicks
+        self.k = k
+        self._next = np.full(len(clicks), _UNKNOWN, np.int64)
+        for places in sessions(clicks).values():
+            self._next[places[:-1]] = places[1:]
+        self._sent_ms = np.full(len(clicks), _UNKNOWN, np.int64)
+        self._listed_ms = np.full(len(clicks), _UNKNOWN, np.int64)
+        self._place_at: dict[tuple[int, int], int] = {}
+        # Lists may be read before the acknowledgement of their click is.
+        self._early: dict[tuple[int, int], list[tuple[Recommendation, int]]] = {}
+        self._rec_ids: set[str] = set()
+        self._hits: Counter[str] = Counter()
+        self._sources: set[str] = {BLEND}
+        self._positions: Counter[str] = Counter()
+        self.judged = 0
+        self.doubled = 0
+        self.listed = 0
+        """Clicks that have a list."""
 
     def on_sent(self, sent: Sent) -> None:
         """Take a click that Kafka has acknowledged."""
         at = (sent.partition, sent.offset)
-        self.sent[at] = sent
-        early = self._early.pop(at, None)
-        if early is not None:
-            self._judge(sent, early)
+        self._place_at[at] = sent.place
+        self._sent_ms[sent.place] = sent.time_ms
+        for recommendation, emitted_ms in self._early.pop(at, ()):
+            self._take(sent.place, recommendation, emitted_ms)
 
     def on_list(self, recommendation: Recommendation, emitted_ms: int) -> None:
         """Take a list; emitted_ms is Kafka's timestamp of it."""
         at = (recommendation.input_partition, recommendation.input_offset)
-        known = self.lists.get(at)
-        if known is not None:
-            known.copies += 1
-            return
-        made = self.lists[at] = _List(recommendation, emitted_ms)
-        if at in self.sent:
-            self._judge(self.sent[at], made)
+        place = self._place_at.get(at)
+        if place is None:
+            self._early.setdefault(at, []).append((recommendation, emitted_ms))
         else:
-            self._early[at] = made
+            self._take(place, recommendation, emitted_ms)
 
-    def _judge(self, sent: Sent, made: _List) -> None:
-        following = self._next.get(sent.place)
-        if following is None:
+    def _take(self, place: int, recommendation: Recommendation, emitted_ms: int) -> None:
+        if self._listed_ms[place] != _UNKNOWN or recommendation.rec_id in self._rec_ids:
+            self.doubled += 1
+            return
+        self._rec_ids.add(recommendation.rec_id)
+        self._listed_ms[place] = emitted_ms
+        self.listed += 1
+        self._positions.update(item.sources[0] for item in recommendation.items)
+        item_id = self.next_item(place)
+        if item_id is None:
             return
         self.judged += 1
-        item_id = self.clicks.item_ids[following]
-        recommendation = made.recommendation
-        self.hits[BLEND] += item_id in [item.item_id for item in recommendation.items[: self.k]]
+        self._hits[BLEND] += item_id in [item.item_id for item in recommendation.items[: self.k]]
         for source, ids in (recommendation.candidates or {}).items():
-            self.hits[source] += item_id in ids[: self.k]
+            self._sources.add(source)
+            self._hits[source] += item_id in ids[: self.k]
+
+    def next_item(self, place: int) -> str | None:
+        """What the session clicks after the click at a place; None after its last one."""
+        following = self._next[place]
+        return None if following == _UNKNOWN else self.clicks.item_ids[following]
+
+    @property
+    def sent(self) -> int:
+        """Clicks that Kafka has acknowledged."""
+        return len(self._place_at)
 
     @property
     def done(self) -> bool:
         """Whether every click has its list."""
-        return len(self.sent) == len(self.clicks) and self.sent.keys() <= self.lists.keys()
+        return self.listed == len(self.clicks)
 
     def hit_rates(self) -> dict[str, float]:
         """Share of judged clicks found in the list before, for the blend and every source."""
-        return {source: hits / max(1, self.judged) for source, hits in sorted(self.hits.items())}
+        if not self.judged:
+            return {}
+        return {source: self._hits[source] / self.judged for source in sorted(self._sources)}
 
-    def freshness_s(self, *quantiles: float) -> list[float]:
-        """Quantiles of the time from Kafka's timestamp of a click to that of its list, seconds."""
-        waits = [
-            (made.emitted_ms - self.sent[at].time_ms) / 1000
-            for at, made in self.lists.items()
-            if at in self.sent
-        ]
-        return (
-            [float(value) for value in np.quantile(waits, quantiles)]
-            if waits
-            else [float("nan")] * len(quantiles)
-        )
+    def freshness_s(self) -> NDArray[np.float64]:
+        """Time from Kafka's timestamp of a click to that of its list, for every list so far."""
+        waits_ms: NDArray[np.int64] = (self._listed_ms - self._sent_ms)[self._listed_ms != _UNKNOWN]
+        return waits_ms / 1000.0
 
-    def summary(self) -> dict[str, Any]:
-        """What became of the clicks, ready for summary.json."""
-        p50, p99 = self.freshness_s(0.5, 0.99)
-        rates = self.hit_rates()
-        positions = Counter(
-            item.sources[0] for made in self.lists.values() for item in made.recommendation.items
-        )
-        return {
-            "clicks": len(self.sent),
-            "recommendations": sum(made.copies for made in self.lists.values()),
-            "lost": len(self.sent.keys() - self.lists.keys()),
-            "doubled": sum(made.copies - 1 for made in self.lists.values()),
-            "unasked": len(self.lists.keys() - self.sent.keys()),
-            "judged_pairs": self.judged,
-            f"hit_rate_at_{self.k}": rates.get(BLEND, 0.0),
-            f"popularity_hit_rate_at_{self.k}": rates.get("popularity", 0.0),
-            f"hit_rates_at_{self.k}": rates,
-            "positions_share": {
-                source: n / max(1, positions.total()) for source, n in sorted(positions.items())
+    def figures(self) -> Figures:
+        """All figures so far."""
+        unasked = sum(len(lists) for lists in self._early.values())
+        freshness_s = self.freshness_s()
+        p50, p99 = np.quantile(freshness_s, [0.5, 0.99]) if len(freshness_s) else (np.nan, np.nan)
+        too_late, at_original_speed = self._too_late()
+        return Figures(
+            clicks=self.sent,
+            recommendations=self.listed + self.doubled + unasked,
+            lost=self.sent - self.listed,
+            doubled=self.doubled,
+            unasked=unasked,
+            judged_pairs=self.judged,
+            hit_rates=self.hit_rates(),
+            positions_share={
+                source: n / self._positions.total() for source, n in sorted(self._positions.items())
             },
-            "too_late": self._too_late(),
-            "freshness_p50_s": p50,
-            "freshness_p99_s": p99,
-        }
+            too_late=too_late,
+            too_late_at_original_speed=at_original_speed,
+            freshness_p50_s=float(p50),
+            freshness_p99_s=float(p99),
+        )
 
-    def _too_late(self) -> int:
-        """Lists that came after the next click of the session had been published."""
-        published = {sent.place: sent.time_ms for sent in self.sent.values()}
-        return sum(
-            made.emitted_ms > published[self._next[self.sent[at].place]]
-            for at, made in self.lists.items()
-            if at in self.sent and self._next.get(self.sent[at].place) in published
+    def _too_late(self) -> tuple[int, int]:
+        places = np.flatnonzero((self._next != _UNKNOWN) & (self._listed_ms != _UNKNOWN))
+        following = self._next[places]
+        published = self._sent_ms[following] != _UNKNOWN
+        places, following = places[published], following[published]
+        times_ms = self.clicks.time_ms
+        waited_ms = self._listed_ms[places] - self._sent_ms[places]
+        return (
+            int((self._listed_ms[places] > self._sent_ms[following]).sum()),
+            int((waited_ms > times_ms[following] - times_ms[places]).sum()),
         )

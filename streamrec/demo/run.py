@@ -1,36 +1,37 @@
 """The demo from nothing to summary.json: Kafka, a model, both apps, real clicks, figures."""
 
 import asyncio
-import json
+import shutil
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from streamrec.config import Settings
-from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, item_sequences, split_by_time
+from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, split_by_time
 from streamrec.demo.judge import Judge
-from streamrec.demo.view import LiveView, summary_table
-from streamrec.errors import StreamrecError
-from streamrec.evaluation import recall_at_k, session_ranks
+from streamrec.demo.summary import K, Summary, summarise
+from streamrec.demo.view import LiveView
+from streamrec.errors import DatasetError, WorkerError
 from streamrec.events import Recommendation
 from streamrec.registry import Registry
 from streamrec.releases import announce
-from streamrec.replay import replay
-from streamrec.scorer import load_scorer, load_step
-from streamrec.standalone import ROLES, Apps, kafka
-from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
+from streamrec.replay import ReplayReport, at_speed, replay
+from streamrec.standalone import Apps, Kafka, has_kafka
+from streamrec.topics import connect, describe_topics
+from streamrec.training import Trained, evaluate, gru4rec_config, progress_bar, train_gru4rec
 
 __all__ = ["DemoOptions", "run_demo"]
 
-_QUIET_S = 20.0
-# Replayed time runs thousands of times faster: the ticks at which lists see what was learned follow.
-_TICK_MS = 50
+# Without a list for so long, those that are missing will not come.
+_QUIET_S: Final = 20.0
 
 _decode = msgspec.json.Decoder(Recommendation).decode
 
@@ -39,59 +40,60 @@ class DemoOptions(NamedTuple):
     """What can be chosen."""
 
     out: Path = Path("build/demo")
+    """Folder for all that the demo writes."""
     days_train: float = 24.0
     """Days of clicks that the model is trained on; the later ones are replayed."""
     clicks: int | None = None
-    """How many of those to replay; None replays all."""
-    duration_s: float = 45.0
-    """Time the replay of all of them takes; fewer take their share."""
+    """How many of those to replay, from the first on; None replays all."""
+    rate: float = 500.0
+    """Clicks a second, on average: the pace keeps the rhythm of the days."""
+    parameters: Mapping[str, Any] = {}
+    """Hyperparameters of GRU4Rec on top of the quick ones."""
 
 
-class _Took(NamedTuple):
-    replay_s: float
-    """Until the last click was written."""
-    answered_s: float
-    """Until the last list was there."""
+class _Outcome(NamedTuple):
+    report: ReplayReport
+    seconds: float
+    """From the first click to the last list."""
     codes: Mapping[str, int | None]
     """Exit codes of the apps."""
 
 
-def run_demo(settings: Settings, options: DemoOptions, console: Console) -> dict[str, Any]:
-    """Run the demo; returns what is in summary.json.
+def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summary:
+    """Run the demo and write summary.json.
 
-    Raises StreamrecError if a part fails, or if a list was lost or doubled.
+    Raises a StreamrecError if a part fails. What is wrong with the figures is for the caller
+    to ask (`Summary.faults`).
     """
     started = time.monotonic()
     train, live = _split(options)
-    speed_up = max(1.0, (live.last_ms - live.first_ms) / 1000 / _duration_s(options, live))
+    speed_up = max(1.0, (live.last_ms - live.first_ms) / 1000 / (len(live) / options.rate))
+    options.out.mkdir(parents=True, exist_ok=True)
     settings = _demo_settings(settings, options.out, speed_up)
-    console.print("[bold]1.[/] Apache Kafka: starting")
-    with kafka(settings) as pointed:
-        console.print(f"   up at {pointed.kafka.bootstrap}, topics made")
-        version, train_s = _train(pointed, train, console)
-        console.print(f"[bold]3.[/] apps: starting, with {version} released")
-        with Apps(pointed, options.out / "logs") as apps:
-            console.print(
-                f"[bold]4.[/] {len(live):,} clicks of later days, {speed_up:,.0f} times their speed"
-            )
-            judge = Judge(live, settings.scoring.k)
-            took = asyncio.run(_live(pointed, apps, live, speed_up, judge, console))
-        dead_letters = asyncio.run(_count(pointed, "dead-letters"))
-    summary = judge.summary() | {
-        f"offline_recall_at_{settings.scoring.k}": _offline(settings, version, live),
-        "clicks_per_s": len(judge.sent) / took.answered_s,
-        "speed_up": speed_up,
-        "dead_letters": dead_letters,
-        "train_s": train_s,
-        "replay_s": took.replay_s,
-        "total_s": time.monotonic() - started,
-    }
-    path = options.out / "summary.json"
-    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    console.print("[bold]5.[/] everything stopped; the figures:\n")
-    console.print(summary_table(summary))
-    console.print(f"\nwritten to {path}")
-    _require_right(summary, took.codes)
+    with _kafka(settings, options.out, console) as kafka:
+        trained = _train(kafka.settings, train, options, console)
+        judge = Judge(live, K)
+        outcome = _serve(kafka, judge, speed_up, options.out, console)
+        dead_letters = _offsets(kafka.settings, "dead-letters")
+    console.print("[bold]5.[/] Everything is stopped. GRU4Rec once more, offline on the same clicks ...")
+    summary = summarise(
+        judge.figures(),
+        offline_recall=evaluate(trained.directory, live)[f"recall_at_{K}"],
+        dead_letters=dead_letters,
+        speed_up=speed_up,
+        replay_s=outcome.seconds,
+        behind_s=outcome.report.behind_s,
+        train_s=trained.train_s,
+        total_s=time.monotonic() - started,
+        release=trained.version,
+    )
+    summary.write(options.out / "summary.json")
+    console.print()
+    console.print(summary.table())
+    console.print(f"\nAll figures are in {options.out / 'summary.json'}", highlight=False, soft_wrap=True)
+    unclean = [f"{role} ended with code {code}" for role, code in outcome.codes.items() if code != 0]
+    if unclean:
+        raise WorkerError(f"{', '.join(unclean)} when told to stop; the logs are in {options.out / 'logs'}")
     return summary
 
 
@@ -102,119 +104,159 @@ def _split(options: DemoOptions) -> tuple[Clicks, Clicks]:
         n = options.clicks
         live = Clicks(live.session_ids[:n], live.item_ids[:n], live.time_ms[:n])
     if not len(train) or not len(live):
-        raise StreamrecError(
-            f"{options.days_train:g} training days leave {len(train)} clicks to train on and {len(live)} to "
-            "replay; the bundled clicks cover 30 days"
+        raise DatasetError(
+            f"{options.days_train:g} days to train on leave {len(train):,} clicks for it and {len(live):,} "
+            "to replay; the bundled clicks cover 30 days"
         )
     return train, live
 
 
-def _duration_s(options: DemoOptions, live: Clicks) -> float:
-    if options.clicks is None:
-        return options.duration_s
-    return max(5.0, options.duration_s * len(live) / 22_000)
-
-
 def _demo_settings(settings: Settings, out: Path, speed_up: float) -> Settings:
-    """The same settings, with traces for the judge and times scaled by the speed-up."""
-    half_life_s = settings.state.popularity_half_life_s / speed_up
-    return settings.model_copy(
+    """The same settings at the speed of the replay, with what the judge needs on each list."""
+    scaled = at_speed(settings, speed_up)
+    kafka = scaled.kafka
+    if has_kafka(settings):
+        # Somebody's Kafka: topics of our own, which are removed afterwards.
+        kafka = kafka.model_copy(update={"prefix": f"{kafka.prefix}demo-{uuid.uuid4().hex[:8]}."})
+    return scaled.model_copy(
         update={
-            "registry": settings.registry.model_copy(update={"path": (out / "registry").resolve()}),
-            "state": settings.state.model_copy(update={"popularity_half_life_s": half_life_s}),
-            "scoring": settings.scoring.model_copy(update={"trace": True, "tick_ms": _TICK_MS}),
+            "kafka": kafka,
+            "registry": scaled.registry.model_copy(update={"path": (out / "registry").resolve()}),
+            "scoring": scaled.scoring.model_copy(update={"trace": True, "k": K}),
         }
     )
 
 
-def _train(settings: Settings, clicks: Clicks, console: Console) -> tuple[str, float]:
-    console.print(f"[bold]2.[/] GRU4Rec: training on {len(clicks):,} clicks")
+@contextmanager
+def _kafka(settings: Settings, out: Path, console: Console) -> Iterator[Kafka]:
+    """A Kafka with fresh topics, of which nothing is left afterwards."""
+    console.print("[bold]1.[/] Apache Kafka")
+    started = time.monotonic()
+    data = Path(tempfile.mkdtemp(prefix="kafka-", dir=out))
+    try:
+        with Kafka(settings, data) as kafka:
+            _print(console, f"up at {kafka.bootstrap}, topics made", time.monotonic() - started)
+            try:
+                yield kafka
+            finally:
+                if not kafka.embedded:
+                    _remove_topics(kafka.settings)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _remove_topics(settings: Settings) -> None:
+    with connect(settings.kafka.bootstrap) as admin:
+        admin.delete_topics(
+            [topic for topic in admin.list_topics() if topic.startswith(settings.kafka.prefix)]
+        )
+
+
+def _train(settings: Settings, clicks: Clicks, options: DemoOptions, console: Console) -> Trained:
+    console.print(
+        f"[bold]2.[/] GRU4Rec, trained on the {len(clicks):,} clicks of the first {options.days_train:g} days"
+    )
     registry = Registry(settings.registry.path)
-    with progress_bar(console, label="  ") as on_step:
+    with progress_bar(console) as on_step:
         trained = train_gru4rec(
             clicks,
             registry,
-            config=gru4rec_config(quick=True),
+            config=gru4rec_config(options.parameters, quick=True),
             on_step=on_step,
             data={"source": "bundled clicks"},
         )
+    for version in registry.versions("gru4rec"):
+        if version != trained.version:  # of an earlier demo in the same folder
+            shutil.rmtree(registry.directory("gru4rec", version))
     announce(settings, "gru4rec", trained.version)
-    console.print(f"   {trained.events / trained.train_s:,.0f} events per second, {trained.train_s:.0f} s")
-    return trained.version, trained.train_s
+    rate = trained.events / trained.train_s
+    _print(console, f"{rate:,.0f} events a second; {trained.version} released", trained.train_s)
+    return trained
 
 
-async def _live(
-    settings: Settings, apps: Apps, clicks: Clicks, speed_up: float, judge: Judge, console: Console
-) -> _Took:
-    """Replay, and collect until every click has its list; then stop the apps and look for more."""
-    started = last = time.monotonic()
+def _serve(kafka: Kafka, judge: Judge, speed_up: float, out: Path, console: Console) -> _Outcome:
+    console.print("[bold]3.[/] The apps, state and scoring, a process each")
+    started = time.monotonic()
+    with Apps(kafka.settings, out / "logs") as apps:
+        apps.wait_until_ready()
+        _print(console, f"ready; logs in {out / 'logs'}", time.monotonic() - started)
+        for role, address in apps.pages.items():
+            console.print(f"   {address}/metrics ({role})", highlight=False)
+        clicks = f"{len(judge.clicks):,} clicks of the days after"
+        console.print(f"[bold]4.[/] Live traffic: {clicks}, {speed_up:,.0f} times as fast as life")
+        outcome = asyncio.run(_replay_and_judge(kafka, apps, judge, speed_up, console))
+    _print(console, f"{judge.sent:,} clicks, {judge.listed:,} lists", outcome.seconds)
+    return outcome
+
+
+def _print(console: Console, text: str, seconds: float) -> None:
+    console.print(f"   {text} [dim]({seconds:.1f} s)[/]", highlight=False, soft_wrap=True)
+
+
+async def _replay_and_judge(
+    kafka: Kafka, apps: Apps, judge: Judge, speed_up: float, console: Console
+) -> _Outcome:
+    """Replay until every click has its list; then stop the apps and look for more lists."""
+    settings = kafka.settings
     async with _reader(settings, "recommendations") as consumer:
-        publishing = asyncio.ensure_future(replay(settings, clicks, speed_up=speed_up, on_sent=judge.on_sent))
-        with LiveView(console, judge, {role: apps.address(role) for role in ROLES}) as view:
-            try:
-                while not (publishing.done() and judge.done) and time.monotonic() - last < _QUIET_S:
+        publishing = asyncio.ensure_future(
+            replay(settings, judge.clicks, speed_up=speed_up, on_sent=judge.on_sent)
+        )
+        started = answered = time.monotonic()
+        try:
+            with LiveView(console, judge, apps.pages) as view:
+                while not (publishing.done() and judge.done):
                     newest = await _collect(consumer, judge)
+                    now = time.monotonic()
                     if newest is not None or not publishing.done():
-                        last = time.monotonic()
+                        answered = now
+                    elif publishing.exception() is not None or now - answered > _QUIET_S:
+                        break
                     view.update(newest)
                     apps.check()
-            finally:
-                publishing.cancel()
-        answered = time.monotonic()
+                    kafka.check()
+        finally:
+            publishing.cancel()
+        report = await publishing
         codes = await asyncio.to_thread(apps.stop)
-        tps = consumer.assignment()
-        ends = await consumer.end_offsets(tps)
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            await _collect(consumer, judge)
-    return _Took(await publishing, answered - started, codes)
+        await _collect_rest(consumer, judge)
+    return _Outcome(report, answered - started, codes)
 
 
 async def _collect(consumer: Any, judge: Judge) -> Recommendation | None:
     """Take what has arrived; returns one of the lists."""
     newest = None
-    for records in (await consumer.getmany(timeout_ms=250)).values():
+    for records in (await consumer.getmany(timeout_ms=100)).values():
         for record in records:
             newest = _decode(record.value)
             judge.on_list(newest, record.timestamp)
     return newest
 
 
-async def _count(settings: Settings, topic: str) -> int:
-    async with _reader(settings, topic) as consumer:
-        return sum((await consumer.end_offsets(consumer.assignment())).values())
-
-
-def _offline(settings: Settings, version: str, clicks: Clicks) -> float:
-    """Recall of the same model on the same pairs, without the stream."""
-    registry = Registry(settings.registry.path)
-    ranks = session_ranks(
-        load_step(registry, version),
-        load_scorer(registry, version),
-        list(item_sequences(clicks)),
-        n=settings.scoring.k,
-    )
-    return recall_at_k(ranks.ranks, settings.scoring.k)
+async def _collect_rest(consumer: Any, judge: Judge) -> None:
+    """Take what is there up to the end of the topic."""
+    ends = await consumer.end_offsets(consumer.assignment())
+    for partition, end in ends.items():
+        while await consumer.position(partition) < end:
+            await _collect(consumer, judge)
 
 
 @asynccontextmanager
 async def _reader(settings: Settings, topic: str) -> AsyncIterator[Any]:
     """A consumer of all partitions of a topic, from the beginning."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap.split(","), group_id=None)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap.split(","), group_id=None, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         name = settings.kafka.topic(topic)
-        tps = [TopicPartition(name, partition) for partition in range(settings.kafka.partitions)]
-        consumer.assign(tps)
-        await consumer.seek_to_beginning(*tps)
+        consumer.assign([TopicPartition(name, each) for each in range(settings.kafka.partitions)])
         yield consumer
     finally:
         await consumer.stop()
 
 
-def _require_right(summary: Mapping[str, Any], codes: Mapping[str, int | None]) -> None:
-    wrong = [
-        f"{summary[name]} {name}" for name in ("lost", "doubled", "unasked", "dead_letters") if summary[name]
-    ]
-    wrong += [f"{role} ended with code {code}" for role, code in codes.items() if code != 0]
-    if wrong:
-        raise StreamrecError("the demo went wrong: " + ", ".join(wrong))
+def _offsets(settings: Settings, topic: str) -> int:
+    """Records that were written to a topic."""
+    name = settings.kafka.topic(topic)
+    return sum(each.offsets for each in describe_topics(settings) if each.name == name)

@@ -1,44 +1,53 @@
-"""What the terminal shows while the demo runs: figures that move, and a few lists."""
+"""What the terminal shows while clicks are replayed: figures that move, and a few lists.
+
+On a terminal a page is redrawn in place; elsewhere a line is printed now and then.
+"""
 
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from streamrec.demo.judge import BLEND, Judge
+from streamrec.demo.summary import LABELS
 from streamrec.events import Recommendation
 
-__all__ = ["LiveView", "summary_table"]
+__all__ = ["LiveView"]
 
-_LINE_EVERY_S = 5.0
-_SHOWN_ITEMS = 5
-_BAR = 28
-_LABELS = {
-    BLEND: "blend (what visitors get)",
-    "gru4rec": "GRU4Rec",
-    "online_mf": "online CF",
-    "popularity": "popularity (baseline)",
-}
+_REDRAW_S: Final = 0.25
+_LINE_S: Final = 5.0
+_SAMPLE_S: Final = 3.0
+"""Time to read a list before another one takes its place."""
+_SAMPLES: Final = 2
+_SHOWN_ITEMS: Final = 5
+_BAR: Final = 30
 
 
 class LiveView:
-    """Redraws itself on a terminal; prints a line now and then elsewhere."""
+    """The replay as the judge sees it. Use it as a context manager and call `update` often.
+
+    pages: address of the operators' pages of each app.
+    """
 
     def __init__(self, console: Console, judge: Judge, pages: Mapping[str, str]) -> None:
         self._console = console
         self._judge = judge
         self._pages = pages
         self._started = time.monotonic()
-        self._printed = 0.0
-        self._shown: list[Recommendation] = []
+        self._shown_at = 0.0
+        self._sampled_at = 0.0
+        self._samples: list[Panel] = []
+        # Redrawn by `update` alone: rich's own thread would draw while figures change.
         self._live = (
-            Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         )
 
     def __enter__(self) -> Self:
@@ -53,66 +62,67 @@ class LiveView:
             self._live.stop()
 
     def update(self, newest: Recommendation | None) -> None:
-        """Show the present figures; `newest` is a list to show among the samples."""
-        if newest is not None:
-            self._shown = [newest, *self._shown][:2]
-        if self._live:
-            self._live.update(self._page())
-        elif time.monotonic() - self._printed >= _LINE_EVERY_S:
-            self._printed = time.monotonic()
-            self._console.print(self._line(), highlight=False)
+        """Show the present figures, if it is time. newest: a list that may serve as a sample."""
+        now = time.monotonic()
+        if now - self._shown_at < (_REDRAW_S if self._live else _LINE_S):
+            return
+        self._shown_at = now
+        if not self._live:
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            return
+        if newest is not None and now - self._sampled_at >= _SAMPLE_S / _SAMPLES:
+            self._sampled_at = now
+            self._samples = [_sample(newest), *self._samples][:_SAMPLES]
+        self._live.update(self._page(), refresh=True)
+
+    def _freshness(self) -> str:
+        waits_s = self._judge.freshness_s()
+        if not len(waits_s):
+            return "none yet"
+        p50, p99 = np.quantile(waits_s, [0.5, 0.99]) * 1000
+        return f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms"
 
     def _line(self) -> str:
         judge = self._judge
-        p50, p99 = judge.freshness_s(0.5, 0.99)
         rates = ", ".join(f"{source} {rate:.3f}" for source, rate in judge.hit_rates().items())
         return (
-            f"{len(judge.sent):>6,} of {len(judge.clicks):,} clicks, {len(judge.lists):>6,} lists, "
-            f"freshness p50 {p50 * 1000:.0f} ms p99 {p99 * 1000:.0f} ms, hit rate@{judge.k}: {rates}"
+            f"   {judge.sent:>6,} of {len(judge.clicks):,} clicks, {judge.listed:>6,} lists; "
+            f"freshness {self._freshness()}; hit rate@{judge.k}: {rates or 'none yet'}"
         )
 
     def _page(self) -> Group:
         judge = self._judge
-        elapsed = time.monotonic() - self._started
-        p50, p99 = judge.freshness_s(0.5, 0.99)
+        elapsed_s = max(1e-9, time.monotonic() - self._started)
         figures = Table.grid(padding=(0, 2))
-        figures.add_row("clicks sent", f"{len(judge.sent):,} of {len(judge.clicks):,}")
-        figures.add_row("lists received", f"{len(judge.lists):,}")
-        figures.add_row("throughput", f"{len(judge.lists) / max(elapsed, 1e-9):,.0f} lists/s")
-        figures.add_row("freshness", f"p50 {p50 * 1000:,.0f} ms   p99 {p99 * 1000:,.0f} ms")
+        figures.add_row("clicks", ProgressBar(total=len(judge.clicks), completed=judge.sent, width=_BAR))
+        figures.add_row(
+            "", f"{judge.sent:,} of {len(judge.clicks):,}, {judge.sent / elapsed_s:,.0f} a second"
+        )
+        figures.add_row("lists", f"{judge.listed:,}, {max(0, judge.sent - judge.listed):,} under way")
+        figures.add_row("freshness", self._freshness())
         for role, address in self._pages.items():
             figures.add_row(f"{role} metrics", f"{address}/metrics")
         return Group(
-            Panel(figures, title="live", title_align="left"),
+            Panel(figures, title="live traffic", title_align="left"),
             Panel(
-                self._rates(), title=f"next click found in the list before (@{judge.k})", title_align="left"
+                self._rates(),
+                title=f"next click among the {judge.k} of the list before",
+                title_align="left",
             ),
-            *[_sample(each) for each in self._shown],
+            *self._samples,
         )
 
     def _rates(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for source, rate in sorted(self._judge.hit_rates().items(), key=lambda each: -each[1]):
             bar = Text("█" * round(rate * _BAR), style="green" if source == BLEND else "cyan")
-            table.add_row(_LABELS.get(source, source), f"{rate:6.1%}", bar)
+            table.add_row(LABELS.get(source, source), f"{rate:6.1%}", bar)
         return table
 
 
 def _sample(recommendation: Recommendation) -> Panel:
     table = Table.grid(padding=(0, 2))
     for place, item in enumerate(recommendation.items[:_SHOWN_ITEMS], start=1):
-        table.add_row(str(place), f"item {item.item_id}", ", ".join(item.sources), item.reason)
+        sources = ", ".join(LABELS.get(source, source).split(",")[0] for source in item.sources)
+        table.add_row(str(place), f"item {item.item_id}", Text(item.reason), Text(sources, style="dim"))
     return Panel(table, title=f"for visitor {recommendation.visitor_id}", title_align="left")
-
-
-def summary_table(summary: Mapping[str, object]) -> Table:
-    """The summary as a table, nested figures in lines of their own."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, value in summary.items():
-        rows = value.items() if isinstance(value, Mapping) else [("", value)]
-        for part, number in rows:
-            shown = f"{number:,.4f}" if isinstance(number, float) else f"{number:,}"
-            table.add_row(f"{name} {part}".strip(), shown)
-    return table

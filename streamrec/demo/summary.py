@@ -1,0 +1,153 @@
+"""The demo's figures: what summary.json holds, what is wrong with them, and their table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from streamrec.demo.judge import BLEND, Figures
+
+__all__ = ["LABELS", "K", "Summary", "summarise"]
+
+K: Final = 20
+"""How many places of a list count; the names of the figures say so."""
+
+LABELS: Final[Mapping[str, str]] = {
+    BLEND: "blend, what visitors get",
+    "gru4rec": "GRU4Rec",
+    "online_mf": "online CF",
+    "popularity": "popularity, the baseline",
+    "catalogue": "catalogue",
+}
+"""What the sources are called on the terminal."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What summary.json holds. Of the clicks up to `lost`, see streamrec.demo.judge.Figures."""
+
+    clicks: int
+    recommendations: int
+    lost: int
+    doubled: int
+    unasked: int
+    dead_letters: int
+    judged_pairs: int
+    hit_rate_at_20: float
+    popularity_hit_rate_at_20: float | None
+    hit_rates_at_20: Mapping[str, float]
+    offline_recall_at_20: float
+    """Of the same model on the same pairs, without the stream."""
+    positions_share: Mapping[str, float]
+    too_late: int
+    too_late_at_original_speed: int
+    freshness_p50_s: float
+    freshness_p99_s: float
+    clicks_per_s: float
+    """Clicks over `replay_s`."""
+    speed_up: float
+    replay_s: float
+    """From the first click to the last list."""
+    behind_s: float
+    """The furthest that a click was published behind its time."""
+    train_s: float
+    total_s: float
+    release: str
+    """The version of GRU4Rec that was trained and served."""
+
+    def faults(self) -> list[str]:
+        """What must not be: lists lost, doubled or out of nowhere, and clicks refused."""
+        found = {
+            "clicks without a list": self.lost,
+            "lists that came twice": self.doubled,
+            "lists that nobody asked for": self.unasked,
+            "clicks refused": self.dead_letters,
+        }
+        return [f"{n:,} {what}" for what, n in found.items() if n]
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+
+    def table(self) -> Table:
+        """The figures for a reader."""
+        rows: list[tuple[str, str, str]] = [
+            ("clicks replayed", f"{self.clicks:,}", f"{self.clicks_per_s:,.0f} a second"),
+            ("lists", f"{self.recommendations:,}", f"{self.lost:,} lost, {self.doubled:,} doubled"),
+            (
+                "freshness",
+                f"{self.freshness_p50_s * 1000:,.0f} ms",
+                f"median; 99 % within {self.freshness_p99_s * 1000:,.0f} ms",
+            ),
+            ("too late", _share(self.too_late_at_original_speed, self.judged_pairs), self._lateness()),
+            ("", "", ""),
+            *[
+                (f"hit rate@{K}: {LABELS.get(name, name)}", f"{rate:.1%}", self._beside(name))
+                for name, rate in sorted(self.hit_rates_at_20.items(), key=lambda each: -each[1])
+            ],
+            (f"GRU4Rec offline, recall@{K}", f"{self.offline_recall_at_20:.1%}", "the same pairs, no stream"),
+            ("", "", ""),
+            ("training", f"{self.train_s:,.0f} s", self.release),
+            ("everything", f"{self.total_s:,.0f} s", f"at {self.speed_up:,.0f} times the pace of life"),
+        ]
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column()
+        table.add_column(justify="right")
+        table.add_column()
+        for name, value, remark in rows:
+            table.add_row(Text(name), Text(value, style="bold"), Text(remark, style="dim"))
+        return table
+
+    def _beside(self, source: str) -> str:
+        if source == BLEND:
+            return f"next click among the {K} of the list before, {self.judged_pairs:,} pairs"
+        return f"leads {self.positions_share.get(source, 0):.0%} of the positions"
+
+    def _lateness(self) -> str:
+        return f"lists after the next click, at the pace of life; {self.too_late:,} at the replay's"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"
+
+
+def summarise(
+    figures: Figures,
+    *,
+    offline_recall: float,
+    dead_letters: int,
+    speed_up: float,
+    replay_s: float,
+    behind_s: float,
+    train_s: float,
+    total_s: float,
+    release: str,
+) -> Summary:
+    """The summary of a demo from the judge's figures and its own."""
+    return Summary(
+        clicks=figures.clicks,
+        recommendations=figures.recommendations,
+        lost=figures.lost,
+        doubled=figures.doubled,
+        unasked=figures.unasked,
+        dead_letters=dead_letters,
+        judged_pairs=figures.judged_pairs,
+        hit_rate_at_20=figures.hit_rates.get(BLEND, 0.0),
+        popularity_hit_rate_at_20=figures.hit_rates.get("popularity"),
+        hit_rates_at_20=figures.hit_rates,
+        offline_recall_at_20=offline_recall,
+        positions_share=figures.positions_share,
+        too_late=figures.too_late,
+        too_late_at_original_speed=figures.too_late_at_original_speed,
+        freshness_p50_s=figures.freshness_p50_s,
+        freshness_p99_s=figures.freshness_p99_s,
+        clicks_per_s=figures.clicks / replay_s,
+        speed_up=speed_up,
+        replay_s=replay_s,
+        behind_s=behind_s,
+        train_s=train_s,
+        total_s=total_s,
+        release=release,
+    )
