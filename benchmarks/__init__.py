@@ -1,0 +1,14 @@
+"""What an event costs: `python -m benchmarks`.
+
+One run on the embedded broker (or the one in STREAMREC_KAFKA__BOOTSTRAP), the same real
+clicks for every contender, each contender a process of its own:
+
+    workloads  the contenders, and which of them stand beside which
+    load       the clicks as records, a model of real size, topics filled ahead
+    meter      counts events and CPU seconds inside the process under measurement
+    contender  the processes themselves: raw client, stock Faust agent, state app
+    report     ratios, the table, build/bench/report.json
+
+A ratio is the CPU time that one event costs the contender it is set beside, divided by
+what it costs the work: how many times more events the work does in a CPU second.
+"""

@@ -1,0 +1,231 @@
+"""Run the benchmarks: `python -m benchmarks [--events N] [--rounds N] [--out FOLDER]`."""
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from benchmarks.contender import PROGRESS, RESULT
+from benchmarks.load import MODEL, Load, fill, make_load, train_model
+from benchmarks.meter import Measured, read_measured
+from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
+from benchmarks.workloads import WORKLOADS, Workload
+from streamrec.cli.output import print_error
+from streamrec.config import Settings, load_settings
+from streamrec.datasets import bundled_clicks
+from streamrec.engine.broker import Broker
+from streamrec.engine.child import Child
+from streamrec.errors import StreamrecError
+from streamrec.releases import announce
+from streamrec.topics import connect, create_topics
+
+_PARTITIONS: Final = 4
+_WARM_UP: Final = 0.1
+"""Share of the events before measuring begins."""
+_SILENCE_S: Final = 60.0
+"""Without a further event for so long a contender is given up."""
+_LOOK_S: Final = 0.1
+_ROOT: Final = Path(__file__).resolve().parent.parent
+
+console = Console()
+
+
+class BenchmarkError(StreamrecError):
+    """A contender did not get to its end."""
+
+
+def main() -> None:
+    """Measure, print, write the report; exit 1 if a ratio is below its limit."""
+    options = _options()
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    context = {"machine": machine()}
+    started = time.monotonic()
+    try:
+        with _bootstrap() as bootstrap, _progress() as progress, tempfile.TemporaryDirectory(dir=out) as work:
+            rounds, load = _measure(bootstrap, Path(work), options.events, options.rounds, progress)
+    except StreamrecError as error:
+        print_error(str(error))
+        sys.exit(error.exit_code)
+    entries = compare(rounds)
+    context["load"] = {
+        "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
+        "partitions": _PARTITIONS,
+        "warm_up": f"the first {_WARM_UP:.0%} are not measured",
+        "model": MODEL,
+    }
+    write_report(out / "report.json", entries, context)
+    _show(rounds, entries, context, time.monotonic() - started, out / "report.json")
+    faults = too_low(entries)
+    for fault in faults:
+        print_error(fault)
+    sys.exit(bool(faults))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--events", type=int, default=60_000, help="events of the quickest")
+    parser.add_argument("--rounds", type=int, default=3, help="times that everything is measured")
+    parser.add_argument("--out", default="build/bench", help="folder of report.json")
+    options = parser.parse_args()
+    if options.events < 1000 or options.rounds < 1:
+        parser.error("at least 1000 events and one round are needed to measure anything")
+    return options
+
+
+@contextmanager
+def _bootstrap() -> Iterator[str]:
+    """The broker that is configured, else an embedded one."""
+    if "STREAMREC_KAFKA__BOOTSTRAP" in os.environ:
+        yield load_settings().kafka.bootstrap
+        return
+    with console.status("Starting Kafka"):
+        broker = Broker.start()
+    with broker:
+        yield broker.bootstrap
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _measure(
+    bootstrap: str, work: Path, n_events: int, n_rounds: int, progress: Progress
+) -> tuple[dict[str, list[Measured]], Load]:
+    """Everything, round by round, so that a slow minute of the machine hits all alike."""
+    # Event times end now: the last click is as fresh as if it had just come.
+    load = make_load(n_events, _PARTITIONS, time.time_ns() // 1_000_000 - n_events)
+    registry = work / "registry"
+    task = progress.add_task("training a model", total=len(bundled_clicks()))
+    version = train_model(registry, lambda done, *_: _advance(progress, task, done))
+    progress.update(task, completed=len(bundled_clicks()))
+    rounds: dict[str, list[Measured]] = {each.name: [] for each in WORKLOADS}
+    for n in range(n_rounds):
+        for number, workload in enumerate(WORKLOADS):
+            settings = load_settings(
+                kafka={
+                    "bootstrap": bootstrap,
+                    "prefix": f"bench-{os.getpid()}-{n}-{number}.",
+                    "partitions": _PARTITIONS,
+                },
+                state={"online": workload.online},
+                registry={"path": registry},
+                web={"port": _free_port()},
+                log_level="WARNING",
+            )
+            folder = work / f"{n}-{number}"
+            folder.mkdir()
+            name = f"{workload.name} ({n + 1}/{n_rounds})"
+            with _topics(settings):
+                filled = fill(settings, load, round(len(load) * workload.share))
+                if workload.step:
+                    announce(settings, "gru4rec", version)
+                task = progress.add_task(name, total=filled)
+                rounds[workload.name].append(
+                    _run(workload, settings, filled, folder, partial(_advance, progress, task))
+                )
+                progress.update(task, completed=filled)
+    return rounds, load
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _advance(progress: Progress, task: TaskID, done: int) -> None:
+    progress.update(task, completed=done)
+
+
+@contextmanager
+def _topics(settings: Settings) -> Iterator[None]:
+    """Topics of one contender's own, gone at the end with all that it made itself."""
+    create_topics(settings)
+    try:
+        yield
+    finally:
+        with connect(settings.kafka.bootstrap) as admin:
+            admin.delete_topics(
+                [name for name in admin.list_topics() if name.startswith(settings.kafka.prefix)]
+            )
+
+
+def _run(
+    workload: Workload, settings: Settings, n_events: int, folder: Path, on_events: Callable[[int], object]
+) -> Measured:
+    """Run one contender to its end. Raises BenchmarkError if it does not get there."""
+    warm_up = round(n_events * _WARM_UP)
+    arguments = [workload.kind, str(n_events), str(warm_up), str(folder)]
+    child = Child(
+        [sys.executable, "-m", "benchmarks.contender", *arguments],
+        folder / "log",
+        cwd=_ROOT,
+        env={**os.environ, **settings.environment()},
+    )
+    done, heard = 0, time.monotonic()
+    try:
+        while not child.wait(_LOOK_S) and not (folder / RESULT).exists():
+            now = _read_int(folder / PROGRESS)
+            if now > done:
+                done, heard = now, time.monotonic()
+                on_events(done)
+            elif time.monotonic() - heard > _SILENCE_S:
+                break
+        child.stop(timeout_s=20)
+    finally:
+        child.kill()
+    try:
+        return read_measured(folder / RESULT)
+    except FileNotFoundError:
+        tail = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-15:])
+        raise BenchmarkError(
+            f"{workload.name} ended after {done} of {n_events} events. Its log says last:\n{tail}"
+        ) from None
+
+
+def _read_int(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="ascii") or 0)
+    except FileNotFoundError:
+        return 0
+
+
+def _show(
+    rounds: Mapping[str, list[Measured]],
+    entries: list[dict[str, Any]],
+    context: Mapping[str, Any],
+    took_s: float,
+    path: Path,
+) -> None:
+    machine, load = context["machine"], context["load"]
+    console.print()
+    console.print(times_table(rounds))
+    console.print(ratios_table(entries))
+    console.print(
+        f"{machine['cores']} cores ({machine['cpu']}), Python {machine['python']}, "
+        f"load average before {machine['load_average_before'][0]:g}; {load['events']}; {load['model']}.\n"
+        f"Took {took_s:.0f} s; written to {path}.",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The processes under measurement: `python -m benchmarks.contender KIND N_EVENTS WARM_UP FOLDER`.
+
+Settings come from the environment, as for the apps. Each process ends itself once it has
+done its events; what it measured lies in FOLDER.
+"""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from benchmarks.meter import Meter
+from streamrec import metrics
+from streamrec.config import Settings, load_settings
+
+PROGRESS = "progress"
+RESULT = "result.json"
+
+
+class _Counter:
+    """Events done so far."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def __call__(self) -> float:
+        return self.done
+
+
+def raw(settings: Settings, count: _Counter) -> None:
+    """The limit: fetch in bulk and decode, nothing else."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from streamrec.events import decode_interaction
+
+    async def consume() -> NoReturn:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka.bootstrap,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=16 << 20,
+        )
+        await consumer.start()
+        topic = settings.kafka.topic("interactions")
+        consumer.assign([TopicPartition(topic, each) for each in range(settings.kafka.partitions)])
+        while True:
+            fetched = await consumer.getmany(timeout_ms=200, max_records=settings.kafka.max_poll_records)
+            for records in fetched.values():
+                for record in records:
+                    decode_interaction(record.value)
+                count.done += len(records)
+
+    asyncio.run(consume())
+
+
+def stock(settings: Settings, count: _Counter) -> None:
+    """A Faust agent as its tutorial has it: JSON values, a table with a count per key.
+
+    An event is done once the changelog has acknowledged its count, as the state app's are.
+    """
+    import faust
+
+    class Counts(faust.Table):
+        def _on_changelog_sent(self, fut: Any) -> None:
+            super()._on_changelog_sent(fut)
+            count.done += 1
+
+    app = faust.App(
+        f"{settings.kafka.prefix}stock",
+        broker=f"kafka://{settings.kafka.bootstrap}",
+        topic_partitions=settings.kafka.partitions,
+        topic_replication_factor=1,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        web_enabled=False,
+    )
+    topic = app.topic(settings.kafka.topic("interactions"), key_type=str)
+    counts = app.tables.add(Counts(app, name="counts", default=int))
+
+    async def clicks(stream: Any) -> None:
+        async for click in stream:
+            counts[click["visitor_id"]] += 1
+
+    app.agent(topic, name="clicks")(clicks)
+    # Neither contender pays for log lines that nobody reads.
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    worker = faust.Worker(app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.execute_from_commandline()
+
+
+def state(settings: Settings, _: _Counter) -> None:
+    """The state app as it is: rows appended durably, offsets committed."""
+    from streamrec.agents.state import run_state
+
+    run_state(settings)
+
+
+def _accepted() -> float:
+    """The state app's own count; not the whole registry, whose process metrics cost more."""
+    return sum(
+        sample.value
+        for family in metrics.events.collect()
+        for sample in family.samples
+        if sample.name == "streamrec_events_total"
+    )
+
+
+def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
+    """Run one contender under the meter."""
+    count = _Counter()
+    place = Path(folder)
+    Meter(
+        _accepted if kind == "state" else count,
+        int(n_events),
+        int(warm_up),
+        place / PROGRESS,
+        place / RESULT,
+    ).start()
+    {"raw": raw, "stock": stock, "state": state}[kind](load_settings(), count)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

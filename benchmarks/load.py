@@ -1,0 +1,89 @@
+"""What the contenders work on: real clicks as records, a model of real size, filled topics."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from streamrec.advance import partition_of
+from streamrec.config import Settings
+from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.engine.log import KafkaLog, Out
+from streamrec.events import Interaction, encode
+from streamrec.registry import Registry
+
+__all__ = ["MODEL", "Load", "fill", "make_load", "train_model"]
+
+MODEL: Final = "GRU4Rec, 100 units, trained for one epoch on the bundled clicks"
+
+# Event times of a stream of 1,000 clicks a second: item rows go out at ticks of event time.
+_APART_MS: Final = 1
+# Batches as apps send them, far below what the topic allows.
+_RECORDS_PER_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Records by partition, in the order of their events."""
+
+    partitions: list[list[Out]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.partitions))
+
+    @property
+    def value_bytes(self) -> float:
+        """Mean size of a value."""
+        return sum(len(out.value or b"") for part in self.partitions for out in part) / len(self)
+
+
+def make_load(n_events: int, n_partitions: int, start_ms: int) -> Load:
+    """The first `n_events` bundled clicks as interactions; a session is a visitor."""
+    clicks = bundled_clicks()
+    partitions: list[list[Out]] = [[] for _ in range(n_partitions)]
+    for n in range(min(n_events, len(clicks))):
+        session_id = clicks.session_ids[n]
+        key = session_id.encode()
+        event = Interaction(
+            event_id=f"{session_id}-{n}",
+            type="click",
+            visitor_id=session_id,
+            session_id=session_id,
+            item_id=clicks.item_ids[n],
+            time=start_ms + n * _APART_MS,
+        )
+        partitions[partition_of(key, n_partitions)].append(Out(key, encode(event)))
+    return Load(partitions)
+
+
+def fill(settings: Settings, load: Load, n_events: int) -> int:
+    """Write the same share of every partition to `interactions`; returns how many events."""
+
+    async def write() -> int:
+        log = KafkaLog(settings.kafka, "benchmarks")
+        written = 0
+        try:
+            for partition, records in enumerate(load.partitions):
+                share = records[: len(records) * n_events // len(load)]
+                for first in range(0, len(share), _RECORDS_PER_BATCH):
+                    await log.send(
+                        settings.kafka.topic("interactions"),
+                        partition,
+                        share[first : first + _RECORDS_PER_BATCH],
+                    )
+                written += len(share)
+        finally:
+            await log.stop()
+        return written
+
+    return asyncio.run(write())
+
+
+def train_model(registry: Path, on_step: Callable[..., None]) -> str:
+    """Train and publish a model of real size; returns its version."""
+    from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig, TrainOptions
+
+    model = GRU4Rec(GRU4RecConfig(epochs=1, batch_size=256, n_sample=1024))
+    model.train(item_sequences(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
+    return str(model.publish(Registry(registry)))

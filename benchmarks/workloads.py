@@ -1,0 +1,53 @@
+"""The contenders, and which of them are set beside which."""
+
+from typing import Final, NamedTuple
+
+__all__ = ["COMPARISONS", "WORKLOADS", "Comparison", "Workload"]
+
+
+class Workload(NamedTuple):
+    """One contender. `share`: of the events asked for, how many it gets; slow ones get fewer."""
+
+    name: str
+    kind: str
+    """Module function of `contender` that runs it: raw, stock or state."""
+    share: float
+    step: bool = False
+    online: bool = False
+
+
+class Comparison(NamedTuple):
+    """`at_least`: the least ratio of the CPU time per event of `beside` to that of `work`."""
+
+    work: str
+    beside: str
+    at_least: float
+
+
+RAW: Final = "raw aiokafka getmany + msgspec"
+STOCK: Final = "stock Faust agent with a table"
+BARE: Final = "state, no GRU step, no online CF"
+STEP: Final = "state, GRU step, no online CF"
+ONLINE: Final = "state, no GRU step, online CF"
+BOTH: Final = "state, GRU step, online CF"
+
+WORKLOADS: Final = (
+    Workload(RAW, "raw", 1.0),
+    Workload(STOCK, "stock", 0.2),
+    Workload(BARE, "state", 1.0),
+    Workload(STEP, "state", 1.0, step=True),
+    Workload(ONLINE, "state", 0.25, online=True),
+    Workload(BOTH, "state", 0.25, step=True, online=True),
+)
+
+COMPARISONS: Final = (
+    Comparison(STEP, STOCK, 12.0),
+    # The others are watched, with room: less means that something became much dearer.
+    Comparison(BARE, STOCK, 12.0),
+    Comparison(ONLINE, STOCK, 1.0),
+    Comparison(BOTH, STOCK, 1.0),
+    Comparison(BARE, RAW, 0.05),
+    Comparison(STEP, RAW, 0.05),
+    Comparison(ONLINE, RAW, 0.005),
+    Comparison(BOTH, RAW, 0.005),
+)
