@@ -6,18 +6,23 @@ skipped, unless STREAMREC_REQUIRE_KAFKA=1 says that this is a failure.
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streamrec.config import Settings, load_settings
 from streamrec.engine.broker import Broker
 from streamrec.errors import BrokerError
+from streamrec.registry import Registry
 from streamrec.topics import connect, create_topics
+
+if TYPE_CHECKING:
+    from session_models import Published
 
 # As it was when pytest started: the tests themselves see no STREAMREC_ variable.
 _ENVIRONMENT = dict(os.environ)
@@ -76,3 +81,22 @@ def settings(
     yield made
     with connect(broker.bootstrap) as admin:
         admin.delete_topics([name for name in admin.list_topics() if name.startswith(made.kafka.prefix)])
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> "Published":
+    """A small GRU4Rec, trained and published once; not to be changed."""
+    from session_models import TINY, Published, ring_sessions
+
+    from streamrec.models.gru4rec import GRU4Rec
+
+    model = GRU4Rec(TINY)
+    model.train(ring_sessions())
+    registry = Registry(tmp_path_factory.mktemp("registry"))
+    return Published(model, registry, model.publish(registry))
+
+
+@pytest.fixture
+def artifact(published: "Published", tmp_path: Path) -> Path:
+    """A copy of its artifact, to be damaged."""
+    return Path(shutil.copytree(published.directory, tmp_path / "artifact"))
