@@ -58,6 +58,10 @@ class Clicks:
             self.time_ms[places],
         )
 
+    def first(self, n: int | None) -> "Clicks":
+        """The first n clicks; all of them for None."""
+        return Clicks(self.session_ids[:n], self.item_ids[:n], self.time_ms[:n])
+
     @property
     def first_ms(self) -> int:
         """Time of the first click. Raises DatasetError if there is none."""

@@ -11,18 +11,22 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from rich.console import Console
+
 from streamrec.config import Settings
+from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
 from streamrec.errors import BrokerError, WorkerError
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
 from streamrec.topics import create_topics
+from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
 
 __all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model"]
 
@@ -96,17 +100,25 @@ class Kafka:
         self.close()
 
 
-def live_model(settings: Settings, train: Callable[[Registry], object]) -> str:
-    """The live version of GRU4Rec; where there is none, the registry's newest becomes it.
+def live_model(settings: Settings, console: Console) -> str:
+    """The live version of GRU4Rec. Where there is none, the registry's newest becomes it.
 
-    train: puts a version into an empty registry. Raises BrokerError, TopicError or RegistryError.
+    Where the registry is empty, one is trained first, on the bundled clicks. Raises BrokerError,
+    TopicError, RegistryError, or ConfigError without torch.
     """
     live = released(settings).get("gru4rec/live")
     if live is not None:
         return live.version
     registry = Registry(settings.registry.path)
     if not registry.versions("gru4rec"):
-        train(registry)
+        with progress_bar(console) as on_step:
+            train_gru4rec(
+                bundled_clicks(),
+                registry,
+                config=gru4rec_config(quick=True),
+                on_step=on_step,
+                data={"source": "bundled clicks"},
+            )
     return announce(settings, "gru4rec", registry.latest("gru4rec")).version
 
 

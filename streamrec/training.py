@@ -31,6 +31,7 @@ OnStep = Callable[[int, int, float], None]
 """Called now and then with events done, of how many, and the mean loss since."""
 
 _K: Final = 20
+_LINE_S: Final = 10.0
 
 
 class Trained(NamedTuple):
@@ -123,7 +124,15 @@ def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
 
 @contextmanager
 def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
-    """A bar with events per second and loss, to be fed by a training; gone when it is over."""
+    """A bar with events per second and loss, to be fed by a training; gone when it is over.
+
+    Where the console is no terminal: a line now and then.
+    """
+    start = time.monotonic()
+    if not console.is_terminal:
+        lines = _Lines(console, label, start)
+        yield lines.on_step
+        return
     columns = [
         TextColumn(label),
         BarColumn(),
@@ -131,15 +140,34 @@ def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
         TextColumn("{task.fields[rate]:,.0f} events/s, loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
-        start = time.monotonic()
 
         def on_step(done: int, total: int, loss: float) -> None:
             rate = done / max(1e-9, time.monotonic() - start)
             progress.update(task, completed=done, total=total, rate=rate, loss=loss)
 
         yield on_step
+
+
+class _Lines:
+    """Training progress in lines, for logs and pipes."""
+
+    def __init__(self, console: Console, label: str, start: float) -> None:
+        self._console = console
+        self._label = label
+        self._start = self._printed = start
+
+    def on_step(self, done: int, total: int, loss: float) -> None:
+        now = time.monotonic()
+        if now - self._printed >= _LINE_S:
+            self._printed = now
+            rate = done / (now - self._start)
+            self._console.print(
+                f"   {self._label}: {done / total:.0%}, {rate:,.0f} events/s, loss {loss:.3f}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _described(clicks: Clicks) -> dict[str, Any]:

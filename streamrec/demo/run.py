@@ -100,9 +100,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
 def _split(options: DemoOptions) -> tuple[Clicks, Clicks]:
     clicks = bundled_clicks()
     train, live = split_by_time(clicks, clicks.first_ms + round(options.days_train * DAY_MS))
-    if options.clicks is not None:
-        n = options.clicks
-        live = Clicks(live.session_ids[:n], live.item_ids[:n], live.time_ms[:n])
+    live = live.first(options.clicks)
     if not len(train) or not len(live):
         raise DatasetError(
             f"{options.days_train:g} days to train on leave {len(train):,} clicks for it and {len(live):,} "
