@@ -8,7 +8,7 @@ Thin wiring around `streamrec.ranking.recommend`.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -68,24 +68,29 @@ class ListMaker:
         records = [record for record in batch.records if record.offset >= done]
         lists: list[Recommendation] = []
         for visitors in _by_tick(records, board):
-            for version in {row.model_version for _, row in visitors}:
-                await self._shelf.ensure(version)
+            versions = {row.model_version for _, row in visitors}
+            models = {version: await self._shelf.ensure(version) for version in versions}
             for first in range(0, len(visitors), self._settings.scoring.max_batch):
                 part = visitors[first : first + self._settings.scoring.max_batch]
-                lists += await asyncio.to_thread(self._recommend, part, board, partition)
+                lists += await asyncio.to_thread(self._recommend, part, board, models, partition)
         if lists:
             await self._send(partition, lists, {row.offset: row.record_time for _, row in _visitors(records)})
-        self._next[partition] = batch.records[-1].offset + 1
+        # Never back: after a rebalance older batches can come again.
+        self._next[partition] = max(done, batch.records[-1].offset + 1)
         metrics.batch_size.labels("scoring").observe(len(batch.records))
 
     def _recommend(
-        self, visitors: Sequence[Visitor], board: ItemBoard, partition: int
+        self,
+        visitors: Sequence[Visitor],
+        board: ItemBoard,
+        models: Mapping[str, ScoreModel | None],
+        partition: int,
     ) -> list[Recommendation]:
         with metrics.stage_seconds.labels("scoring").time():
             return recommend(
                 visitors,
                 board,
-                self._shelf.resident,
+                models.get,
                 self._catalogue,
                 self._settings,
                 partition=partition,
