@@ -1,0 +1,145 @@
+"""The scoring app's list maker on the in-memory log: lists follow from the log alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from memory_worker import MemoryWorker, small_settings
+from state_parts import BASE, click
+
+from streamrec.agents.scoring import ListMaker
+from streamrec.catalogue import Catalogue
+from streamrec.config import Settings
+from streamrec.engine.log import Out
+from streamrec.engine.memory import MemoryLog, MemoryRecord
+from streamrec.engine.runner import Batch
+from streamrec.errors import RegistryError
+from streamrec.events import Recommendation
+from streamrec.scorer import load_scorer, load_step
+from streamrec.shelf import ModelShelf
+from streamrec.state.rows import VISITOR, decode_visitor_row
+
+if TYPE_CHECKING:
+    from session_models import Published
+
+SETTINGS = small_settings(max_items=100, max_visitors=100).model_copy()
+STATES = SETTINGS.kafka.topic("visitor-states")
+LISTS = SETTINGS.kafka.topic("recommendations")
+
+
+def states(published: "Published", n: int = 60) -> MemoryLog:
+    """A log of visitor-states: visitors go round the ring, with dislikes, impressions and expiry."""
+    from session_models import RING
+
+    log = MemoryLog()
+    settings = SETTINGS
+    time = BASE
+    for offset in range(n):
+        time += (0, 300, 900, 25_000)[offset % 4]
+        kind = ("click", "click", "impression", "click", "dislike")[offset % 5]
+        record = click(offset, f"v{offset % 6}", RING[offset * 7 % len(RING)], time, type=kind)
+        log.publish(settings.kafka.topic("interactions"), 0, Out(record.key, record.value), record.timestamp)
+    worker = MemoryWorker(log, settings, step_model=load_step(published.registry, published.version))
+    worker.handle(*log.batches(settings.kafka.topic("interactions"), 0, size=11))
+    return log
+
+
+class MemoryMaker:
+    """A scoring worker that has just started."""
+
+    def __init__(self, log: MemoryLog, published: "Published", settings: Settings = SETTINGS) -> None:
+        self.log = log
+        self.shelf = ModelShelf("gru4rec", partial(load_scorer, published.registry))
+        self._maker = ListMaker(settings, log, self.shelf, Catalogue(), missing=self._missing)
+
+    def handle(self, *batches: Batch) -> None:
+        async def all_of_them() -> None:
+            for batch in batches:
+                await self._maker.handle(batch)
+
+        asyncio.run(all_of_them())
+
+    async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
+        yield list(self.log.records(STATES, partition)[start:end])
+
+
+def cut(log: MemoryLog, sizes: list[int], start: int = 0) -> Iterator[Batch]:
+    records = log.records(STATES, 0)
+    first = start
+    while first < len(records):
+        size = sizes[first % len(sizes)]
+        yield Batch(0, records[first : first + size])
+        first += size
+
+
+def lists(log: MemoryLog) -> list[dict[str, Any]]:
+    """The lists sent, without the time of their sending."""
+    decoded = [msgspec.json.decode(each.value, type=Recommendation) for each in log.records(LISTS, 0)]
+    return [{**msgspec.structs.asdict(each), "emit_time": 0} for each in decoded]
+
+
+def test_every_row_that_asks_has_one_list_in_order(published: "Published") -> None:
+    log = states(published)
+    MemoryMaker(log, published).handle(*cut(log, [1000]))
+    rows = [
+        decode_visitor_row(each.value)
+        for each in log.records(STATES, 0)
+        if each.key.startswith(VISITOR) and each.value is not None
+    ]
+    assert [each["input_offset"] for each in lists(log)] == [row.offset for row in rows if row.asks]
+    assert 0 < len(lists(log)) < len(rows)
+    assert len({each["rec_id"] for each in lists(log)}) == len(lists(log))
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 5, 3], [17]])
+def test_lists_are_the_same_however_the_log_is_cut(published: "Published", sizes: list[int]) -> None:
+    log, whole = states(published), states(published)
+    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
+    MemoryMaker(log, published).handle(*cut(log, sizes))
+    assert lists(log) == lists(whole)
+
+
+@pytest.mark.parametrize("committed", [1, 30, 75])
+def test_a_new_worker_goes_on_with_the_same_lists(published: "Published", committed: int) -> None:
+    log, whole = states(published), states(published)
+    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
+    MemoryMaker(log, published).handle(Batch(0, log.records(STATES, 0)[:committed]))
+    MemoryMaker(log, published).handle(*cut(log, [13], start=committed))
+    assert lists(log) == lists(whole)
+
+
+def test_what_comes_again_to_the_same_worker_is_not_sent_again(published: "Published") -> None:
+    log = states(published)
+    maker = MemoryMaker(log, published)
+    maker.handle(*cut(log, [20]))
+    before = lists(log)
+    maker.handle(*cut(log, [9], start=4))
+    assert lists(log) == before
+
+
+def test_what_comes_again_to_another_worker_has_the_same_ids(published: "Published") -> None:
+    log = states(published)
+    for _ in range(2):
+        MemoryMaker(log, published).handle(*cut(log, [20]))
+    sent = lists(log)
+    assert sent[: len(sent) // 2] == sent[len(sent) // 2 :]
+
+
+def test_the_version_that_a_row_names_is_loaded_before_its_list_is_made(published: "Published") -> None:
+    log = states(published)
+    maker = MemoryMaker(log, published)
+    assert maker.shelf.resident(published.version) is None
+    maker.handle(*cut(log, [20]))
+    assert maker.shelf.resident(published.version) is not None
+    assert {each["release"] for each in lists(log)} == {published.version}
+
+
+def test_a_version_that_is_gone_stops_the_worker(published: "Published", tmp_path: Any) -> None:
+    log = states(published)
+    empty = published._replace(registry=type(published.registry)(tmp_path))
+    with pytest.raises(RegistryError, match=published.version):
+        MemoryMaker(log, empty).handle(*cut(log, [20]))
+    assert lists(log) == []
