@@ -35,6 +35,8 @@ class ModelShelf(Generic[Model]):
         self._load = load
         self._loaded: dict[str, Model] = {}
         self._offered: ModelRelease | None = None
+        self._refused: ModelRelease | None = None
+        self._previous: str | None = None
         self._offer = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -70,7 +72,7 @@ class ModelShelf(Generic[Model]):
             await self._offer.wait()
             self._offer.clear()
             release = self._offered
-            if release is not None and release != self.live_release:
+            if release is not None and release not in (self.live_release, self._refused):
                 await self._swap(release)
             if not self._offer.is_set():
                 self._settled.set()
@@ -80,12 +82,15 @@ class ModelShelf(Generic[Model]):
             model = await asyncio.to_thread(self._load, release.version, release.digest)
         except StreamrecError as error:
             metrics.model_swaps.labels("refused").inc()
+            self._refused = release
             if self.live is None:
                 raise
             log.error("release %s is refused, the old one goes on serving: %s", release.version, error)
             return
-        self._keep(release.version, model)
+        if self.live_release is not None and self.live_release.version != release.version:
+            self._previous = self.live_release.version
         self.live, self.live_release = model, release
+        self._keep(release.version, model)
         metrics.model_swaps.labels("swapped").inc()
         metrics.model_info.clear()
         metrics.model_info.labels(release.model, release.version).set(1)
@@ -95,15 +100,24 @@ class ModelShelf(Generic[Model]):
     def _keep(self, version: str, model: Model) -> None:
         self._loaded.pop(version, None)
         self._loaded[version] = model
+        live = self.live_release.version if self.live_release else None
         while len(self._loaded) > _RESIDENT:
-            live = self.live_release.version if self.live_release else None
-            self._loaded.pop(next(held for held in self._loaded if held not in (live, version)))
+            self._loaded.pop(
+                next(held for held in self._loaded if held not in (live, self._previous, version))
+            )
 
     def resident(self, version: str) -> Model | None:
         """A version that is loaded, else None."""
         return self._loaded.get(version)
 
-    async def ensure(self, version: str) -> None:
-        """Load a version that a row names, if it is not resident. Raises StreamrecError."""
-        if version and version not in self._loaded:
-            self._keep(version, await asyncio.to_thread(self._load, version, None))
+    async def ensure(self, version: str) -> Model | None:
+        """A version that a row names, loaded if it is not; None for a row that names none.
+
+        Who holds the result can use it, however many others are loaded meanwhile. Raises
+        StreamrecError.
+        """
+        if not version or version in self._loaded:
+            return self._loaded.get(version)
+        model = await asyncio.to_thread(self._load, version, None)
+        self._keep(version, model)
+        return model

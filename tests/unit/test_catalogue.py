@@ -1,0 +1,57 @@
+"""What may be shown is what the items topic said last."""
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrec.catalogue import Catalogue
+from streamrec.events import Item, encode
+
+item_ids = st.sampled_from("abc")
+records = st.lists(st.tuples(item_ids, st.sampled_from(["available", "unavailable", "forgotten"])))
+
+
+def put(catalogue: Catalogue, item_id: str, **fields: object) -> None:
+    catalogue.on_record(item_id.encode(), encode(Item(item_id=item_id, **fields)))  # type: ignore[arg-type]
+
+
+@given(records)
+def test_the_last_record_of_an_item_counts(said: list[tuple[str, str]]) -> None:
+    catalogue = Catalogue()
+    for item_id, what in said:
+        if what == "forgotten":
+            catalogue.on_record(item_id.encode(), None)
+        else:
+            put(catalogue, item_id, available=what == "available")
+    last = dict(said)
+    assert set(catalogue.items) == {item_id for item_id, what in last.items() if what != "forgotten"}
+    assert catalogue.unavailable == {item_id for item_id, what in last.items() if what == "unavailable"}
+
+
+def test_what_is_known_of_an_item_is_kept() -> None:
+    catalogue = Catalogue()
+    put(catalogue, "a", title="A kettle", price=19.5)
+    assert catalogue.items["a"] == Item(item_id="a", title="A kettle", price=19.5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        (None, encode(Item(item_id="a", available=True)), "the key of an item record is the item id"),
+        (b"\xff", None, "utf-8"),
+        (b"b", encode(Item(item_id="a", available=True)), "the key is 'b', the item's id 'a'"),
+        (b"a", b"{", "item: "),
+        (b"a", b'{"item_id": "a", "price": "much"}', "price"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_logged_and_changes_nothing(
+    key: bytes | None, value: bytes | None, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue = Catalogue()
+    put(catalogue, "a", available=False)
+    with caplog.at_level(logging.WARNING):
+        catalogue.on_record(key, value)
+    assert fault in caplog.text
+    assert (list(catalogue.items), catalogue.unavailable) == (["a"], {"a"})
