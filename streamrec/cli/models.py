@@ -33,9 +33,7 @@ def list_(json: JsonOption = False) -> None:
     if json:
         print_json(found)
     elif found:
-        print_table(
-            ["model", "version", "items", "Recall@20", "from"], [_cells(row) for row in found]
-        )
+        print_table(["model", "version", "items", "Recall@20", "from"], [_cells(row) for row in found])
     else:
         typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
 
