@@ -28,8 +28,8 @@ from streamrec.topics import require_topics
 
 __all__ = ["MIN_TICK_MS", "ReplayReport", "Sent", "at_speed", "event_times", "interactions", "replay"]
 
-MIN_TICK_MS: Final = 50
-"""The shortest tick of `at_speed`: at each one all partitions make their popular items anew."""
+MIN_TICK_MS: Final = 5
+"""The shortest tick of `at_speed`; clicks of one tick are ranked together, so shorter ones cost more."""
 
 # A wake-up costs about as much as publishing a click, so clicks of one moment share one.
 _PACE_S: Final = 0.002

@@ -1,5 +1,6 @@
 """`streamrec state` and `streamrec scoring`: one worker each, until it is told to stop."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -45,6 +46,8 @@ def rebuild(
 
 def scoring() -> None:
     """Run a scoring worker: visitor-states -> recommendations."""
+    # numpy's threads would only fight those of ONNX Runtime, and be read when numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from streamrec.agents.scoring import run_scoring
     from streamrec.config import load_settings
 
