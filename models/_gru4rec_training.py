@@ -127,6 +127,8 @@ class Trainer:
         state = network.gru(self._dropout(rows, config.dropout_embed), hidden)  # (B, H)
         out = self._dropout(state, config.dropout_hidden)
         columns = torch.cat([targets, negatives])  # (M,)
+        if len(columns) < 2:  # the last lane, without samples: no negative to learn from
+            return state.detach(), 0.0
         # The output layer is the bulk of the work; its gradient is written out, which spares
         # autograd the (B, M) intermediates.
         weights, values = network.items.data[columns], out.detach()  # (M, H), (B, H)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamrec.contracts import ScoreModel, StepModel
 
-__all__ = ["Ranks", "mrr_at_k", "ndcg_at_k", "recall_at_k", "session_ranks"]
+__all__ = ["FloatRanks", "Ranks", "mrr_at_k", "ndcg_at_k", "recall_at_k", "session_ranks"]
 
 FloatRanks = NDArray[np.float64]
 _BATCH = 64
