@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,16 @@ Place = tuple[int, int]
 
 
 class App:
-    """A running app. `log` is everything it printed so far."""
+    """A running app: `streamrec ROLE`, or another Python program. `log` is what it printed so far."""
 
-    def __init__(self, role: str, settings: Settings, log: Path) -> None:
+    def __init__(self, role: str, settings: Settings, log: Path, program: Sequence[str] = ()) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         web = settings.web.model_copy(update={"port": self.port})
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamrec.cli", role],
+                [sys.executable, *(program or ("-m", "streamrec.cli", role))],
                 env={**os.environ, **settings.model_copy(update={"web": web}).environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
