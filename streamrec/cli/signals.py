@@ -12,6 +12,10 @@ def interrupt_when_terminated() -> None:
         signal.signal(number, _interrupt)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    # Raised anew rather than as an exception: an event loop has its own way with Ctrl-C.
-    signal.raise_signal(signal.SIGINT)
+def _interrupt(_signal: int, frame: FrameType | None) -> None:
+    # An event loop has its own way with Ctrl-C. A shell's background job ignores it: not so this.
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+    else:
+        raise KeyboardInterrupt
