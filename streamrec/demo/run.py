@@ -132,7 +132,7 @@ def _kafka(settings: Settings, out: Path, console: Console) -> Iterator[Kafka]:
     started = time.monotonic()
     data = Path(tempfile.mkdtemp(prefix="kafka-", dir=out))
     try:
-        with Kafka(settings, data) as kafka:
+        with Kafka(settings, data, port=0) as kafka:
             _print(console, f"up at {kafka.bootstrap}, topics made", time.monotonic() - started)
             try:
                 yield kafka

@@ -226,9 +226,17 @@ class Broker:
     def _answers(self) -> bool:
         try:
             with connect(self.bootstrap, timeout_s=1.0) as admin:
-                return bool(admin.describe_cluster()["brokers"])
+                cluster = admin.describe_cluster()
         except BrokerError:
             return False
+        # Another broker may have taken the port meanwhile, and is the one that answers.
+        return bool(cluster["brokers"]) and cluster["cluster_id"] == self._cluster_id()
+
+    def _cluster_id(self) -> str | None:
+        """Which cluster the data belong to."""
+        meta = (self.data_dir / "kafka" / "meta.properties").read_text(encoding="utf-8")
+        found = re.search(r"^cluster\.id=(.*)$", meta, re.MULTILINE)
+        return found.group(1).strip() if found else None
 
 
 def _shortened(lines: Sequence[str]) -> str:
