@@ -94,7 +94,7 @@ class StateSettings(_Section):
     """Items held by the online learner of a partition; beyond it the longest unused go."""
     max_future_s: PositiveInt = 300
     """How far event time may run ahead of the time Kafka gave the record."""
-    max_event_bytes: PositiveInt = 16 * 1024
+    max_event_bytes: PositiveInt = 64 * 1024
     """Larger records are refused before they are decoded."""
     popularity_half_life_s: PositiveFloat = 6 * 3600.0
     """Time in which a click loses half its weight in the popularity of an item."""
