@@ -24,6 +24,10 @@ from streamrec.topics import connect, create_topics
 if TYPE_CHECKING:
     from session_models import Published
 
+# A shell's background job ignores Ctrl-C, and hands that on to every process the tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # As it was when pytest started: the tests themselves see no STREAMREC_ variable.
 _ENVIRONMENT = dict(os.environ)
 _PREFIX = "STREAMREC_"
