@@ -114,7 +114,10 @@ class GRU4Rec:
         return TrainReport(events, losses)
 
     def probes(self, n: int = 4, top: int = 20) -> list[Probe]:
-        """Short sessions with what the network makes of them."""
+        """Short sessions with what the network makes of them.
+
+        Raises ArtifactError if that is not finite.
+        """
         network = self._trained()
         rng = np.random.default_rng(self.seed)
         found = []
@@ -124,6 +127,10 @@ class GRU4Rec:
             with torch.no_grad():
                 for item in items:
                     hidden, scores = network(torch.tensor([item]), hidden)
+            if not (hidden.isfinite().all() and scores.isfinite().all()):
+                raise ArtifactError(
+                    "the model gives scores that are not finite; train with a smaller learning_rate"
+                )
             best = torch.topk(scores[0], min(top, len(self.vocabulary)))
             found.append(
                 Probe(
