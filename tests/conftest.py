@@ -7,6 +7,7 @@ skipped, unless STREAMREC_REQUIRE_KAFKA=1 says that this is a failure.
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
