@@ -9,6 +9,9 @@ from streamrec.cli.signals import interrupt_when_terminated
 
 __all__ = ["register"]
 
+_WIDTH = 110
+"""Of the lines in a log or a pipe."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb `demo`."""
@@ -37,8 +40,11 @@ def _run(
     from streamrec.errors import StreamrecError
 
     interrupt_when_terminated()
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
     try:
-        summary = run_demo(load_settings(), DemoOptions(out, days_train, clicks, rate), Console())
+        summary = run_demo(load_settings(), DemoOptions(out, days_train, clicks, rate), console)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         raise typer.Exit(130) from None

@@ -15,13 +15,7 @@ __all__ = ["LABELS", "K", "Summary", "summarise"]
 K: Final = 20
 """How many places of a list count; the names of the figures say so."""
 
-LABELS: Final[Mapping[str, str]] = {
-    BLEND: "blend, what visitors get",
-    "gru4rec": "GRU4Rec",
-    "online_mf": "online CF",
-    "popularity": "popularity, the baseline",
-    "catalogue": "catalogue",
-}
+LABELS: Final[Mapping[str, str]] = {BLEND: "blend", "gru4rec": "GRU4Rec", "online_mf": "online CF"}
 """What the sources are called on the terminal."""
 
 
@@ -72,45 +66,44 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
     def table(self) -> Table:
-        """The figures for a reader."""
-        rows: list[tuple[str, str, str]] = [
+        """The figures for a reader: what, how much, and what it means."""
+        late, pairs = self.too_late_at_original_speed, self.judged_pairs
+        rows = [
             ("clicks replayed", f"{self.clicks:,}", f"{self.clicks_per_s:,.0f} a second"),
             ("lists", f"{self.recommendations:,}", f"{self.lost:,} lost, {self.doubled:,} doubled"),
-            (
-                "freshness",
-                f"{self.freshness_p50_s * 1000:,.0f} ms",
-                f"median; 99 % within {self.freshness_p99_s * 1000:,.0f} ms",
-            ),
-            ("too late", _share(self.too_late_at_original_speed, self.judged_pairs), self._lateness()),
-            ("", "", ""),
+            ("freshness, median", _ms(self.freshness_p50_s), f"99 % within {_ms(self.freshness_p99_s)}"),
+            ("too late", _percent(late / pairs if pairs else 0), "for the next click, at the pace of life"),
+            ("", "", f"({self.too_late:,} of {pairs:,} at {self.speed_up:,.0f} times that pace)"),
             *[
-                (f"hit rate@{K}: {LABELS.get(name, name)}", f"{rate:.1%}", self._beside(name))
-                for name, rate in sorted(self.hit_rates_at_20.items(), key=lambda each: -each[1])
+                (f"hit rate@{K}, {LABELS.get(source, source)}", _percent(rate), self._meaning(source))
+                for source, rate in sorted(self.hit_rates_at_20.items(), key=lambda each: -each[1])
             ],
-            (f"GRU4Rec offline, recall@{K}", f"{self.offline_recall_at_20:.1%}", "the same pairs, no stream"),
-            ("", "", ""),
-            ("training", f"{self.train_s:,.0f} s", self.release),
-            ("everything", f"{self.total_s:,.0f} s", f"at {self.speed_up:,.0f} times the pace of life"),
+            ("training", f"{self.train_s:,.0f} s", f"gru4rec {self.release}"),
+            ("everything", f"{self.total_s:,.0f} s", ""),
         ]
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column()
-        table.add_column(justify="right")
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
         table.add_column()
         for name, value, remark in rows:
             table.add_row(Text(name), Text(value, style="bold"), Text(remark, style="dim"))
         return table
 
-    def _beside(self, source: str) -> str:
+    def _meaning(self, source: str) -> str:
         if source == BLEND:
-            return f"next click among the {K} of the list before, {self.judged_pairs:,} pairs"
-        return f"leads {self.positions_share.get(source, 0):.0%} of the positions"
+            return f"next click among the {K} before it"
+        leads = f"leads {self.positions_share.get(source, 0):.0%} of the places"
+        if source == "gru4rec":
+            return f"{leads}; offline {_percent(self.offline_recall_at_20)}"
+        return leads
 
-    def _lateness(self) -> str:
-        return f"lists after the next click, at the pace of life; {self.too_late:,} at the replay's"
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "none"
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"
 
 
 def summarise(

@@ -26,8 +26,10 @@ _REDRAW_S: Final = 0.25
 _LINE_S: Final = 5.0
 _SAMPLE_S: Final = 3.0
 """Time to read a list before another one takes its place."""
-_SAMPLES: Final = 2
-_SHOWN_ITEMS: Final = 5
+_SAMPLES: Final = 3
+_SHOWN_ITEMS: Final = 4
+_SAMPLE_LINES: Final = _SHOWN_ITEMS + 2
+_OTHER_LINES: Final = 15
 _BAR: Final = 30
 
 
@@ -42,7 +44,7 @@ class LiveView:
         self._judge = judge
         self._pages = pages
         self._started = time.monotonic()
-        self._shown_at = 0.0
+        self._shown_at = self._started
         self._sampled_at = 0.0
         self._samples: list[Panel] = []
         # Redrawn by `update` alone: rich's own thread would draw while figures change.
@@ -72,7 +74,8 @@ class LiveView:
             return
         if newest is not None and now - self._sampled_at >= _SAMPLE_S / _SAMPLES:
             self._sampled_at = now
-            self._samples = [_sample(newest), *self._samples][:_SAMPLES]
+            room = (self._console.size.height - _OTHER_LINES) // _SAMPLE_LINES
+            self._samples = [_sample(newest), *self._samples][: max(1, min(room, _SAMPLES))]
         self._live.update(self._page(), refresh=True)
 
     def _freshness(self) -> str:
@@ -123,6 +126,6 @@ class LiveView:
 def _sample(recommendation: Recommendation) -> Panel:
     table = Table.grid(padding=(0, 2))
     for place, item in enumerate(recommendation.items[:_SHOWN_ITEMS], start=1):
-        sources = ", ".join(LABELS.get(source, source).split(",")[0] for source in item.sources)
+        sources = ", ".join(LABELS.get(source, source) for source in item.sources)
         table.add_row(str(place), f"item {item.item_id}", Text(item.reason), Text(sources, style="dim"))
     return Panel(table, title=f"for visitor {recommendation.visitor_id}", title_align="left")
