@@ -1,0 +1,170 @@
+"""`streamrec train` and `streamrec models` without a broker."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_models import Published, ring_sessions
+
+from streamrec.artifact import MANIFEST
+from streamrec.cli import main
+from streamrec.datasets import make_clicks, write_clicks
+from streamrec.registry import Registry
+
+SMALL = ["embedding_size=16", "hidden_size=16", "epochs=2", "batch_size=8", "n_sample=16"]
+PARAMETERS = [each for value in SMALL for each in ("--param", value)]
+DAY_MS = 86_400_000
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setenv("STREAMREC_REGISTRY__PATH", str(tmp_path / "registry"))
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def run(registry: Registry, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a verb; returns its exit code, its output and its errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert isinstance(caught.value.code, int)
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Ten days of sessions round the ring."""
+    rows = [
+        (f"s{number}", item, number * DAY_MS // 20 + 1000 * place)
+        for number, session in enumerate(ring_sessions(200))
+        for place, item in enumerate(session)
+    ]
+    path = tmp_path / "clicks.tsv.gz"
+    write_clicks(path, make_clicks(*zip(*rows, strict=True)))
+    return path
+
+
+@pytest.fixture
+def version(registry: Registry, published: Published) -> str:
+    registry.publish("gru4rec", "v1", lambda place: published.model.export(place, version="v1"))
+    return "v1"
+
+
+def test_train_from_a_file_measures_what_is_held_out(run: Run, registry: Registry, data: Path) -> None:
+    code, out, err = run("train", "gru4rec", "--data", str(data), "--until", "8", *PARAMETERS, "--json")
+    assert (code, err) == (0, "")
+    made = json.loads(out)
+    assert registry.versions("gru4rec") == [made["version"]]
+    assert made["release"] is None
+    assert made["metrics"]["next_clicks"] > 50
+    manifest = json.loads((Path(made["directory"]) / MANIFEST).read_text())
+    assert manifest["metrics"] == made["metrics"]
+    assert (manifest["data"]["source"], manifest["data"]["sessions"]) == ("clicks.tsv.gz", 160)
+
+
+def test_train_says_what_it_did_and_how_to_go_on(run: Run, data: Path) -> None:
+    code, out, _ = run("train", "gru4rec", "--data", str(data), "--until", "8", *PARAMETERS)
+    assert code == 0
+    for part in ("trained on", "Recall@20", "published as", "streamrec models release"):
+        assert part in out
+
+
+@pytest.mark.parametrize("options", [[], ["--until", "8", "--no-evaluate"], ["--until", "99"]])
+def test_without_held_out_sessions_or_if_so_asked_nothing_is_measured(
+    run: Run, data: Path, options: list[str]
+) -> None:
+    code, out, _ = run("train", "gru4rec", "--data", str(data), *PARAMETERS, *options, "--json")
+    assert code == 0
+    assert json.loads(out)["metrics"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        ([], 2, "--data FILE, --bundled and --from-topic"),
+        (["--bundled", "--from-topic"], 2, "give one of"),
+        (["--bundled", "--param", "epochs"], 2, "--param epochs"),
+        (["--bundled", "--param", "epoch=3"], 2, "known are loss, embedding"),
+        (["--bundled", "--device", "abacus"], 2, "'abacus'"),
+        (["--bundled", "--until", "0"], 1, "the clicks cover 30.0"),
+        (["--data", "nowhere.tsv"], 1, "nowhere.tsv"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_an_error_in_one_line(
+    run: Run, registry: Registry, arguments: list[str], code: int, named: str
+) -> None:
+    found, out, err = run("train", "gru4rec", *arguments)
+    assert (found, out) == (code, "")
+    assert named in err
+    assert "Traceback" not in err
+    assert registry.models() == []
+
+
+def test_without_torch_training_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if "gru4rec" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("streamrec.models.gru4rec", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = run("train", "gru4rec", "--bundled")
+    assert code == 2
+    assert 'pip install "streamrec[train]"' in err
+
+
+def test_an_empty_registry_says_how_to_fill_it(run: Run) -> None:
+    assert "train one with `streamrec train gru4rec" in run("models", "list")[1]
+    for verb in ("show", "verify"):
+        code, _, err = run("models", verb)
+        assert code == 1
+        assert "train one with `streamrec train gru4rec`" in err
+
+
+def test_versions_are_listed_the_damaged_ones_as_such(run: Run, registry: Registry, version: str) -> None:
+    registry.publish("gru4rec", "v2", lambda place: (place / MANIFEST).write_text("{"))
+    code, out, _ = run("models", "list", "--json")
+    assert code == 0
+    whole, damaged = json.loads(out)
+    assert (whole["version"], whole["n_items"]) == ("v1", 40)
+    assert damaged["version"] == "v2"
+    assert "no JSON" in damaged["fault"]
+    code, out, _ = run("models", "list")
+    assert code == 0
+    assert "v1" in out
+    assert "v2" in out
+
+
+def test_a_version_is_shown_with_all_that_its_manifest_says(run: Run, version: str) -> None:
+    shown: dict[str, Any] = json.loads(run("models", "show", version, "--json")[1])
+    assert (shown["version"], shown["config"]["hidden_size"]) == ("v1", 16)
+    assert "probes" not in shown
+    assert json.loads(run("models", "show", "--json")[1]) == shown
+    out = run("models", "show", version)[1]
+    for part in ("config.loss", "cross-entropy", "files.step.onnx", "n_items"):
+        assert part in out
+
+
+def test_verify_loads_and_probes(run: Run, registry: Registry, version: str) -> None:
+    code, out, _ = run("models", "verify", version, "--json")
+    assert (code, json.loads(out)["probes"]) == (0, 4)
+    assert "gives what it gave in training" in run("models", "verify")[1]
+    (registry.directory("gru4rec", version) / "bias.npy").write_bytes(b"")
+    code, _, err = run("models", "verify", version)
+    assert code == 1
+    assert "bias.npy" in err
+
+
+@pytest.mark.parametrize("name", ["v9", "../v1", ""])
+def test_a_version_that_is_not_there_is_named(run: Run, version: str, name: str) -> None:
+    for verb in ("show", "verify", "release"):
+        code, _, err = run("models", verb, name)
+        assert code == 1
+        assert repr(name).strip("'") in err
