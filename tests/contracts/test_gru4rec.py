@@ -121,6 +121,15 @@ def test_the_same_sessions_and_seed_give_the_same_bits(fields: dict[str, Any]) -
     assert weights(trained(sessions, seed=4, **fields)) != weights(first)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA on this machine")
+def test_on_cuda_the_same_is_learned(tmp_path: Path) -> None:
+    model = GRU4Rec(TINY)
+    model.train(ring_sessions(), TrainOptions(device="cuda"))
+    model.export(tmp_path)
+    found = session_ranks(open_step(tmp_path), open_scorer(tmp_path), ring_sessions(60, seed=7))
+    assert recall_at_k(found.ranks, 1) > 0.97
+
+
 def test_training_leaves_torchs_threads_as_they_were() -> None:
     before = torch.get_num_threads()
     trained(ring_sessions(20), epochs=1)
