@@ -24,7 +24,7 @@ from streamrec.events import Recommendation
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.replay import ReplayReport, at_speed, replay
-from streamrec.standalone import Apps, Kafka, has_kafka
+from streamrec.standalone import ROLES, Apps, Kafka, has_kafka
 from streamrec.topics import connect, describe_topics
 from streamrec.training import Trained, evaluate, gru4rec_config, progress_bar, train_gru4rec
 
@@ -138,16 +138,17 @@ def _kafka(settings: Settings, out: Path, console: Console) -> Iterator[Kafka]:
                 yield kafka
             finally:
                 if not kafka.embedded:
-                    _remove_topics(kafka.settings)
+                    _clean_up(kafka.settings)
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def _remove_topics(settings: Settings) -> None:
+def _clean_up(settings: Settings) -> None:
+    """Remove the topics and consumer groups of this demo."""
+    prefix = settings.kafka.prefix
     with connect(settings.kafka.bootstrap) as admin:
-        admin.delete_topics(
-            [topic for topic in admin.list_topics() if topic.startswith(settings.kafka.prefix)]
-        )
+        admin.delete_topics([topic for topic in admin.list_topics() if topic.startswith(prefix)])
+        admin.delete_groups([f"{prefix}{role}" for role in ROLES])
 
 
 def _train(settings: Settings, clicks: Clicks, options: DemoOptions, console: Console) -> Trained:
