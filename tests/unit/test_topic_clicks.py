@@ -1,5 +1,6 @@
 """Sessions to train on are the sessions that the state app sees."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,13 +24,14 @@ class Consumed(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
     partition: int = 0
 
 
 def cut(*records: Record, settings: Settings = SETTINGS) -> SessionCutter:
     cutter = SessionCutter(settings)
     for record in records:
-        cutter.take(Consumed(record.offset, record.timestamp, record.key, record.value))
+        cutter.take(Consumed(*record))
     return cutter
 
 
@@ -135,7 +137,7 @@ def test_a_record_in_the_wrong_partition_is_left_out() -> None:
     cutter = SessionCutter(load_settings(kafka={"partitions": 5}))
     for partition in range(5):
         record = click(0, event_id=f"e{partition}")
-        cutter.take(Consumed(0, record.timestamp, record.key, record.value, partition))
+        cutter.take(Consumed(*record, partition=partition))
     assert (len(cutter.clicks()), cutter.left_out) == (1, 4)
 
 
