@@ -185,6 +185,8 @@ def run_scoring(settings: Settings) -> NoReturn:
     def ready() -> str | None:
         if not (models.caught_up.is_set() and items.caught_up.is_set()):
             return "reading the models and items topics"
+        if not shelf.is_settled:
+            return "loading the model"
         return None if app.tables.actives_ready else "joining the group"
 
     add_agent(app, "scoring", visitor_states, maker.handle, before=broadcasts_known)

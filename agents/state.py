@@ -34,6 +34,9 @@ DEFAULT_PORT = 9101
 # Records in one append: larger ones cost less per event, smaller ones are sooner in the lists.
 _MAX_RECORDS = 500
 
+# A visitor id has at most 256 characters of at most four bytes.
+_MAX_KEY_BYTES = 1024
+
 
 class Table(Protocol):
     """What the keeper needs of a table; PartitionTable and the tests' twin have it."""
@@ -115,7 +118,8 @@ class StateKeeper:
     def _state(self, partition: int) -> PartitionState:
         rows = self._table.rows(partition)
         state = self._states.get(partition)
-        if state is None or state.rows is not rows:  # new here, or back from another worker
+        # New here, or back from another worker: recovery may have put its rows among ours.
+        if state is None or state.rows is not rows or not state.is_current():
             settings = self._settings
             with metrics.recovery_seconds.time():
                 state = PartitionState(
@@ -154,7 +158,10 @@ class StateKeeper:
 
 
 def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
-    """The record as it came, with its place and the reason in headers before its own."""
+    """The record as it came, with its place and the reason in headers before its own.
+
+    Of an oversized one only the start of the key goes along: its size may be anywhere.
+    """
     record = letter.record
     headers = [
         ("topic", topic.encode()),
@@ -164,7 +171,9 @@ def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
         ("reason", letter.reason.encode()),
         ("message", letter.message.encode()),
     ]
-    return Out(record.key, record.value if letter.with_body else None, [*headers, *record.headers])
+    if not letter.with_body:
+        return Out(record.key and record.key[:_MAX_KEY_BYTES], None, headers)
+    return Out(record.key, record.value, [*headers, *record.headers])
 
 
 def _outs(changes: Changes) -> list[Out]:
@@ -221,6 +230,8 @@ def run_state(settings: Settings) -> NoReturn:
     def ready() -> str | None:
         if not models.caught_up.is_set():
             return "reading the models topic"
+        if not shelf.is_settled:
+            return "loading the model"
         return None if app.tables.actives_ready else "recovering visitor-states"
 
     metrics.recovery_remaining.read_from(

@@ -189,8 +189,12 @@ def open_scorer(directory: Path, digest: str | None = None, *, threads: int = 1)
 
 
 def load_step(registry: Registry, version: str, digest: str | None = None) -> SessionStep:
-    """The step model of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    return SessionStep(*_published(registry, version, digest))
+    """The step model of a GRU4Rec version; its score model is probed too, so that the state app
+    names no version in its rows that scoring would refuse. Raises RegistryError, ArtifactError.
+    """
+    manifest, files = _published(registry, version, digest)
+    SessionScorer(manifest, files, threads=1)
+    return SessionStep(manifest, files)
 
 
 def load_scorer(

@@ -59,6 +59,11 @@ class ModelShelf(Generic[Model]):
         self._settled.clear()
         self._offer.set()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every release offered so far is loaded or refused."""
+        return self._settled.is_set()
+
     async def settled(self) -> None:
         """Wait until every release offered so far is loaded or refused."""
         await self._settled.wait()

@@ -93,6 +93,11 @@ class PartitionState:
         self._make_online = make_online
         self.rebuild()
 
+    def is_current(self) -> bool:
+        """Whether the rows are still those that this state made or was derived from."""
+        value = self.rows.get(WATERMARK_KEY)
+        return (-1 if value is None else decode_watermark(value).offset) == self.offset
+
     def rebuild(self) -> None:
         """Derive everything from the rows anew, forgetting what is not in them."""
         try:

@@ -83,10 +83,11 @@ class Intake:
             raise RecordError("null_value", "the record has no value; send an Interaction as JSON")
         if key is None:
             raise RecordError("no_key", "the record has no key; send the visitor_id, UTF-8, as its key")
-        if len(value) > self._max_bytes:
+        size = len(value) + len(key) + sum(len(name) + len(each or b"") for name, each in record.headers)
+        if size > self._max_bytes:
             raise RecordError(
                 "oversized",
-                f"the value has {len(value)} bytes, {self._max_bytes} are allowed; send less context "
+                f"value, key and headers have {size} bytes, {self._max_bytes} are allowed; send less context "
                 "or raise STREAMREC_STATE__MAX_EVENT_BYTES",
             )
         event = decode_interaction(value)
@@ -104,7 +105,7 @@ class Intake:
                 "wrong_partition",
                 f"the key belongs in partition {partition} of {self._n_partitions}, "
                 f"not in {self._partition}; produce with Kafka's default partitioner "
-                "(murmur2), without naming a partition",
+                "(murmur2; librdkafka: partitioner=murmur2_random), without naming a partition",
             )
 
     def weight(self, event: Interaction) -> float:

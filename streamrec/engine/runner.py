@@ -118,7 +118,9 @@ def _lag(app: faust.App, topic: str, done: Mapping[int, int]) -> dict[tuple[str,
     except ConsumerNotStarted:
         return {}
     return {
-        (topic, str(tp.partition)): max(0, end - done.get(tp.partition, end))
+        (topic, str(tp.partition)): max(
+            0, end - max(done.get(tp.partition, 0), app.consumer.committed(topic, tp.partition) or 0)
+        )
         for tp, end in ends.items()
         if end is not None
     }

@@ -195,9 +195,17 @@ def describe_topics(settings: Settings) -> list[TopicDescription]:
 
 
 def require_topics(settings: Settings, names: Iterable[str]) -> None:
-    """Raises TopicError if one of the topics (names without prefix) does not exist."""
+    """Raises TopicError if one of the topics (names without prefix) does not exist, or has
+    another number of partitions than the settings say: visitors would be looked for elsewhere."""
+    specs = {spec.name: spec for spec in topic_specs(settings)}
     with connect(settings.kafka.bootstrap) as admin:
-        _require(admin, settings.kafka, names)
+        for name, topic in _require(admin, settings.kafka, names).items():
+            partitions = len(topic["partitions"])
+            if partitions != specs[name].partitions:
+                raise TopicError(
+                    f"{name} has {partitions} partitions, the settings say {specs[name].partitions}; "
+                    + _mend_partitions(partitions)
+                )
 
 
 def topic_id(settings: Settings, name: str) -> str:

@@ -313,3 +313,33 @@ def test_without_online_learning_rows_carry_no_factors() -> None:
     assert len(rows[True].factors.vector) == 4 * 8
     assert rows[False].factors.vector == b""
     assert rows[True].items == rows[False].items == ["a", "b", "c"]
+
+
+def test_a_state_left_behind_by_another_worker_is_made_anew() -> None:
+    log, undisturbed = MemoryLog(), MemoryLog()
+    for each in (log, undisturbed):
+        clicks(each, 30)
+    MemoryWorker(undisturbed, SETTINGS).handle(*whole(undisturbed))
+
+    first, second, third = log.batches(INPUT, 0, size=10)
+    one = MemoryWorker(log, SETTINGS)
+    one.handle(first)
+    MemoryWorker(log, SETTINGS).handle(second)
+    # The partition comes back to the first worker, which never saw it go: recovery adds the rows.
+    one.table.store.apply(0, log.records(STATES, 0))
+    one.handle(third)
+    assert newest(log) == newest(undisturbed)
+    assert visitor_log(log) == visitor_log(undisturbed)
+
+
+def test_a_key_or_headers_too_large_are_refused_and_not_carried_along() -> None:
+    log = MemoryLog()
+    limit = SETTINGS.state.max_event_bytes
+    good = click(0, "v", "a", BASE)
+    log.publish(INPUT, 0, Out(b"k" * (limit + 1), good.value), BASE)
+    log.publish(INPUT, 0, Out(good.key, good.value, [("note", b"n" * limit)]), BASE)
+    MemoryWorker(log, SETTINGS).handle(*whole(log))
+    letters = log.records(DEAD, 0)
+    assert [header(letter, "reason") for letter in letters] == ["oversized", "oversized"]
+    assert all(letter.value is None and len(letter.key or b"") <= 1024 for letter in letters)
+    assert all("note" not in dict(letter.headers) for letter in letters)

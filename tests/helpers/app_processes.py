@@ -89,12 +89,17 @@ def running(role: str, settings: Settings, folder: Path) -> Iterator[App]:
 
 
 def publish(
-    settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
+    settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], **producing: Any
 ) -> list[Place]:
-    """Write (key, value) records as an app would, in order; returns where each one went."""
+    """Write (key, value) records as an app would, in order; returns where each one went.
+
+    producing: options of the producer.
+    """
 
     async def send() -> list[Place]:
-        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=2, acks="all")
+        producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka.bootstrap, linger_ms=2, acks="all", **producing
+        )
         await producer.start()
         try:
             name = settings.kafka.topic(topic)
@@ -125,6 +130,25 @@ def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float 
             assert time.monotonic() < deadline, f"{name}: {len(found)} records of {n} after {timeout_s} s"
             for records in consumer.poll(timeout_ms=200).values():
                 found.extend(records)
+        return found
+    finally:
+        consumer.close()
+
+
+def last(settings: Settings, topic: str) -> dict[int, Any]:
+    """The last record of every partition that has one: of visitor-states, the watermark."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=None)
+    try:
+        name = settings.kafka.topic(topic)
+        partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
+        ends = {each: end for each, end in consumer.end_offsets(partitions).items() if end}
+        consumer.assign(list(ends))
+        for each, end in ends.items():
+            consumer.seek(each, end - 1)
+        found: dict[int, Any] = {}
+        while len(found) < len(ends):
+            for each, records in consumer.poll(timeout_ms=200).items():
+                found[each.partition] = records[-1]
         return found
     finally:
         consumer.close()

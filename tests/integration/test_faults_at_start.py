@@ -65,3 +65,13 @@ def test_a_damaged_artifact_is_named_and_not_served(
     message = _fails(role, settings, tmp_path)
     assert graph in message
     assert "export the artifact again" in message
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_another_number_of_partitions_is_refused_with_the_setting_that_fits(
+    role: str, settings: Settings, tmp_path: Path
+) -> None:
+    kafka = settings.kafka.model_copy(update={"partitions": 8})
+    message = _fails(role, settings.model_copy(update={"kafka": kafka}), tmp_path)
+    assert "has 2 partitions, the settings say 8" in message
+    assert "STREAMREC_KAFKA__PARTITIONS=2" in message

@@ -109,3 +109,12 @@ def test_without_a_model_lists_come_from_the_other_sources(settings: Settings, t
         lists = [json.loads(record.value) for record in read(settings, "recommendations", n=200)]
     assert {item["sources"][0] for each in lists for item in each["items"]} == {"online_mf", "popularity"}
     assert max(len(each["items"]) for each in lists) == settings.scoring.k
+
+
+def test_clicks_compressed_by_any_codec_are_read(settings: Settings, tmp_path: Path) -> None:
+    codecs = ["gzip", "snappy", "lz4", "zstd"]
+    clicks = _real_clicks(len(codecs))
+    with running("state", settings, tmp_path), running("scoring", settings, tmp_path):
+        for codec, record in zip(codecs, clicks, strict=True):
+            publish(settings, "interactions", [record], compression_type=codec)
+        assert len(read(settings, "recommendations", n=len(codecs))) == len(codecs)

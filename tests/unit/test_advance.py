@@ -22,7 +22,7 @@ def kinds(rows: list[tuple[bytes, bytes | None, int]]) -> list[str]:
 BAD: list[tuple[str, Record, str]] = [
     ("null_value", Record(0, BASE, b"v", None), "JSON"),
     ("no_key", click(0)._replace(key=None), "visitor_id"),
-    ("oversized", Record(0, BASE, b"v", b" " * 20_000), "STREAMREC_STATE__MAX_EVENT_BYTES"),
+    ("oversized", Record(0, BASE, b"v", b" " * 70_000), "STREAMREC_STATE__MAX_EVENT_BYTES"),
     ("undecodable", Record(0, BASE, b"v", b"\xff{"), "malformed"),
     ("undecodable", Record(0, BASE, b"v", b'{"x":' + b"[" * 10_000), ""),
     ("invalid", Record(0, BASE, b"v", b"{}"), "event_id"),
