@@ -19,6 +19,12 @@ LABELS: Final[Mapping[str, str]] = {BLEND: "blend", "gru4rec": "GRU4Rec", "onlin
 """What the sources are called on the terminal."""
 
 
+# With fewer pairs chance decides.
+_ENOUGH_PAIRS: Final = 5000
+_LIVE_TOLERANCE: Final = 0.05
+_LEAST_SHARE: Final = 0.05
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What summary.json holds. Of the clicks up to `lost`, see streamrec.demo.judge.Figures."""
 
@@ -52,14 +58,29 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The version of GRU4Rec that was trained and served."""
 
     def faults(self) -> list[str]:
-        """What must not be: lists lost, doubled or out of nowhere, and clicks refused."""
+        """What must not be: lists lost, doubled or out of nowhere, clicks refused; and, with
+        pairs enough to tell, a live model unlike the offline one or a blend that does not pay."""
         found = {
             "clicks without a list": self.lost,
             "lists that came twice": self.doubled,
             "lists that nobody asked for": self.unasked,
             "clicks refused": self.dead_letters,
         }
-        return [f"{n:,} {what}" for what, n in found.items() if n]
+        faults = [f"{n:,} {what}" for what, n in found.items() if n]
+        return faults + (self._weaknesses() if self.judged_pairs >= _ENOUGH_PAIRS else [])
+
+    def _weaknesses(self) -> list[str]:
+        live, offline = self.hit_rates_at_20.get("gru4rec", 0.0), self.offline_recall_at_20
+        found = []
+        if abs(live - offline) > _LIVE_TOLERANCE * offline:
+            found.append(f"GRU4Rec hits {_percent(live)} live and {_percent(offline)} offline")
+        if self.hit_rate_at_20 < live:
+            found.append(f"the blend hits {_percent(self.hit_rate_at_20)}, GRU4Rec alone {_percent(live)}")
+        idle = [source for source in self.hit_rates_at_20 if source != BLEND and self._idle(source)]
+        return found + [f"{source} leads less than {_percent(_LEAST_SHARE)} of the places" for source in idle]
+
+    def _idle(self, source: str) -> bool:
+        return self.positions_share.get(source, 0.0) < _LEAST_SHARE
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""

@@ -92,3 +92,20 @@ def test_a_run_without_a_single_list_can_be_summed_up(tmp_path: Path) -> None:
     with (console := Console(width=80)).capture() as captured:
         console.print(summary.table())
     assert "100 lost" in captured.get()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"hit_rates": {**FIGURES.hit_rates, "gru4rec": 0.3}}, "GRU4Rec hits 30.0% live and 41.0% offline"),
+        ({"hit_rates": {**FIGURES.hit_rates, "blend": 0.39}}, "the blend hits 39.0%, GRU4Rec alone 40.0%"),
+        (
+            {"positions_share": {**FIGURES.positions_share, "popularity": 0.04}},
+            "popularity leads less than 5.0% of the places",
+        ),
+    ],
+)
+def test_with_pairs_enough_a_weak_result_is_a_fault(change: dict[str, object], fault: str) -> None:
+    assert _summary(judged_pairs=17_000).faults() == []
+    assert _summary(judged_pairs=17_000, **change).faults() == [fault]
+    assert _summary(**change).faults() == []
