@@ -1,6 +1,7 @@
 """`streamrec train`: from clicks to a published model."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 from streamrec.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from streamrec.config import Settings
     from streamrec.datasets import Clicks
     from streamrec.training import Trained
@@ -71,9 +74,10 @@ def gru4rec(
 
     settings = load_settings()
     config = gru4rec_config(_parameters(param or []), quick=quick)
-    clicks, source = _clicks(settings, data, bundled, from_topic)
+    console = Console(stderr=True)
+    clicks, source = _clicks(settings, data, bundled, from_topic, console)
     train, held_out = _split(clicks, until)
-    with progress_bar(Console(stderr=True)) as on_step:
+    with progress_bar(console) as on_step:
         trained = train_gru4rec(
             train,
             Registry(settings.registry.path),
@@ -106,7 +110,7 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
 
 
 def _clicks(
-    settings: "Settings", data: Path | None, bundled: bool, from_topic: bool
+    settings: "Settings", data: Path | None, bundled: bool, from_topic: bool, console: "Console"
 ) -> tuple["Clicks", dict[str, Any]]:
     from streamrec.datasets import bundled_clicks, load_clicks
     from streamrec.errors import ConfigError
@@ -116,7 +120,8 @@ def _clicks(
     if from_topic:
         from streamrec.topic_clicks import read_clicks
 
-        return read_clicks(settings)
+        with console.status("reading the interactions") if console.is_terminal else nullcontext():
+            return read_clicks(settings)
     if data is not None:
         return load_clicks(data), {"source": data.name}
     return bundled_clicks(), {"source": "bundled clicks"}
