@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,7 @@ MIN_TICK_MS: Final = 5
 # A wake-up costs about as much as publishing a click, so clicks of one moment share one.
 _PACE_S: Final = 0.002
 _LINGER_MS: Final = 2
+_STOP_TIMEOUT_S: Final = 5.0
 
 
 class Sent(NamedTuple):
@@ -124,7 +126,9 @@ async def replay(
             await producer.partitions_for(topic)
             return await _publish(producer, topic, clicks, speed_up, on_sent)
         finally:
-            await producer.stop()
+            # Without a broker it would wait for its own, longer timeout.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), _STOP_TIMEOUT_S)
     except KafkaError as error:
         raise BrokerError(
             f"clicks cannot be published at {settings.kafka.bootstrap}: {error!r}; is that Kafka running?"

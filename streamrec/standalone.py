@@ -38,7 +38,8 @@ _EVERY_ADDRESS: Final = ("0.0.0.0", "")  # noqa: S104 (compared with, not listen
 _KAFKA_PORT: Final = 9092
 _PORTS: Final = {"state": 9101, "scoring": 9102}
 _READY_TIMEOUT_S: Final = 120.0
-_STOP_TIMEOUT_S: Final = 20.0
+# An app without its Kafka does not end by itself; killing one loses nothing.
+_STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.1
 _TAIL_LINES: Final = 15
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from streamrec.cli.output import quiet_kafka_client
 from streamrec.cli.signals import interrupt_when_terminated
 
 __all__ = ["register"]
@@ -40,6 +41,7 @@ def _run(
     from streamrec.errors import StreamrecError
 
     interrupt_when_terminated()
+    quiet_kafka_client()
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH

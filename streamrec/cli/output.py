@@ -1,5 +1,6 @@
 """What the verbs print: results on stdout, as a table or as JSON, and errors on stderr."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["JsonOption", "print_error", "print_json", "print_table"]
+__all__ = ["JsonOption", "print_error", "print_json", "print_table", "quiet_kafka_client"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
@@ -34,3 +35,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def print_error(message: str) -> None:
     """Print `error: message` to stderr. Lines are not broken: they may be searched."""
     Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def quiet_kafka_client() -> None:
+    """Keep the client's retries out of the output; what fails for good is raised."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamrec.cli.output import JsonOption, print_json
+from streamrec.cli.output import JsonOption, print_json, quiet_kafka_client
 from streamrec.cli.signals import interrupt_when_terminated
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def replay(
     from streamrec.replay import replay as publish
 
     interrupt_when_terminated()
+    quiet_kafka_client()
     settings = load_settings()
     past = (load_clicks(data) if data else bundled_clicks()).first(clicks)
     columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -6,7 +6,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -252,7 +252,9 @@ async def _reader(settings: Settings, topic: str) -> AsyncIterator[Any]:
         consumer.assign([TopicPartition(name, each) for each in range(settings.kafka.partitions)])
         yield consumer
     finally:
-        await consumer.stop()
+        # Where the broker is gone it raises the cancellation of its own tasks.
+        with suppress(asyncio.CancelledError):
+            await consumer.stop()
 
 
 def _offsets(settings: Settings, topic: str) -> int:
