@@ -138,27 +138,31 @@ async def replay(
 async def _publish(
     producer: Any, topic: str, clicks: Clicks, speed_up: float, on_sent: Callable[[Sent], None]
 ) -> ReplayReport:
-    start, start_ms = time.monotonic(), time.time_ns() // 1_000_000
+    start_ms, start = time.time_ns() // 1_000_000, time.monotonic()
     due_s = ((clicks.time_ms - clicks.first_ms) / (1000 * speed_up)).tolist()
     behind_s = 0.0
     failed: list[BaseException] = []
 
-    def acknowledged(place: int, written: asyncio.Future[Any]) -> None:
+    def acknowledged(place: int, time_ms: int, written: asyncio.Future[Any]) -> None:
         if written.cancelled():
             return
         if (fault := written.exception()) is not None:
             failed.append(fault)
             return
         record = written.result()
-        on_sent(Sent(place, record.partition, record.offset, record.timestamp))
+        on_sent(Sent(place, record.partition, record.offset, time_ms))
 
     for place, event in enumerate(interactions(clicks, event_times(clicks, speed_up, start_ms), start_ms)):
         ahead_s = start + due_s[place] - time.monotonic()
         if ahead_s > 0:
             await asyncio.sleep(max(ahead_s, _PACE_S))
         behind_s = max(behind_s, -ahead_s)
-        written = await producer.send(topic, key=event.visitor_id.encode(), value=encode(event))
-        written.add_done_callback(partial(acknowledged, place))
+        # Given here: aiokafka acknowledges all records of a batch with the time of its first.
+        time_ms = time.time_ns() // 1_000_000
+        written = await producer.send(
+            topic, key=event.visitor_id.encode(), value=encode(event), timestamp_ms=time_ms
+        )
+        written.add_done_callback(partial(acknowledged, place, time_ms))
         if failed:
             break
     await producer.flush()

@@ -1,0 +1,88 @@
+"""`streamrec standalone` as a process: up, and gone with all that it started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamrec.config import Settings
+
+
+class Standalone:
+    """The process, with what it printed."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.log = folder / "standalone.log"
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "streamrec.cli",
+                    "standalone",
+                    "--no-train",
+                    "--out",
+                    str(folder),
+                ],
+                env={**os.environ, **settings.environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"nothing after {timeout_s} s:\n{self.log.read_text()}"
+            time.sleep(0.05)
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return "Ctrl-C stops it" in self.log.read_text()
+
+    def children(self) -> list[int]:
+        done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True)
+        return [int(pid) for pid in done.stdout.split() if _alive(int(pid))]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def standalone(settings: Settings, tmp_path: Path) -> Iterator[Standalone]:
+    made = Standalone(settings, tmp_path)
+    made.wait(made.is_up)
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
+def test_nothing_outlives_it(standalone: Standalone, number: signal.Signals) -> None:
+    children = standalone.children()
+    assert len(children) == 2
+    text = standalone.log.read_text()
+    assert "streamrec replay" in text
+    assert "/metrics" in text
+
+    standalone.process.send_signal(number)
+    assert standalone.process.wait(timeout=60) == (-number if number == signal.SIGKILL else 0)
+    standalone.wait(lambda: not any(_alive(pid) for pid in children))
+
+
+def test_the_end_of_an_app_ends_it_with_an_error(standalone: Standalone) -> None:
+    os.kill(standalone.children()[0], signal.SIGKILL)
+    assert standalone.process.wait(timeout=60) == 1
+    assert "error: " in standalone.log.read_text()
+    assert "ended with code -9" in standalone.log.read_text()
