@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from streamrec.config import Settings, load_settings
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 # A shell's background job ignores Ctrl-C, and hands that on to every process the tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run, however long a busy machine takes for them.
+hypothesis.settings.register_profile("streamrec", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("streamrec")
 
 # As it was when pytest started: the tests themselves see no STREAMREC_ variable.
 _ENVIRONMENT = dict(os.environ)

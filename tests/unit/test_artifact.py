@@ -52,7 +52,7 @@ def test_a_truncated_file_is_refused(artifact: Path, name: str) -> None:
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_a_single_flipped_bit_is_found(artifact: Path, data: st.DataObject) -> None:
     digest = artifact_digest(artifact)
     path = artifact / data.draw(st.sampled_from([*FILES, MANIFEST]))
