@@ -11,7 +11,7 @@ import aiokafka.consumer.fetcher
 import engine_app
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
-from app_processes import App, publish, read
+from app_processes import App, last, publish, read
 from engine_app import WATERMARK, Mark, changed
 from kafka import KafkaConsumer, TopicPartition
 
@@ -76,14 +76,12 @@ def logged_rows(settings: Settings) -> Rows:
 
 
 def done(settings: Settings) -> Callable[[], bool]:
-    """Whether the whole input is handled, as far as the log tells."""
-    ends: dict[int, int] = {}
-    for record in read(settings, "interactions"):
-        ends[record.partition] = record.offset
+    """Whether the whole input is handled, as far as the watermarks tell, which end every append."""
+    ends = {partition: record.offset for partition, record in last(settings, "interactions").items()}
 
     def handled() -> bool:
-        rows = logged_rows(settings)
-        return all(Mark.of(rows[partition]).offset == end for partition, end in ends.items())
+        marks = last(settings, "visitor-states")
+        return ends == {partition: json.loads(each.value)[0] for partition, each in marks.items()}
 
     return handled
 

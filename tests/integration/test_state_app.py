@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_processes import App, Place, click, publish, read, running
+from app_processes import App, Place, click, last, publish, read, running
 from kafka import KafkaProducer
 
 from streamrec.advance import partition_of
@@ -21,7 +21,6 @@ from streamrec.releases import announce
 from streamrec.state.rows import (
     LEARNER_KEY,
     VISITOR,
-    WATERMARK_KEY,
     decode_visitor_row,
     decode_watermark,
     visitor_key,
@@ -83,12 +82,8 @@ def of_visitors(written: list[Row]) -> list[Row]:
 
 
 def handled(settings: Settings) -> int:
-    """Interactions up to the watermarks."""
-    return sum(
-        decode_watermark(value).offset + 1
-        for (_, key), value in newest(rows(settings)).items()
-        if key == WATERMARK_KEY
-    )
+    """Interactions up to the watermarks, which end every append."""
+    return sum(decode_watermark(each.value).offset + 1 for each in last(settings, "visitor-states").values())
 
 
 def counted(app: App, name: str, **labels: str) -> float:
@@ -237,7 +232,8 @@ def test_bad_records_end_on_the_dead_letters_and_stop_nothing(settings: Settings
         assert (int(headers["partition"]), int(headers["offset"])) == place, name
         assert (headers["reason"].decode(), letter.partition) == (reason, 0), name
         assert headers["message"], name
-        assert headers["trace"] == b"1", name
+        # Of an oversized record only what is known to be small goes along.
+        assert headers.get("trace") == (None if reason == "oversized" else b"1"), name
         assert letter.key == key, name
         assert letter.value == (None if reason == "oversized" else value), name
     made = [decode_visitor_row(value).offset for _, _, value in of_visitors(rows(settings)) if value]
@@ -251,7 +247,7 @@ def test_dead_letters_do_not_come_again_after_a_restart(settings: Settings, tmp_
     send(settings, [(0, b"v", b"no JSON"), (0, *click(good, "i", "first", now)), (0, b"v", None)])
     for n in (2, 3):
         with running("state", settings, tmp_path) as app:
-            app.wait(lambda n=n: len(read(settings, "dead-letters")) == n)
+            app.wait(lambda n=n: len(read(settings, "dead-letters")) >= n)
             app.wait(lambda n=n: handled(settings) == n + 1)
             assert app.stop() == 0
         send(settings, [(0, b"v", b"still no JSON")])
