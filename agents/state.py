@@ -25,14 +25,12 @@ from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
+from streamrec.state.rows import Row
 from streamrec.topics import require_topics, topic_id
 
 __all__ = ["StateKeeper", "run_state"]
 
 DEFAULT_PORT = 9101
-
-# Records in one append: larger ones cost less per event, smaller ones are sooner in the lists.
-_MAX_RECORDS = 500
 
 # A visitor id has at most 256 characters of at most four bytes.
 _MAX_KEY_BYTES = 1024
@@ -42,7 +40,7 @@ class Table(Protocol):
     """What the keeper needs of a table; PartitionTable and the tests' twin have it."""
 
     def rows(self, partition: int) -> dict[bytes, bytes]: ...
-    async def append(self, partition: int, rows: list[Out]) -> int: ...
+    async def append(self, partition: int, rows: Sequence[Row]) -> int: ...
 
 
 class StateKeeper:
@@ -83,7 +81,7 @@ class StateKeeper:
         records = await self._without_gap(batch, state)
         while records:
             with metrics.stage_seconds.labels("state").time():
-                changes = advance(records[:_MAX_RECORDS], state, self._step_model())
+                changes = advance(records, state, self._step_model())
             if changes.rejected:
                 await self._log.send(
                     self._settings.kafka.topic("dead-letters"),
@@ -92,7 +90,7 @@ class StateKeeper:
                 )
             if changes.rows:
                 with metrics.stage_seconds.labels("append").time():
-                    size = await self._table.append(batch.partition, _outs(changes))
+                    size = await self._table.append(batch.partition, changes.rows)
                 metrics.append_bytes.observe(size)
             state.commit(changes)
             _count(changes)
@@ -174,14 +172,6 @@ def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
     if not letter.with_body:
         return Out(record.key and record.key[:_MAX_KEY_BYTES], None, headers)
     return Out(record.key, record.value, [*headers, *record.headers])
-
-
-def _outs(changes: Changes) -> list[Out]:
-    """Rows as records; a deletion tells the input offset that caused it in a header."""
-    return [
-        Out(key, value, () if value is not None else [("offset", b"%d" % offset)])
-        for key, value, offset in changes.rows
-    ]
 
 
 def _count(changes: Changes) -> None:

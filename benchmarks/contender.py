@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from benchmarks.cores import take_the_core
 from benchmarks.meter import Meter
 from streamrec import metrics
 from streamrec.config import Settings, load_settings
@@ -108,6 +109,7 @@ def _accepted() -> float:
 
 def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
     """Run one contender under the meter."""
+    take_the_core()
     count = _Counter()
     place = Path(folder)
     Meter(

@@ -16,10 +16,12 @@ from streamrec.artifact import FileEntry, Manifest, write_manifest
 from streamrec.errors import ArtifactError
 from streamrec.scorer import open_scorer, open_step
 
-__all__ = ["write_artifact"]
+__all__ = ["MOST_PROJECTED_BYTES", "write_artifact"]
 
 _OPSET: Final = 18
 _IR_VERSION: Final = 9
+# Above it, what every item gives the gates is computed at each step instead of being kept.
+MOST_PROJECTED_BYTES: Final = 256 << 20
 
 Array = NDArray[Any]
 
@@ -71,19 +73,18 @@ def _step(weights: Mapping[str, Array]) -> Any:
     Cho et al., arXiv:1406.1078, with the reset gate after the product as in cuDNN and torch.
     """
     node = helper.make_node
+    inputs, initializers = _inputs(weights)
     width = weights["gru.weight_hh"].shape[1]
     return _graph(
         "step",
         [
-            node("Gather", ["inputs", "items"], ["x"]),
-            node("Gemm", ["x", "gru.weight_ih", "gru.bias_ih"], ["by_input"], transB=1),
+            *inputs,
             node("Gemm", ["hidden", "gru.weight_hh", "gru.bias_hh"], ["by_hidden"], transB=1),
-            node("Split", ["by_input"], ["input_r", "input_z", "input_n"], axis=1, num_outputs=3),
-            node("Split", ["by_hidden"], ["hidden_r", "hidden_z", "hidden_n"], axis=1, num_outputs=3),
-            node("Add", ["input_r", "hidden_r"], ["sum_r"]),
-            node("Sigmoid", ["sum_r"], ["r"]),
-            node("Add", ["input_z", "hidden_z"], ["sum_z"]),
-            node("Sigmoid", ["sum_z"], ["z"]),
+            node("Split", ["by_input", "gates"], ["input_rz", "input_n"], axis=1),
+            node("Split", ["by_hidden", "gates"], ["hidden_rz", "hidden_n"], axis=1),
+            node("Add", ["input_rz", "hidden_rz"], ["sum_rz"]),
+            node("Sigmoid", ["sum_rz"], ["rz"]),
+            node("Split", ["rz"], ["r", "z"], axis=1, num_outputs=2),
             node("Mul", ["r", "hidden_n"], ["gated"]),
             node("Add", ["input_n", "gated"], ["sum_n"]),
             node("Tanh", ["sum_n"], ["n"]),
@@ -94,9 +95,32 @@ def _step(weights: Mapping[str, Array]) -> Any:
         inputs=[("items", TensorProto.INT64, ["B"]), ("hidden", TensorProto.FLOAT, ["B", width])],
         outputs=[("hidden_after", TensorProto.FLOAT, ["B", width])],
         initializers={
-            name: weights[name]
-            for name in ("inputs", "gru.weight_ih", "gru.weight_hh", "gru.bias_ih", "gru.bias_hh")
+            **initializers,
+            "gru.weight_hh": weights["gru.weight_hh"],
+            "gru.bias_hh": weights["gru.bias_hh"],
+            "gates": np.array([2 * width, width]),
         },
+    )
+
+
+def _inputs(weights: Mapping[str, Array]) -> tuple[list[Any], dict[str, Array]]:
+    """Nodes and initializers from `items` to `by_input`, W x + b of all gates.
+
+    A gather from the products of all items, made here, saves a third of a step's time; they take
+    3H numbers for an item instead of D.
+    """
+    node = helper.make_node
+    inputs, weight, bias = weights["inputs"], weights["gru.weight_ih"], weights["gru.bias_ih"]
+    if 4 * len(inputs) * len(weight) <= MOST_PROJECTED_BYTES:
+        with np.errstate(over="ignore", invalid="ignore"):  # loading finds what is not finite
+            projected = inputs @ weight.T + bias
+        return [node("Gather", ["inputs", "items"], ["by_input"])], {"inputs": projected}
+    return (
+        [
+            node("Gather", ["inputs", "items"], ["x"]),
+            node("Gemm", ["x", "gru.weight_ih", "gru.bias_ih"], ["by_input"], transB=1),
+        ],
+        {"inputs": inputs, "gru.weight_ih": weight, "gru.bias_ih": bias},
     )
 
 
@@ -136,7 +160,7 @@ def _graph(
         name,
         [helper.make_tensor_value_info(*each) for each in inputs],
         [helper.make_tensor_value_info(*each) for each in outputs],
-        [numpy_helper.from_array(value.astype(np.float32), key) for key, value in initializers.items()],
+        [numpy_helper.from_array(_single(value), key) for key, value in initializers.items()],
     )
     model = helper.make_model(
         graph,
@@ -146,6 +170,11 @@ def _graph(
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _single(value: Array) -> Array:
+    """Floats in single precision; integers as they are."""
+    return value.astype(np.float32) if value.dtype.kind == "f" else value
 
 
 def _card(manifest: Manifest) -> str:

@@ -145,9 +145,10 @@ class _Graph:
             self._session = ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
             raise ArtifactError(f"{self._name} cannot be loaded: {error}") from None
+        self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: dict[str, Any]) -> list[Any]:
-        outputs: list[Any] = self._session.run(None, inputs)
+        outputs: list[Any] = self._session.run(self._outputs, inputs)
         return outputs
 
     @contextmanager

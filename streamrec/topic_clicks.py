@@ -77,8 +77,7 @@ class SessionCutter:
         try:
             event, key = intake.read(record)
             intake.check_partition(key)
-            weight = intake.weight(event)
-            intake.check_time(event.time, record.timestamp, horizon=0)
+            weight = intake.weight(event, record.timestamp, horizon=0)
         except RecordError:
             self.left_out += 1
             return

@@ -20,15 +20,18 @@ from streamrec.state.rows import (
     LearnerRow,
     VisitorRow,
     Watermark,
+    deletion,
     encode_row,
     visitor_key,
+    with_hidden,
+    without_hidden,
 )
-from streamrec.state.sessions import event_digest, is_repeat, remember, session_window
+from streamrec.state.sessions import DIGEST_BYTES, event_digest, is_repeat, remember, session_window
 
 __all__ = ["advance"]
 
 MAX_APPEND_BYTES: Final = 4 << 20
-# A row's fixed fields, its headers and its place in a record batch.
+# A row's fixed fields and its place in a record batch.
 _ROW_BYTES: Final = 128
 
 
@@ -68,10 +71,8 @@ class _Call:
     ) -> None:
         settings = state.settings
         self._state = state
-        self._model = step_model
         self._steps = None if step_model is None else Steps(step_model)
         self._version = "" if step_model is None else step_model.version
-        self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
         self._failure = failure
         self._intake = Intake(settings, state.place.partition, state.place.n_partitions)
         self._learning = Learning(state)
@@ -79,9 +80,12 @@ class _Call:
         self._gap_ms = settings.session_gap_s * 1000
         self._session_items = settings.session_items
         self._recent_events = settings.recent_events
+        hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
+        self._row_bytes = _ROW_BYTES + hidden_bytes + DIGEST_BYTES * settings.recent_events
         self._changes = Changes(Watermark(state.offset, state.place.topic_id, state.clock_ms))
-        self._waiting: list[tuple[int, bytes, VisitorRow, State]] = []
+        self._waiting: list[tuple[int, State]] = []
         self._size = 0
+        self._tick_end = _tick_end(state.clock_ms, state.tick_ms)
 
     def run(self, records: Sequence[InputRecord], max_bytes: int) -> Changes:
         """Take the records one by one, then the model's steps, then make the rows."""
@@ -101,7 +105,7 @@ class _Call:
                 with_body = error.reason != "oversized"
                 changes.rejected.append(DeadLetter(record, error.reason, str(error), with_body))
                 changes.counts["unknown", "rejected"] += 1
-            if self._size + self._learning.changed_bytes >= max_bytes:
+            if self._size + state.items.changed_bytes >= max_bytes:
                 break
         if done > state.offset:
             self._finish(done)
@@ -117,10 +121,9 @@ class _Call:
         held = state.visitor(event.visitor_id, key)
         if held is None:  # else it was checked when the row was made
             intake.check_partition(record_key)
-        weight = intake.weight(event)
         clock = max(state.clock_ms, event.time)
         horizon = clock - self._ttl_ms
-        intake.check_time(event.time, record.timestamp, horizon)
+        weight = intake.weight(event, record.timestamp, horizon)
         if held is not None and held.row.last_time < horizon:
             held = None
         digest = event_digest(event.event_id)
@@ -129,19 +132,20 @@ class _Call:
             return
         self._changes.counts[event.type, "accepted"] += 1
         self._changes.clicked += event.rec_id is not None and weight > 0
-        self._move_clock(clock, horizon, record.offset)
+        if clock >= self._tick_end:
+            self._flush_items()
+            self._tick_end = _tick_end(clock, state.tick_ms)
+        state.clock_ms = clock
+        if state.visitors.earliest < horizon:
+            self._part_with_silent(horizon, record.offset)
         if held is None:
             self._welcome(event, key, record.offset)
         self._apply(record, key, event, weight, held, digest)
 
-    def _move_clock(self, clock: int, horizon: int, offset: int) -> None:
-        """Close the tick if the clock leaves it, and let go of visitors silent for too long."""
-        state = self._state
-        if clock // state.tick_ms > state.clock_ms // state.tick_ms:
-            self._flush_items()
-        state.clock_ms = clock
+    def _part_with_silent(self, horizon: int, offset: int) -> None:
+        """Forget visitors who have been silent since before `horizon`."""
         for _ in range(MOST_LEAVING):
-            visitor_id = state.visitors.pop_before(horizon)
+            visitor_id = self._state.visitors.pop_before(horizon)
             if visitor_id is None:
                 break
             self._forget(visitor_id, offset, "visitor_ttl")
@@ -162,7 +166,7 @@ class _Call:
     def _forget(self, visitor_id: str, offset: int, reason: str) -> None:
         self._state.held[visitor_id] = None
         key = visitor_key(visitor_id)
-        self._changes.rows.append((key, None, offset))
+        self._changes.rows.append(deletion(key, offset))
         self._size += len(key) + _ROW_BYTES
         self._changes.evictions[reason] += 1
 
@@ -181,9 +185,12 @@ class _Call:
         window = session_window(row, event.visitor_id, event.session_id, time, self._gap_ms)
         going_on = None if window.is_new else held
         version, hidden, waits_for = self._session_model(event, weight, going_on, offset)
-        items = [] if going_on is None else going_on.row.items
+        items, items_bytes = ([], 0) if going_on is None else (going_on.row.items, going_on.items_bytes)
         if weight > 0:
-            items = [*items, event.item_id][-self._session_items :]
+            items = [*items, event.item_id]
+            items_bytes += _item_bytes(event.item_id)
+            while len(items) > self._session_items:
+                items_bytes -= _item_bytes(items.pop(0))
         factors = NO_FACTORS if row is None else row.factors
         new = VisitorRow(
             offset,
@@ -197,17 +204,19 @@ class _Call:
             items,
             remember(b"" if row is None else row.recent_events, digest, self._recent_events),
             version,
-            hidden,
             self._learning.learn(event, weight, offset, factors, self._changes),
             time if row is None else max(row.last_time, time),
+            hidden if waits_for is None else b"",
         )
-        state.held[event.visitor_id] = Held(new, waits_for)
-        if waits_for is None:
-            self._changes.rows.append((key, encode_row(new), offset))
-        else:
-            self._waiting.append((len(self._changes.rows), key, new, waits_for))
-            self._changes.rows.append((key, None, offset))
-        self._size += len(key) + self._row_bytes(new)
+        # The ids of the event take no more room in a row than in JSON.
+        self._size += self._row_bytes + items_bytes + state.items.factors_bytes + len(record.value or b"")
+        state.held[event.visitor_id] = Held(new, items_bytes, waits_for)
+        rows = self._changes.rows
+        value = encode_row(new)
+        if waits_for is not None:
+            self._waiting.append((len(rows), waits_for))
+            value = without_hidden(value)
+        rows.append((key, value, ()))
 
     def _session_model(
         self, event: Interaction, weight: float, going_on: Held | None, offset: int
@@ -222,51 +231,48 @@ class _Call:
             waits_for = going_on.waits_for
         if weight <= 0:
             return version, hidden, waits_for
-        model, steps = self._model, self._steps
-        if model is None or steps is None:
+        if self._steps is None:
             return "", b"", None
-        items = [event.item_id]
-        if version != self._version:
-            hidden, waits_for = b"", None
-            if going_on is not None:
-                items = going_on.row.items + items
-        for item_id in items:
-            index = model.item_index(item_id)
-            if index >= 0:
-                waits_for = steps.step(waits_for or steps.begin(hidden), index, offset)
-        return self._version, hidden, waits_for
+        if version == self._version:
+            return version, hidden, self._steps.follow(waits_for, hidden, event.item_id, offset)
+        waits_for = None
+        for item_id in [] if going_on is None else going_on.row.items:
+            waits_for = self._steps.follow(waits_for, b"", item_id, offset)
+        return self._version, b"", self._steps.follow(waits_for, b"", event.item_id, offset)
 
-    def _row_bytes(self, row: VisitorRow) -> int:
-        """About how many bytes a row will have, before its hidden state is there."""
-        text = row.event_id + row.session_id + "".join(row.items)
-        return (
-            (len(text) if text.isascii() else 4 * len(text))
-            + 3 * len(row.items)
-            + len(row.recent_events)
-            + self._hidden_bytes
-            + len(row.factors.vector)
-            + _ROW_BYTES
-        )
+    def _take_steps(self) -> None:
+        """Give the rows that wait for a hidden state theirs."""
+        if self._steps is None or not self._waiting:
+            return
+        rows, states = self._changes.rows, self._steps.run()
+        for place, (level, number) in self._waiting:
+            key, value, headers = rows[place]
+            rows[place] = (key, with_hidden(value or b"", states[level][number]), headers)
 
     def _flush_items(self) -> None:
-        rows = self._learning.flush()
-        self._changes.rows += rows
-        self._size += sum(len(key) + len(value or b"") + _ROW_BYTES for key, value, _ in rows)
+        self._size += self._state.items.changed_bytes
+        self._changes.rows += self._learning.flush()
 
     def _finish(self, offset: int) -> None:
         """Complete the visitor rows, and end with the items' rest, the learner, the watermark."""
         state, changes = self._state, self._changes
-        if self._steps is not None:
-            self._steps.run()
-            for place, key, row, waits_for in self._waiting:
-                row.hidden = self._steps.hidden(waits_for)
-                changes.rows[place] = (key, encode_row(row), row.offset)
+        self._take_steps()
         self._flush_items()
         if state.online is not None:
             learner = LearnerRow(*state.online.numbers())
             if learner != state.learner:
                 state.learner = learner
-                changes.rows.append((LEARNER_KEY, encode_row(learner), offset))
+                changes.rows.append((LEARNER_KEY, encode_row(learner), ()))
         changes.watermark = Watermark(offset, state.place.topic_id, state.clock_ms)
-        changes.rows.append((WATERMARK_KEY, encode_row(changes.watermark), offset))
+        changes.rows.append((WATERMARK_KEY, encode_row(changes.watermark), ()))
         state.uncommitted = True
+
+
+def _item_bytes(item_id: str) -> int:
+    """What an item of a session takes of a row."""
+    return len(item_id.encode()) + 3
+
+
+def _tick_end(clock_ms: int, tick_ms: int) -> int:
+    """The time at which the tick that the clock is in ends."""
+    return (clock_ms // tick_ms + 1) * tick_ms

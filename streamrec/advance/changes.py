@@ -4,8 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from streamrec.advance.records import DeadLetter
-from streamrec.state.items import Row
-from streamrec.state.rows import Watermark
+from streamrec.state.rows import Row, Watermark
 
 __all__ = ["Changes"]
 
@@ -17,8 +16,7 @@ class Changes:
     watermark: Watermark
     """How far the input is done with these changes."""
     rows: list[Row] = field(default_factory=list)
-    """Key, value and input offset of every row, in the order of the append; a value of None
-    deletes. Empty if every record had been dealt with before."""
+    """In the order of the append. Empty if every record had been dealt with before."""
     rejected: list[DeadLetter] = field(default_factory=list)
     """Records for the dead letters, in order."""
     consumed: int = 0

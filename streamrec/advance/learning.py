@@ -1,15 +1,20 @@
 """What one interaction teaches: popularity of the item, factors of the online model."""
 
+from typing import Final
+
 from streamrec.advance.changes import Changes
 from streamrec.advance.partition import PartitionState
 from streamrec.advance.records import ModelError
 from streamrec.errors import StateError
 from streamrec.events import Interaction
 from streamrec.state.expiry import MOST_LEAVING
-from streamrec.state.items import NO_FACTORS, Row
-from streamrec.state.rows import Factors
+from streamrec.state.items import NO_FACTORS
+from streamrec.state.rows import Factors, Row
 
 __all__ = ["Learning", "learning_target"]
+
+# A float64 and the frame of both, in msgpack.
+_BIAS_BYTES: Final = 16
 
 
 def learning_target(weight: float) -> float:
@@ -30,12 +35,6 @@ class Learning:
         self._state = state
         self._n_negatives = state.n_negatives
         self._targets = {label: learning_target(weight) for label, weight in state.settings.weights.items()}
-        self._vector_bytes = 0
-
-    @property
-    def changed_bytes(self) -> int:
-        """About how many bytes the next flush takes."""
-        return self._items.changed_bytes + self._items.n_changed * self._vector_bytes
 
     def flush(self) -> list[Row]:
         """Rows of the items changed since the last flush."""
@@ -51,11 +50,13 @@ class Learning:
         Raises ModelError if the online model fails on it.
         """
         online, items, item_id = self._online, self._items, event.item_id
-        if weight and (weight > 0 or online is not None) and item_id not in items:
-            self._make_room(offset, changes)
-            items.add(item_id, event.time, offset)
         if weight > 0:
-            items.count(item_id, weight, event.time, offset)
+            if not items.count(item_id, weight, event.time, offset):
+                self._make_room(offset, changes)
+                items.add(item_id, weight, event.time, offset)
+        elif weight and online is not None and item_id not in items:
+            self._make_room(offset, changes)
+            items.add(item_id, 0.0, event.time, offset)
         if online is None:
             return NO_FACTORS
         if not weight:
@@ -70,17 +71,17 @@ class Learning:
             raise
         except Exception as error:  # whatever else the model raises, it is this record that it fails on
             raise ModelError(offset, f"{type(error).__name__}: {error}") from error
+        items.factors_bytes = len(learned.vector) + _BIAS_BYTES
         items.touch(item_id, offset)
         for negative in negatives:
             items.touch(negative, offset)
-        self._vector_bytes = len(learned.vector) + 16
         return learned
 
     def _make_room(self, offset: int, changes: Changes) -> None:
         for _ in range(MOST_LEAVING):
-            evicted = self._items.evict(offset)
-            if evicted is None:
+            if not self._items.is_full:
                 return
+            evicted = self._items.evict(offset)
             changes.evictions["item_bound"] += 1
             if self._online is not None:
                 self._online.drop_item(evicted)

@@ -58,11 +58,14 @@ class Place:
     n_partitions: int
 
 
-class Held(msgspec.Struct):
-    """A visitor in work: the newest row, and the hidden state that it waits for, if any."""
+class Held(msgspec.Struct, gc=False):
+    """A visitor in work."""
 
     row: VisitorRow
+    items_bytes: int
+    """At most so many bytes of the row are the session's items."""
     waits_for: State | None = None
+    """The hidden state that belongs into the row, if it is still to come."""
 
 
 class PartitionState:
@@ -159,11 +162,10 @@ class PartitionState:
 
     def visitor(self, visitor_id: str, key: bytes) -> Held | None:
         """A visitor as of now, by id and key of the row; None if there is no row."""
-        try:
+        if visitor_id in self.held:
             return self.held[visitor_id]
-        except KeyError:
-            value = self.rows.get(key)
-            return None if value is None else Held(decode_visitor_row(value))
+        value = self.rows.get(key)
+        return None if value is None else Held(decode_visitor_row(value), len(value))
 
     def _last_time(self, visitor_id: str) -> int:
         held = self.held.get(visitor_id)

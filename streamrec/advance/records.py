@@ -83,7 +83,9 @@ class Intake:
             raise RecordError("null_value", "the record has no value; send an Interaction as JSON")
         if key is None:
             raise RecordError("no_key", "the record has no key; send the visitor_id, UTF-8, as its key")
-        size = len(value) + len(key) + sum(len(name) + len(each or b"") for name, each in record.headers)
+        size = len(value) + len(key)
+        if record.headers:
+            size += sum(len(name) + len(each or b"") for name, each in record.headers)
         if size > self._max_bytes:
             raise RecordError(
                 "oversized",
@@ -108,18 +110,18 @@ class Intake:
                 "(murmur2; librdkafka: partitioner=murmur2_random), without naming a partition",
             )
 
-    def weight(self, event: Interaction) -> float:
-        """Weight of the interaction's type. Reason: unknown_type."""
+    def weight(self, event: Interaction, timestamp: int, horizon: int) -> float:
+        """Weight of the interaction's type, if its time is neither ahead of the record's nor below `horizon`.
+
+        Reasons: unknown_type, future, late.
+        """
         weight = self._weights.get(event.type)
         if weight is None:
             raise RecordError(
                 "unknown_type",
                 f"no weight is set for type {event.type!r}; give it one in STREAMREC_STATE__WEIGHTS",
             )
-        return weight
-
-    def check_time(self, time: int, timestamp: int, horizon: int) -> None:
-        """Event time is neither ahead of the record's nor below `horizon`. Reasons: future, late."""
+        time = event.time
         if time > timestamp + self._max_future_ms:
             raise RecordError(
                 "future",
@@ -134,3 +136,4 @@ class Intake:
                 f"({self._ttl_s} s); shift the times of history to now, or raise "
                 "STREAMREC_STATE__VISITOR_TTL_S",
             )
+        return weight

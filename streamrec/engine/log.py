@@ -5,6 +5,7 @@ batch v2); `append` puts all its records into exactly one. The producer is idemp
 a retry after a lost acknowledgement appends nothing twice.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,14 +14,18 @@ from aiokafka import AIOKafkaProducer
 from streamrec.config import KafkaSettings
 from streamrec.errors import EngineError
 
-__all__ = ["Append", "KafkaLog", "Log", "Out"]
+__all__ = ["Append", "KafkaLog", "Log", "Out", "Record"]
 
 # The largest record batch, as max.message.bytes of visitor-states allows; with room for its header.
 MAX_BATCH_BYTES = (16 << 20) - 4096
 
 
+Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+"""Key, value and headers of a record to write. A value of None deletes the key in a compacted topic."""
+
+
 class Out(NamedTuple):
-    """A record to write. `value` None deletes the key in a compacted topic."""
+    """A Record, with names."""
 
     key: bytes | None
     value: bytes | None
@@ -37,13 +42,13 @@ class Append(NamedTuple):
 class Log(Protocol):
     """The write side of the seam; KafkaLog and MemoryLog implement it."""
 
-    async def append(self, topic: str, partition: int, records: Sequence[Out]) -> Append:
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         """Write all records, at least one, as one atomic append; returns when acknowledged.
 
         Raises EngineError if they do not fit one record batch; nothing is written then.
         """
 
-    async def send(self, topic: str, partition: int, records: Iterable[Out]) -> None:
+    async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         """Write records in order, in as few batches as they need; returns when acknowledged."""
 
 
@@ -69,21 +74,21 @@ class KafkaLog:
             self._producer = producer
         return self._producer
 
-    async def append(self, topic: str, partition: int, records: Sequence[Out]) -> Append:
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         """Write all records as one record batch. See Log."""
         producer = await self._started()
         builder = producer.create_batch()
+        now = time.time_ns() // 1_000_000
         for key, value, headers in records:
-            if builder.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+            if builder.append(key=key, value=value, timestamp=now, headers=list(headers)) is None:
                 raise EngineError(
-                    f"{topic}[{partition}]: {len(records)} rows do not fit one append of "
-                    f"{MAX_BATCH_BYTES} bytes; lower STREAMREC_KAFKA__MAX_POLL_RECORDS"
+                    f"{topic}[{partition}]: {len(records)} rows exceed one append of {MAX_BATCH_BYTES} bytes"
                 )
         size = builder.size()
         written = await (await producer.send_batch(builder, topic, partition=partition))
         return Append(written.offset + len(records) - 1, size)
 
-    async def send(self, topic: str, partition: int, records: Iterable[Out]) -> None:
+    async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         """Write records in order. See Log."""
         producer = await self._started()
         acknowledgements = []

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from streamrec.engine.log import Append, Out
+from streamrec.engine.log import Append, Out, Record
 from streamrec.engine.runner import Batch
 
 __all__ = ["MemoryLog", "MemoryRecord"]
@@ -41,14 +41,14 @@ class MemoryLog:
         records.append(MemoryRecord(len(records), now, record))
         return len(records) - 1
 
-    async def append(self, topic: str, partition: int, records: Sequence[Out]) -> Append:
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         """Write all records as one append. See Log."""
         self.appends.append((topic, partition, len(records)))
         for record in records:
             offset = self.publish(topic, partition, Out(*record))
         return Append(offset, sum(len(key or b"") + len(value or b"") for key, value, *_ in records))
 
-    async def send(self, topic: str, partition: int, records: Iterable[Out]) -> None:
+    async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         """Write records in order. See Log."""
         for record in records:
             self.publish(topic, partition, Out(*record))

@@ -6,13 +6,13 @@ changelog record batch is applied in one go instead of row by row, and rows are 
 by `Log.append` instead of Faust's record-by-record sends.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import faust
 from faust.types import TP
 
-from streamrec.engine.log import Log, Out
+from streamrec.engine.log import Log, Record
 
 __all__ = ["PartitionTable", "RowStore"]
 
@@ -66,7 +66,7 @@ class PartitionTable(faust.Table):
         """The rows of a partition of ours. Change them only after their append."""
         return self.store.rows(partition)
 
-    async def append(self, partition: int, rows: list[Out]) -> int:
+    async def append(self, partition: int, rows: Sequence[Record]) -> int:
         """Make changed rows durable in one append, whose size in bytes is returned.
 
         The caller then changes `rows`: memory follows the log and never leads it.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
+from math import inf
 from typing import Final
 
 __all__ = ["MOST_LEAVING", "Expiry"]
@@ -30,6 +31,11 @@ class Expiry:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    @property
+    def earliest(self) -> float:
+        """No entry is older than this time, ms."""
+        return self._heap[0][0] if self._heap else inf
 
     def add(self, time: int, entry_id: str) -> None:
         """Enter an id that is not there."""

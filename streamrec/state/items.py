@@ -10,12 +10,9 @@ from struct import Struct
 from typing import Final
 
 from streamrec.state.expiry import Expiry
-from streamrec.state.rows import Factors, ItemRow, encode_row, item_key
+from streamrec.state.rows import Factors, ItemRow, Row, deletion, encode_row, item_key
 
-__all__ = ["NO_FACTORS", "ItemIndex", "Row"]
-
-Row = tuple[bytes, bytes | None, int]
-"""Key, value and input offset of a row to append; None deletes."""
+__all__ = ["NO_FACTORS", "ItemIndex"]
 
 NO_FACTORS: Final = Factors()
 _ROW_BYTES: Final = 64
@@ -48,7 +45,9 @@ class ItemIndex:
         self._expiry = Expiry(self._time_of, ((row.time, item_id) for item_id, row in self._rows.items()))
         self._changed: dict[str, int] = {}
         self.changed_bytes = 0
-        """About how many bytes the next flush takes, factors apart."""
+        """About how many bytes the next flush takes."""
+        self.factors_bytes = 0
+        """About how many of them are the factors of one row."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -61,20 +60,15 @@ class ItemIndex:
         return iter(self._slots)
 
     @property
-    def n_changed(self) -> int:
-        """Rows that the next flush gives."""
-        return len(self._changed)
+    def is_full(self) -> bool:
+        """Whether there is no room for one more."""
+        return len(self._rows) >= self._max_items
 
     def _time_of(self, item_id: str) -> int:
         return self._rows[item_id].time
 
-    def evict(self, offset: int) -> str | None:
-        """Drop the longest unused item if there is no room for one more; its id, else None.
-
-        The item of the last slot moves into the hole.
-        """
-        if len(self._rows) < self._max_items:
-            return None
+    def evict(self, offset: int) -> str:
+        """Drop the longest unused item and return its id. The item of the last slot moves into the hole."""
         item_id = self._expiry.pop()
         slot = self._rows.pop(item_id).slot
         last = self._slots.pop()
@@ -85,27 +79,32 @@ class ItemIndex:
         self.touch(item_id, offset)
         return item_id
 
-    def add(self, item_id: str, time: int, offset: int) -> None:
-        """Give a new item the next slot, with a count of zero."""
-        self._rows[item_id] = ItemRow(offset, len(self._slots), time, 0.0, NO_FACTORS)
+    def add(self, item_id: str, count: float, time: int, offset: int) -> None:
+        """Give a new item the next slot."""
+        self._rows[item_id] = ItemRow(offset, len(self._slots), time, count, NO_FACTORS)
         self._slots.append(item_id)
         self._expiry.add(time, item_id)
         self.touch(item_id, offset)
 
-    def count(self, item_id: str, weight: float, time: int, offset: int) -> None:
-        """Decay an item's count to `time` and add `weight`; a late one is added undecayed."""
-        row = self._rows[item_id]
+    def count(self, item_id: str, weight: float, time: int, offset: int) -> bool:
+        """Decay an item's count to `time` and add `weight`; a late one is added undecayed.
+
+        False, and nothing changed, if there is no such item.
+        """
+        row = self._rows.get(item_id)
+        if row is None:
+            return False
         if time > row.time:
             row.count *= 2.0 ** ((row.time - time) / self._half_life_ms)
             row.time = time
         row.count += weight
         self.touch(item_id, offset)
+        return True
 
     def touch(self, item_id: str, offset: int) -> None:
         """Note that an item's row has changed, or gone, at this input offset."""
         if item_id not in self._changed:
-            size = len(item_id)
-            self.changed_bytes += _ROW_BYTES + (size if item_id.isascii() else 4 * size)
+            self.changed_bytes += _ROW_BYTES + 4 * len(item_id) + self.factors_bytes
         self._changed[item_id] = offset
 
     def draw(self, n: int, offset: int, without: str) -> list[str]:
@@ -132,10 +131,12 @@ class ItemIndex:
         for item_id, offset in self._changed.items():
             row = self._rows.get(item_id)
             if row is None:
-                gone.append((item_key(item_id), None, offset))
+                gone.append(deletion(item_key(item_id), offset))
                 continue
-            value = encode_row(ItemRow(offset, row.slot, row.time, row.count, factors_of(item_id)))
-            rows.append((item_key(item_id), value, offset))
+            row.offset = offset
+            row.factors = factors_of(item_id)
+            rows.append((item_key(item_id), encode_row(row), ()))
+            row.factors = NO_FACTORS
         self._changed.clear()
         self.changed_bytes = 0
         return gone + rows

@@ -7,9 +7,11 @@ A partition holds four kinds of row, told apart by the first two bytes of the ke
     g:              LearnerRow   the learner's global numbers
     w:              Watermark    how far the input is done; the last row of every append
 
-A null value deletes the row. Rows are positional: append fields, never reorder.
+A null value deletes the row. Rows are positional: another order of fields is another format.
+A visitor's hidden state comes last, so that the rest can be encoded before it is known.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -22,21 +24,29 @@ __all__ = [
     "Factors",
     "ItemRow",
     "LearnerRow",
+    "Row",
     "VisitorRow",
     "Watermark",
     "decode_item_row",
     "decode_learner_row",
     "decode_visitor_row",
     "decode_watermark",
+    "deletion",
     "encode_row",
     "item_key",
     "visitor_key",
+    "with_hidden",
+    "without_hidden",
 ]
 
 VISITOR: Final = b"v:"
 ITEM: Final = b"i:"
 LEARNER_KEY: Final = b"g:"
 WATERMARK_KEY: Final = b"w:"
+
+
+Row = tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]
+"""Key, value and headers of a row to append; a value of None deletes."""
 
 
 class Factors(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -68,12 +78,12 @@ class VisitorRow(msgspec.Struct, array_like=True, gc=False):
     """8-byte digests of the last accepted event ids, oldest first."""
     model_version: str = ""
     """The model version that made `hidden`; empty without one."""
-    hidden: bytes = b""
-    """GRU hidden state, float32; empty until the model knew an item of the session."""
     factors: Factors = Factors()
     """The visitor's side of the online model."""
     last_time: int = 0
     """Highest event time of the visitor, ms: who has been silent the longest is forgotten first."""
+    hidden: bytes = b""
+    """GRU hidden state, float32; empty until the model knew an item of the session."""
 
 
 class ItemRow(msgspec.Struct, array_like=True, gc=False):
@@ -113,6 +123,24 @@ decode_visitor_row = msgspec.msgpack.Decoder(VisitorRow).decode
 decode_item_row = msgspec.msgpack.Decoder(ItemRow).decode
 decode_learner_row = msgspec.msgpack.Decoder(LearnerRow).decode
 decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
+
+
+_NO_BYTES: Final = encode_row(b"")
+
+
+def without_hidden(row: bytes) -> bytes:
+    """The bytes of a visitor's row without those of its hidden state, which has to be empty."""
+    return row[: -len(_NO_BYTES)]
+
+
+def with_hidden(row: bytes, hidden: bytes) -> bytes:
+    """The bytes of a visitor's row, from those `without_hidden`."""
+    return row + encode_row(hidden)
+
+
+def deletion(key: bytes, offset: int) -> Row:
+    """The row that deletes a key; its header names the input offset that caused it."""
+    return key, None, [("offset", b"%d" % offset)]
 
 
 def visitor_key(visitor_id: str) -> bytes:

@@ -5,7 +5,9 @@ times in milliseconds.
 """
 
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from streamrec.state.rows import VisitorRow
 
@@ -14,7 +16,7 @@ __all__ = ["DIGEST_BYTES", "Window", "event_digest", "is_repeat", "remember", "s
 DIGEST_BYTES: Final = 8
 
 
-class Window(NamedTuple):
+class Window(msgspec.Struct, frozen=True, gc=False):
     """The session that an interaction belongs to."""
 
     session_id: str
@@ -51,6 +53,8 @@ def event_digest(event_id: str) -> bytes:
 
 def is_repeat(recent: bytes, digest: bytes) -> bool:
     """Whether `digest` is one of the digests laid end to end in `recent`."""
+    if digest not in recent:
+        return False
     place = recent.find(digest)
     while place % DIGEST_BYTES and place >= 0:  # found across the border of two digests
         place = recent.find(digest, place + 1)

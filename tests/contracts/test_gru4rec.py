@@ -15,6 +15,7 @@ from streamrec import __version__
 from streamrec.artifact import MANIFEST, read_artifact
 from streamrec.errors import ArtifactError, ConfigError, DatasetError, RegistryError
 from streamrec.evaluation import recall_at_k, session_ranks
+from streamrec.models._gru4rec_export import MOST_PROJECTED_BYTES
 from streamrec.models.gru4rec import QUICK, GRU4Rec, GRU4RecConfig, TrainOptions
 from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
@@ -150,8 +151,12 @@ def test_the_vocabulary_goes_from_the_most_to_the_least_popular() -> None:
 # -- what is exported ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("most_projected", [0, MOST_PROJECTED_BYTES])
 @pytest.mark.parametrize("embedding", ["shared", "separate"])
-def test_the_graphs_give_what_torch_gives(embedding: str, tmp_path: Path) -> None:
+def test_the_graphs_give_what_torch_gives(
+    embedding: str, most_projected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamrec.models._gru4rec_export.MOST_PROJECTED_BYTES", most_projected)
     size = 16 if embedding == "shared" else 12
     model = trained(ring_sessions(100), embedding=embedding, embedding_size=size, epochs=2)
     model.export(tmp_path)

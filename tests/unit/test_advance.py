@@ -146,7 +146,7 @@ def test_silent_visitors_leave_before_the_interaction_that_finds_them_silent() -
     partition.take(click(0, "c"), click(1, "b"), click(2, "a", time=BASE + 1))
     changes = partition.take(click(3, "d", time=BASE + 60_001), click(4, "d", time=BASE + 60_001))
     assert kinds(changes.rows) == ["v:b gone", "v:c gone", "v:d", "v:d", "i:a", "w:"]
-    assert [offset for key, value, offset in changes.rows if value is None] == [3, 3]
+    assert [headers for _, value, headers in changes.rows if value is None] == [[("offset", b"3")]] * 2
     assert changes.evictions == {"visitor_ttl": 2}
     assert [key for key in partition.rows if key[:2] == b"v:"] == [b"v:a", b"v:d"]
 
