@@ -39,7 +39,6 @@ def raw(settings: Settings, count: _Counter) -> None:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka.bootstrap,
             auto_offset_reset="earliest",
-            max_partition_fetch_bytes=16 << 20,
         )
         await consumer.start()
         topic = settings.kafka.topic("interactions")

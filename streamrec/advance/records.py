@@ -70,6 +70,7 @@ class Intake:
         self._max_bytes = settings.max_event_bytes
         self._max_future_ms = settings.max_future_s * 1000
         self._ttl_s = settings.visitor_ttl_s
+        self._ttl_ms = settings.visitor_ttl_s * 1000
         self._partition = partition
         self._n_partitions = n_partitions
 
@@ -111,8 +112,10 @@ class Intake:
             )
 
     def weight(self, event: Interaction, timestamp: int, horizon: int) -> float:
-        """Weight of the interaction's type, if its time is neither ahead of the record's nor below `horizon`.
+        """Weight of the interaction's type, if its time is neither ahead of the record's nor too old.
 
+        Too old is what is below `horizon`, or older by the record's time than visitors are remembered:
+        times in seconds are seen by that even if they are a partition's first.
         Reasons: unknown_type, future, late.
         """
         weight = self._weights.get(event.type)
@@ -129,11 +132,12 @@ class Intake:
                 f"{self._max_future_ms // 1000} s are allowed; send milliseconds, UTC, from a clock "
                 "that is set, or raise STREAMREC_STATE__MAX_FUTURE_S",
             )
-        if time < horizon:
+        if time < horizon or time < timestamp - self._ttl_ms:
+            horizon = max(horizon, timestamp - self._ttl_ms)
             raise RecordError(
                 "late",
                 f"the event time is {(horizon - time) / 1000:.1f} s older than visitors are remembered "
-                f"({self._ttl_s} s); shift the times of history to now, or raise "
+                f"({self._ttl_s} s); send milliseconds, shift the times of history to now, or raise "
                 "STREAMREC_STATE__VISITOR_TTL_S",
             )
         return weight

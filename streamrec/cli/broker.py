@@ -1,13 +1,12 @@
 """`streamrec broker`: a Kafka of one's own until Ctrl-C."""
 
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import typer
 
 from streamrec.cli.output import JsonOption, print_json
+from streamrec.cli.signals import interrupt_when_terminated
 
 __all__ = ["register"]
 
@@ -38,8 +37,7 @@ def _run(
     from streamrec.engine.java import KAFKA_VERSION
     from streamrec.errors import BrokerError
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupt_when_terminated()
     try:
         with Broker.start(data_dir=data, port=port, java=java) as broker:
             if json:
@@ -61,7 +59,3 @@ def _run(
             raise BrokerError(f"Kafka ended by itself. Its log says last:\n{broker.log_tail()}")
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

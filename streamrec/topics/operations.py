@@ -138,9 +138,11 @@ def _mend_partitions(actual: int) -> str:
 def mend_topics(settings: Settings) -> list[Problem]:
     """Set the topics' configuration as it has to be; returns what it mended.
 
-    Missing topics, and numbers of partitions and copies, are left alone. Raises
-    TopicError if the broker refuses a change.
+    Numbers of partitions and copies are left alone. Raises TopicError if a topic does not exist
+    or the broker refuses a change.
     """
+    with connect(settings.kafka.bootstrap) as admin:
+        _require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
     problems = _config_problems(settings)
     if problems:
         with connect(settings.kafka.bootstrap) as admin:
@@ -170,17 +172,22 @@ def _config_problems(settings: Settings) -> list[Problem]:
 
 
 def describe_topics(settings: Settings) -> list[TopicDescription]:
-    """The topics that exist, as they are. Raises BrokerError."""
+    """The topics that exist, as they are. Raises BrokerError, or TopicError if there is none."""
     with connect(settings.kafka.bootstrap) as admin:
         existing = _existing(admin, topic_specs(settings))
+        if not existing:
+            raise TopicError(
+                f"no topic with prefix {settings.kafka.prefix!r} exists at {settings.kafka.bootstrap}; "
+                "create them with `streamrec topics create`"
+            )
         configs = _configs(admin, existing, "modified")
         places = [
             TopicPartition(name, partition["partition_index"])
             for name, topic in existing.items()
             for partition in topic["partitions"]
         ]
-        first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST)) if places else {}
-        last = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)) if places else {}
+        first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
+        last = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
     return [
         TopicDescription(
             name=name,
@@ -199,7 +206,8 @@ def require_topics(settings: Settings, names: Iterable[str]) -> None:
     another number of partitions than the settings say: visitors would be looked for elsewhere."""
     specs = {spec.name: spec for spec in topic_specs(settings)}
     with connect(settings.kafka.bootstrap) as admin:
-        for name, topic in _require(admin, settings.kafka, names).items():
+        wanted = [settings.kafka.topic(name) for name in names]
+        for name, topic in _require(admin, settings.kafka, wanted).items():
             partitions = len(topic["partitions"])
             if partitions != specs[name].partitions:
                 raise TopicError(
@@ -214,11 +222,11 @@ def topic_id(settings: Settings, name: str) -> str:
     Raises TopicError if there is no such topic.
     """
     with connect(settings.kafka.bootstrap) as admin:
-        return str(_require(admin, settings.kafka, [name])[settings.kafka.topic(name)]["topic_id"])
+        topic = settings.kafka.topic(name)
+        return str(_require(admin, settings.kafka, [topic])[topic]["topic_id"])
 
 
-def _require(admin: Any, kafka: KafkaSettings, names: Iterable[str]) -> dict[str, Any]:
-    wanted = [kafka.topic(name) for name in names]
+def _require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str]) -> dict[str, Any]:
     topics = _by_name(admin.describe_topics(wanted))
     missing = [name for name in wanted if name not in topics]
     if missing:

@@ -66,7 +66,7 @@ class Reference:
             raise RecordError("future", "")
         clock = max(self.clock, event.time)
         horizon = clock - 1000 * settings.visitor_ttl_s
-        if event.time < horizon:
+        if event.time < max(horizon, record.timestamp - 1000 * settings.visitor_ttl_s):
             raise RecordError("late", "")
         before = self.visitors.get(event.visitor_id)
         if before is not None and before.last_time < horizon:

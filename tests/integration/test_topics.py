@@ -85,7 +85,9 @@ def test_missing_topics_are_named_with_the_way_to_make_them(settings: Settings) 
     absent = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"prefix": "absent."})})
     problems = check_topics(absent)
     assert [problem.actual for problem in problems] == ["missing"] * len(topic_specs(absent))
-    assert describe_topics(absent) == []
+    for act in (describe_topics, mend_topics):
+        with pytest.raises(TopicError, match="streamrec topics create"):
+            act(absent)
     with pytest.raises(TopicError, match=r"absent\.interactions does not exist at .*streamrec topics create"):
         require_topics(absent, ["interactions"])
     with pytest.raises(TopicError, match="streamrec topics create"):

@@ -71,6 +71,12 @@ def test_partitions_are_those_of_kafkas_own_clients() -> None:
         assert partition_of(key, 2**31) == value & 0x7FFFFFFF
 
 
+def test_a_time_in_seconds_is_refused_even_if_it_is_the_first() -> None:
+    changes = Partition().take(click(0, time=BASE // 1000, timestamp=BASE))
+    assert [letter.reason for letter in changes.rejected] == ["late"]
+    assert "send milliseconds" in changes.rejected[0].message
+
+
 def test_an_event_older_than_visitors_are_remembered_is_refused() -> None:
     partition = Partition(StateSettings(visitor_ttl_s=60))
     partition.take(click(0, "w"))
