@@ -82,7 +82,8 @@ class KafkaLog:
         for key, value, headers in records:
             if builder.append(key=key, value=value, timestamp=now, headers=list(headers)) is None:
                 raise EngineError(
-                    f"{topic}[{partition}]: {len(records)} rows exceed one append of {MAX_BATCH_BYTES} bytes"
+                    f"{topic}[{partition}]: {len(records)} rows do not fit one append of "
+                    f"{MAX_BATCH_BYTES} bytes; lower STREAMREC_KAFKA__MAX_POLL_RECORDS"
                 )
         size = builder.size()
         written = await (await producer.send_batch(builder, topic, partition=partition))

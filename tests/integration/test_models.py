@@ -1,6 +1,7 @@
 """From the interactions topic to a live version, and back to an older one, as an operator does it."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from app_processes import publish
 from kafka import KafkaProducer, TopicPartition
 from session_models import Published, ring_sessions
-from state_parts import BASE, click
+from state_parts import click
 
 from streamrec.artifact import MANIFEST, artifact_digest, read_artifact
 from streamrec.cli import main
@@ -55,9 +56,10 @@ def registry(settings: Settings, published: Published) -> Registry:
 def ring_clicks(n: int = 60) -> list[tuple[bytes, bytes]]:
     """Sessions round the ring as interactions: key and value."""
     found = []
+    now = time.time_ns() // 1_000_000
     for visitor, session in enumerate(ring_sessions(n)):
         for place, item in enumerate(session):
-            record = click(0, f"v{visitor}", item, BASE + 1000 * place, event_id=f"{visitor}-{place}")
+            record = click(0, f"v{visitor}", item, now + 1000 * place, event_id=f"{visitor}-{place}")
             found.append((record.key or b"", record.value or b""))
     return found
 
