@@ -132,11 +132,11 @@ class Intake:
                 f"{self._max_future_ms // 1000} s are allowed; send milliseconds, UTC, from a clock "
                 "that is set, or raise STREAMREC_STATE__MAX_FUTURE_S",
             )
-        if time < horizon or time < timestamp - self._ttl_ms:
-            horizon = max(horizon, timestamp - self._ttl_ms)
+        oldest = max(horizon, timestamp - self._ttl_ms)
+        if time < oldest:
             raise RecordError(
                 "late",
-                f"the event time is {(horizon - time) / 1000:.1f} s older than visitors are remembered "
+                f"the event time is {(oldest - time) / 1000:.1f} s older than visitors are remembered "
                 f"({self._ttl_s} s); send milliseconds, shift the times of history to now, or raise "
                 "STREAMREC_STATE__VISITOR_TTL_S",
             )

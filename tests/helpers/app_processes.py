@@ -19,6 +19,8 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
 
 from streamrec.config import Settings
+from streamrec.errors import TopicError
+from streamrec.topics import forget_state
 
 Place = tuple[int, int]
 """Partition and offset."""
@@ -166,3 +168,13 @@ def click(session_id: str, item_id: str, event_id: str, time_ms: int) -> tuple[b
             "time": time_ms,
         }
     )
+
+
+def forget(settings: Settings, timeout_s: float = 30.0) -> None:
+    """Make the state's topic anew, once Kafka knows that the worker has left."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return forget_state(settings)
+        except TopicError:
+            assert time.monotonic() < deadline

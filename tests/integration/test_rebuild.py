@@ -1,10 +1,9 @@
 """Lost state is noticed, named and made again from the input."""
 
-import time
 from pathlib import Path
 
 import pytest
-from app_processes import App, click, publish, read, running
+from app_processes import App, click, forget, publish, read, running
 
 from streamrec.config import Settings
 from streamrec.errors import TopicError
@@ -21,16 +20,6 @@ def _rows(settings: Settings) -> dict[bytes, bytes]:
         for record in read(settings, "visitor-states")
         if record.key.startswith(VISITOR)
     }
-
-
-def _until_forgotten(settings: Settings, timeout_s: float = 30.0) -> None:
-    """Kafka takes the worker that ended without a word for alive until its session times out."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return forget_state(settings)
-        except TopicError:
-            assert time.monotonic() < deadline
 
 
 @pytest.fixture
@@ -67,7 +56,7 @@ def test_lost_rows_stop_the_worker_and_rebuild_makes_them_again(settings: Settin
     assert "streamrec state rebuild" in app.log
     assert "Traceback" not in app.log
 
-    _until_forgotten(settings)
+    forget(settings)
     with running("state", settings, tmp_path) as state:
         state.wait(lambda: 'outcome="accepted",type="click"} 201.0' in state.page("metrics")[1])
     after = _rows(settings)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_processes import App, Place, click, last, publish, read, running
+from app_processes import App, Place, click, forget, last, publish, read, running
 from kafka import KafkaProducer
 
 from streamrec.advance import partition_of
 from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks, item_sequences
-from streamrec.errors import TopicError
 from streamrec.metrics import DEAD_LETTER_REASONS
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
@@ -25,7 +24,6 @@ from streamrec.state.rows import (
     decode_watermark,
     visitor_key,
 )
-from streamrec.topics import forget_state
 
 _CLICKS = 3000
 _KILL_EVERY = 400
@@ -101,16 +99,6 @@ def run_to_the_end(settings: Settings, folder: Path) -> list[Row]:
         app.wait(lambda: handled(settings) == _CLICKS)
         assert app.stop() == 0
     return rows(settings)
-
-
-def forget(settings: Settings, timeout_s: float = 30.0) -> None:
-    """Make the state's topic anew, once Kafka knows that the worker has left."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return forget_state(settings)
-        except TopicError:
-            assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(
