@@ -66,15 +66,14 @@ class ListMaker:
         board = await self._board(partition, batch.records[0].offset)
         done = self._next[partition]
         records = [record for record in batch.records if record.offset >= done]
-        lists: list[Recommendation] = []
         for visitors in _by_tick(records, board):
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
+            lists: list[Recommendation] = []
             for first in range(0, len(visitors), self._settings.scoring.max_batch):
                 part = visitors[first : first + self._settings.scoring.max_batch]
                 lists += await asyncio.to_thread(self._recommend, part, board, models, partition)
-        if lists:
-            await self._send(partition, lists, {row.offset: row.record_time for _, row in _visitors(records)})
+            await self._send(partition, lists, {row.offset: row.record_time for _, row in visitors})
         # Never back: after a rebalance older batches can come again.
         self._next[partition] = max(done, batch.records[-1].offset + 1)
         metrics.batch_size.labels("scoring").observe(len(batch.records))
@@ -126,14 +125,6 @@ class ListMaker:
         for source, n in Counter(item.sources[0] for each in lists for item in each.items).items():
             metrics.recommended_positions.labels(source).inc(n)
         metrics.recommendations.inc(len(lists))
-
-
-def _visitors(records: Iterable[Any]) -> list[Visitor]:
-    return [
-        (record.key[len(VISITOR) :].decode(), decode_visitor_row(record.value))
-        for record in records
-        if record.value is not None and record.key.startswith(VISITOR)
-    ]
 
 
 def _by_tick(records: Iterable[Any], board: ItemBoard) -> Iterator[list[Visitor]]:

@@ -38,7 +38,7 @@ Short = Annotated[str, Meta(max_length=1024)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a visitor did with an item. Key of the record: the visitor id, UTF-8."""
 
     event_id: Id

@@ -1,5 +1,6 @@
 """The state app's step: a batch of one partition's input in, changed rows out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -7,7 +8,7 @@ from streamrec.advance.changes import Changes
 from streamrec.advance.learning import Learning
 from streamrec.advance.partition import Held, PartitionState
 from streamrec.advance.records import DeadLetter, InputRecord, Intake, ModelError
-from streamrec.advance.steps import State, Steps
+from streamrec.advance.steps import Steps
 from streamrec.contracts import StepModel
 from streamrec.errors import RecordError
 from streamrec.events import Interaction
@@ -24,15 +25,14 @@ from streamrec.state.rows import (
     encode_row,
     visitor_key,
     with_hidden,
-    without_hidden,
 )
-from streamrec.state.sessions import DIGEST_BYTES, event_digest, is_repeat, remember, session_window
+from streamrec.state.sessions import event_digest, is_repeat, remember, session_window
 
 __all__ = ["advance"]
 
 MAX_APPEND_BYTES: Final = 4 << 20
-# A row's fixed fields and its place in a record batch.
-_ROW_BYTES: Final = 128
+# What a record batch adds to a row.
+_FRAME_BYTES: Final = 32
 
 
 def advance(
@@ -80,10 +80,10 @@ class _Call:
         self._gap_ms = settings.session_gap_s * 1000
         self._session_items = settings.session_items
         self._recent_events = settings.recent_events
-        hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
-        self._row_bytes = _ROW_BYTES + hidden_bytes + DIGEST_BYTES * settings.recent_events
+        self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
         self._changes = Changes(Watermark(state.offset, state.place.topic_id, state.clock_ms))
-        self._waiting: list[tuple[int, State]] = []
+        self._accepted: list[str] = []
+        self._waiting: list[tuple[int, bytes, bytes, int]] = []
         self._size = 0
         self._tick_end = _tick_end(state.clock_ms, state.tick_ms)
 
@@ -107,6 +107,8 @@ class _Call:
                 changes.counts["unknown", "rejected"] += 1
             if self._size + state.items.changed_bytes >= max_bytes:
                 break
+        for kind, n in Counter(self._accepted).items():
+            changes.counts[kind, "accepted"] = n
         if done > state.offset:
             self._finish(done)
         return changes
@@ -121,7 +123,7 @@ class _Call:
         held = state.visitor(event.visitor_id, key)
         if held is None:  # else it was checked when the row was made
             intake.check_partition(record_key)
-        clock = max(state.clock_ms, event.time)
+        clock = event.time if event.time > state.clock_ms else state.clock_ms
         horizon = clock - self._ttl_ms
         weight = intake.weight(event, record.timestamp, horizon)
         if held is not None and held.row.last_time < horizon:
@@ -130,8 +132,9 @@ class _Call:
         if held is not None and is_repeat(held.row.recent_events, digest):
             self._changes.counts[event.type, "repeat"] += 1
             return
-        self._changes.counts[event.type, "accepted"] += 1
-        self._changes.clicked += event.rec_id is not None and weight > 0
+        self._accepted.append(event.type)
+        if event.rec_id is not None and weight > 0:
+            self._changes.clicked += 1
         if clock >= self._tick_end:
             self._flush_items()
             self._tick_end = _tick_end(clock, state.tick_ms)
@@ -167,7 +170,7 @@ class _Call:
         self._state.held[visitor_id] = None
         key = visitor_key(visitor_id)
         self._changes.rows.append(deletion(key, offset))
-        self._size += len(key) + _ROW_BYTES
+        self._size += len(key) + _FRAME_BYTES
         self._changes.evictions[reason] += 1
 
     def _apply(
@@ -185,12 +188,11 @@ class _Call:
         window = session_window(row, event.visitor_id, event.session_id, time, self._gap_ms)
         going_on = None if window.is_new else held
         version, hidden, waits_for = self._session_model(event, weight, going_on, offset)
-        items, items_bytes = ([], 0) if going_on is None else (going_on.row.items, going_on.items_bytes)
+        items = [] if going_on is None else going_on.row.items
         if weight > 0:
             items = [*items, event.item_id]
-            items_bytes += _item_bytes(event.item_id)
-            while len(items) > self._session_items:
-                items_bytes -= _item_bytes(items.pop(0))
+            if len(items) > self._session_items:
+                items = items[-self._session_items :]
         factors = NO_FACTORS if row is None else row.factors
         new = VisitorRow(
             offset,
@@ -205,23 +207,22 @@ class _Call:
             remember(b"" if row is None else row.recent_events, digest, self._recent_events),
             version,
             self._learning.learn(event, weight, offset, factors, self._changes),
-            time if row is None else max(row.last_time, time),
+            time if row is None or time > row.last_time else row.last_time,
             hidden if waits_for is None else b"",
         )
-        # The ids of the event take no more room in a row than in JSON.
-        self._size += self._row_bytes + items_bytes + state.items.factors_bytes + len(record.value or b"")
-        state.held[event.visitor_id] = Held(new, items_bytes, waits_for)
+        state.held[event.visitor_id] = Held(new, waits_for)
         rows = self._changes.rows
         value = encode_row(new)
+        self._size += len(key) + len(value) + _FRAME_BYTES
         if waits_for is not None:
-            self._waiting.append((len(rows), waits_for))
-            value = without_hidden(value)
+            self._waiting.append((len(rows), key, value, waits_for))
+            self._size += self._hidden_bytes
         rows.append((key, value, ()))
 
     def _session_model(
         self, event: Interaction, weight: float, going_on: Held | None, offset: int
-    ) -> tuple[str, bytes, State | None]:
-        """Model version and hidden state of the next row, or the state that it waits for.
+    ) -> tuple[str, bytes, int | None]:
+        """Model version and hidden state of the next row, or the step whose outcome it waits for.
 
         going_on: the visitor if the session goes on, else None.
         """
@@ -244,10 +245,9 @@ class _Call:
         """Give the rows that wait for a hidden state theirs."""
         if self._steps is None or not self._waiting:
             return
-        rows, states = self._changes.rows, self._steps.run()
-        for place, (level, number) in self._waiting:
-            key, value, headers = rows[place]
-            rows[place] = (key, with_hidden(value or b"", states[level][number]), headers)
+        rows, outcomes = self._changes.rows, self._steps.run()
+        for place, key, value, step in self._waiting:
+            rows[place] = (key, with_hidden(value, outcomes[step]), ())
 
     def _flush_items(self) -> None:
         self._size += self._state.items.changed_bytes
@@ -266,11 +266,6 @@ class _Call:
         changes.watermark = Watermark(offset, state.place.topic_id, state.clock_ms)
         changes.rows.append((WATERMARK_KEY, encode_row(changes.watermark), ()))
         state.uncommitted = True
-
-
-def _item_bytes(item_id: str) -> int:
-    """What an item of a session takes of a row."""
-    return len(item_id.encode()) + 3
 
 
 def _tick_end(clock_ms: int, tick_ms: int) -> int:

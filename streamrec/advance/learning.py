@@ -32,13 +32,12 @@ class Learning:
     def __init__(self, state: PartitionState) -> None:
         self._items = state.items
         self._online = state.online
-        self._state = state
         self._n_negatives = state.n_negatives
         self._targets = {label: learning_target(weight) for label, weight in state.settings.weights.items()}
 
     def flush(self) -> list[Row]:
         """Rows of the items changed since the last flush."""
-        return self._items.flush(self._state.item_factors)
+        return self._items.flush(None if self._online is None else self._online.item)
 
     def learn(
         self, event: Interaction, weight: float, offset: int, factors: Factors, changes: Changes

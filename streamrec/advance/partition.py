@@ -12,18 +12,16 @@ from typing import Any, Final
 import msgspec
 
 from streamrec.advance.changes import Changes
-from streamrec.advance.steps import State
 from streamrec.config import StateSettings
 from streamrec.contracts import OnlineModel
 from streamrec.errors import StateError
 from streamrec.state.expiry import Expiry
-from streamrec.state.items import NO_FACTORS, ItemIndex
+from streamrec.state.items import ItemIndex
 from streamrec.state.rows import (
     ITEM,
     LEARNER_KEY,
     VISITOR,
     WATERMARK_KEY,
-    Factors,
     ItemRow,
     LearnerRow,
     VisitorRow,
@@ -62,10 +60,8 @@ class Held(msgspec.Struct, gc=False):
     """A visitor in work."""
 
     row: VisitorRow
-    items_bytes: int
-    """At most so many bytes of the row are the session's items."""
-    waits_for: State | None = None
-    """The hidden state that belongs into the row, if it is still to come."""
+    waits_for: int | None = None
+    """The step whose outcome is the row's hidden state, if that is still to come."""
 
 
 class PartitionState:
@@ -165,7 +161,7 @@ class PartitionState:
         if visitor_id in self.held:
             return self.held[visitor_id]
         value = self.rows.get(key)
-        return None if value is None else Held(decode_visitor_row(value), len(value))
+        return None if value is None else Held(decode_visitor_row(value))
 
     def _last_time(self, visitor_id: str) -> int:
         held = self.held.get(visitor_id)
@@ -173,10 +169,6 @@ class PartitionState:
             return held.row.last_time
         last_time: int = _decode_last_time(self.rows[visitor_key(visitor_id)]).last_time
         return last_time
-
-    def item_factors(self, item_id: str) -> Factors:
-        """The online learner's side of an item's row."""
-        return NO_FACTORS if self.online is None else self.online.item(item_id)
 
     def begin(self) -> None:
         """Start a call. Raises StateError if the changes of the one before are not committed."""
@@ -186,15 +178,16 @@ class PartitionState:
 
     def commit(self, changes: Changes) -> None:
         """Take over changes whose append is acknowledged."""
-        rows = self.rows
+        rows, size = self.rows, self.size_bytes
         for key, value, _ in changes.rows:
             old = rows.get(key)
             if old is not None:
-                self.size_bytes -= len(key) + len(old)
+                size -= len(key) + len(old)
             if value is not None:
-                self.size_bytes += len(key) + len(value)
+                size += len(key) + len(value)
                 rows[key] = value
             elif old is not None:
                 del rows[key]
+        self.size_bytes = size
         self.offset = changes.watermark.offset
         self.uncommitted = False

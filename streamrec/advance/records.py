@@ -13,7 +13,7 @@ __all__ = ["DeadLetter", "InputRecord", "Intake", "ModelError", "partition_of"]
 
 
 class InputRecord(Protocol):
-    """A record of the input topic, as aiokafka's ConsumerRecord."""
+    """A record of the input topic."""
 
     @property
     def offset(self) -> int:
@@ -132,8 +132,8 @@ class Intake:
                 f"{self._max_future_ms // 1000} s are allowed; send milliseconds, UTC, from a clock "
                 "that is set, or raise STREAMREC_STATE__MAX_FUTURE_S",
             )
-        oldest = max(horizon, timestamp - self._ttl_ms)
-        if time < oldest:
+        if time < horizon or time < timestamp - self._ttl_ms:
+            oldest = max(horizon, timestamp - self._ttl_ms)
             raise RecordError(
                 "late",
                 f"the event time is {(oldest - time) / 1000:.1f} s older than visitors are remembered "

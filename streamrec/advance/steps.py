@@ -1,106 +1,107 @@
 """Hidden states of the session model: the steps of one call, taken level by level.
 
-Level 0 holds the states that steps begin from; a step takes a state of one level to the
-next. All steps between two levels are one run of the graph, so there are as many runs
-as the longest chain of one visitor has steps, and a row's result is the same as if it
-had been stepped alone (StepModel).
+A step that begins from a known state is of level 0, one that begins from the outcome of
+another step is one level above it. All steps of a level are one run of the graph, so
+there are as many runs as the longest chain of one visitor has steps, and a step's outcome
+is the same as if it had been taken alone (StepModel).
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 import numpy as np
 
 from streamrec.advance.records import ModelError
-from streamrec.contracts import FloatArray, StepModel
+from streamrec.contracts import FloatArray, IntArray, StepModel
 
-__all__ = ["State", "Steps"]
+__all__ = ["Steps"]
 
-State = tuple[int, int]
-"""A hidden state to come: its level, and its row there."""
-
-
-@dataclass(slots=True)
-class _Level:
-    """Steps to one level: the item of each, the row it comes from, the record that wants it."""
-
-    items: list[int] = field(default_factory=list)
-    origins: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
+# Where a step begins: the number of an earlier step, or ~n for the n-th known state.
+_ZEROS: Final = ~0
 
 
 class Steps:
-    """Collects steps, and takes them all in `run`."""
+    """Collects steps, and takes them all in `run`. A step is named by its number, from 0 on."""
 
     def __init__(self, model: StepModel) -> None:
         self._model = model
         self._item_index = model.item_index
-        self._row_bytes = np.dtype((np.void, 4 * model.hidden_size))
-        self._starts = [bytes(4 * model.hidden_size)]
-        self._levels: list[_Level] = []
+        self._known = [bytes(4 * model.hidden_size)]
+        self._items: list[int] = []
+        self._origins: list[int] = []
+        self._levels: list[int] = []
+        self._offsets: list[int] = []
 
-    def follow(self, origin: State | None, hidden: bytes, item_id: str, offset: int) -> State | None:
-        """The state after one more item; `origin` if the model does not know the item.
+    def follow(self, origin: int | None, hidden: bytes, item_id: str, offset: int) -> int | None:
+        """The step to the state after one more item; `origin` if the model does not know the item.
 
-        origin: the state to step from; None for the one in `hidden`.
+        origin: the step whose outcome it begins from; None for the state in `hidden`.
         hidden: float32 bytes; empty for the zeros of a session's start.
         offset: that of the record that wants the step.
         """
         item = self._item_index(item_id)
         if item < 0:
             return origin
+        level = 0
         if origin is not None:
-            depth, row = origin
+            level = self._levels[origin] + 1
+        elif hidden:
+            origin = ~len(self._known)
+            self._known.append(hidden)
         else:
-            depth, row = 0, 0
-            if hidden:
-                row = len(self._starts)
-                self._starts.append(hidden)
-        if depth == len(self._levels):
-            self._levels.append(_Level())
-        level = self._levels[depth]
-        level.items.append(item)
-        level.origins.append(row)
-        level.offsets.append(offset)
-        return depth + 1, len(level.items) - 1
+            origin = _ZEROS
+        self._items.append(item)
+        self._origins.append(origin)
+        self._levels.append(level)
+        self._offsets.append(offset)
+        return len(self._items) - 1
 
-    def run(self) -> list[list[bytes]]:
-        """Take all steps; returns the states by level and row.
+    def run(self) -> list[bytes]:
+        """Take all steps; returns their outcomes, float32 bytes, by number.
 
-        Raises ModelError for the record with the lowest offset whose step fails by itself.
+        Raises ModelError for the first step that fails by itself.
         """
-        states = [self._starts]
-        hidden = np.frombuffer(b"".join(self._starts), "<f4").reshape(len(self._starts), -1)
-        failures: list[tuple[int, str]] = []
-        for level in self._levels:
-            hidden = hidden[level.origins]
+        n_known, width = len(self._known), self._model.hidden_size
+        states = np.empty((n_known + len(self._items), width), "<f4")
+        states[:n_known] = np.frombuffer(b"".join(self._known), "<f4").reshape(n_known, width)
+        outcomes = states[n_known:]
+        items, origins = np.array(self._items), np.array(self._origins)
+        origins = np.where(origins < 0, ~origins, origins + n_known)
+        try:
+            self._by_level(items, origins, states, outcomes)
+        except MemoryError:
+            raise
+        except Exception:  # whatever the graph's runtime raises; the step at fault is found one by one
+            self._one_by_one(items, origins, states, outcomes)
+        rows: list[bytes] = outcomes.view((np.void, 4 * width)).ravel().tolist()
+        return rows
+
+    def _by_level(self, items: IntArray, origins: IntArray, states: FloatArray, outcomes: FloatArray) -> None:
+        levels = np.array(self._levels)
+        in_order = np.argsort(levels, kind="stable")
+        for steps in np.split(in_order, np.cumsum(np.bincount(levels))[:-1]):
+            outcomes[steps] = self._step(items[steps], states[origins[steps]])
+        _check_finite(outcomes)
+
+    def _one_by_one(
+        self, items: IntArray, origins: IntArray, states: FloatArray, outcomes: FloatArray
+    ) -> None:
+        for step, offset in enumerate(self._offsets):
+            begin = origins[step]
             try:
-                hidden = self._step(level.items, hidden)
+                outcomes[step] = self._step(items[step : step + 1], states[begin : begin + 1])[0]
+                _check_finite(outcomes[step])
             except MemoryError:
                 raise
-            except Exception:  # whatever the graph's runtime raises; the rows at fault are found one by one
-                hidden = self._step_alone(level, hidden, failures)
-            rows: Any = hidden.astype("<f4", copy=False).view(self._row_bytes).ravel().tolist()
-            states.append(rows)
-        if failures:
-            raise ModelError(*min(failures))
-        return states
+            except Exception as error:  # as above
+                raise ModelError(offset, f"{type(error).__name__}: {error}") from error
 
-    def _step(self, items: list[int], hidden: FloatArray) -> FloatArray:
-        stepped = self._model.step(np.array(items), hidden)
+    def _step(self, items: IntArray, hidden: FloatArray) -> FloatArray:
+        stepped = self._model.step(items, hidden)
         if stepped.shape != hidden.shape:
             raise ValueError(f"the step gave shape {stepped.shape} for {hidden.shape}")
-        if not np.isfinite(stepped).all():
-            raise ValueError("the step gave a hidden state that is not finite")
         return stepped
 
-    def _step_alone(self, level: _Level, hidden: FloatArray, failures: list[tuple[int, str]]) -> FloatArray:
-        """Step row by row; those that fail stay as they were and are noted with their offsets."""
-        for row, item in enumerate(level.items):
-            try:
-                hidden[row] = self._step([item], hidden[row : row + 1])[0]
-            except MemoryError:
-                raise
-            except Exception as error:
-                failures.append((level.offsets[row], f"{type(error).__name__}: {error}"))
-        return hidden
+
+def _check_finite(states: FloatArray) -> None:
+    if not np.isfinite(states).all():
+        raise ValueError("the step gave a hidden state that is not finite")

@@ -33,7 +33,7 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class Batch(NamedTuple):
     """Records of one partition, in offset order, at least one.
 
-    A record has offset, timestamp (ms), key, value and headers (aiokafka's ConsumerRecord).
+    A record has offset, timestamp (ms), key, value and headers.
     """
 
     partition: int
@@ -159,7 +159,7 @@ def _collect_rarely() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
 
 
 def run_worker(

@@ -9,14 +9,27 @@ Registered under the entry point group `faust.transports`.
 from collections.abc import AsyncIterator
 from typing import Any
 
+from aiokafka.consumer import fetcher
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
 
 __all__ = ["BatchConsumer", "Transport"]
 
 # Faust asks the broker to hold an empty fetch for 1.5 s. A partition whose records arrive just
 # after such a fetch left without it would wait that long; this bounds the wait.
 _FETCH_MAX_WAIT_MS = 50
+
+
+class _ParsedRecords(fetcher.PartitionRecords):
+    """Records as the client's parser made them, in C. They have what is asked of a record here
+    (offset, timestamp, key, value, headers); to wrap each one once more costs as much as to parse it.
+    """
+
+    def _consumer_record(self, _: Any, record: Any) -> Any:
+        return record
+
+
+fetcher.PartitionRecords = _ParsedRecords  # aiokafka offers no setting for it
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -52,8 +65,22 @@ class BatchConsumer(driver.Consumer):
                 return
             if not (active is None or tp in active or tp in self._buffered_partitions):
                 continue
-            message = self._to_message(tp, batch[-1])
-            message.key, message.value = None, batch
+            last = batch[-1]
+            message = ConsumerMessage(
+                tp.topic,
+                tp.partition,
+                last.offset,
+                last.timestamp / 1000,
+                last.timestamp_type,
+                headers=None,
+                key=None,
+                value=batch,
+                checksum=None,
+                serialized_key_size=0,
+                serialized_value_size=0,
+                tp=tp,
+                generation_id=generation,
+            )
             # Faust drops what it believes read already; after a seek that raced with a delivery it
             # is wrong and loses events. The watermark recognises repeats, exactly.
             self._read_offset[tp] = None

@@ -124,8 +124,11 @@ class ItemIndex:
                     drawn.append(item_id)
         return drawn
 
-    def flush(self, factors_of: Callable[[str], Factors]) -> list[Row]:
-        """Rows of the items changed since the last flush, those gone first."""
+    def flush(self, factors_of: Callable[[str], Factors] | None) -> list[Row]:
+        """Rows of the items changed since the last flush, those gone first.
+
+        factors_of: factors of an item by its id; None leaves them empty.
+        """
         gone: list[Row] = []
         rows: list[Row] = []
         for item_id, offset in self._changed.items():
@@ -134,7 +137,8 @@ class ItemIndex:
                 gone.append(deletion(item_key(item_id), offset))
                 continue
             row.offset = offset
-            row.factors = factors_of(item_id)
+            if factors_of is not None:
+                row.factors = factors_of(item_id)
             rows.append((item_key(item_id), encode_row(row), ()))
             row.factors = NO_FACTORS
         self._changed.clear()

@@ -36,7 +36,6 @@ __all__ = [
     "item_key",
     "visitor_key",
     "with_hidden",
-    "without_hidden",
 ]
 
 VISITOR: Final = b"v:"
@@ -128,14 +127,9 @@ decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
 _NO_BYTES: Final = encode_row(b"")
 
 
-def without_hidden(row: bytes) -> bytes:
-    """The bytes of a visitor's row without those of its hidden state, which has to be empty."""
-    return row[: -len(_NO_BYTES)]
-
-
 def with_hidden(row: bytes, hidden: bytes) -> bytes:
-    """The bytes of a visitor's row, from those `without_hidden`."""
-    return row + encode_row(hidden)
+    """The bytes of a visitor's row whose hidden state was still empty, with this one."""
+    return row[: -len(_NO_BYTES)] + encode_row(hidden)
 
 
 def deletion(key: bytes, offset: int) -> Row:

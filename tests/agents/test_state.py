@@ -160,7 +160,7 @@ def test_an_append_that_was_not_heard_of_is_not_made_twice() -> None:
 
 
 def test_every_append_is_bounded_and_ends_with_its_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamrec.agents.state.advance", partial(advance, max_append_bytes=200_000))
+    monkeypatch.setattr("streamrec.agents.state.advance", partial(advance, max_append_bytes=60_000))
     log = MemoryLog()
     clicks(log, 1200)
     MemoryWorker(log, SETTINGS).handle(*whole(log))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 from state_parts import HIDDEN, Record, SmallOnline, SmallStep
 
 from streamrec.config import StateSettings
@@ -71,7 +72,7 @@ class Reference:
         before = self.visitors.get(event.visitor_id)
         if before is not None and before.last_time < horizon:
             before = None
-        digest = hashlib.blake2b(event.event_id.encode(), digest_size=8).digest()
+        digest = xxhash.xxh3_64_digest(event.event_id.encode())
         recent = b"" if before is None else before.recent_events
         if digest in [recent[start : start + 8] for start in range(0, len(recent), 8)]:
             return
