@@ -5,8 +5,9 @@ done its events; what it measured lies in FOLDER.
 """
 
 import asyncio
-import logging
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -53,10 +54,11 @@ def raw(settings: Settings, count: _Counter) -> None:
     asyncio.run(consume())
 
 
-def stock(settings: Settings, count: _Counter) -> None:
+def stock(settings: Settings, count: _Counter, *, folder: Path, options: Sequence[str] = ()) -> None:
     """A Faust agent as its tutorial has it: JSON values, a table with a count per key.
 
     An event is done once the changelog has acknowledged its count, as the state app's are.
+    options: of `faust worker`; it logs at WARN without any, and then makes debug records for its spinner.
     """
     import faust
 
@@ -72,7 +74,7 @@ def stock(settings: Settings, count: _Counter) -> None:
         topic_replication_factor=1,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
-        web_enabled=False,
+        datadir=folder / "faust",
     )
     topic = app.topic(settings.kafka.topic("interactions"), key_type=str)
     counts = app.tables.add(Counts(app, name="counts", default=int))
@@ -82,11 +84,8 @@ def stock(settings: Settings, count: _Counter) -> None:
             counts[click["visitor_id"]] += 1
 
     app.agent(topic, name="clicks")(clicks)
-    # Neither contender pays for log lines that nobody reads.
-    for name in ("faust", "mode", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    worker = faust.Worker(app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
-    worker.execute_from_commandline()
+    sys.argv = ["faust", "worker", "--without-web", *options]
+    app.main()
 
 
 def state(settings: Settings, _: _Counter) -> None:
@@ -118,7 +117,13 @@ def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
         place / PROGRESS,
         place / RESULT,
     ).start()
-    {"raw": raw, "stock": stock, "state": state}[kind](load_settings(), count)
+    kinds: dict[str, Callable[[Settings, _Counter], None]] = {
+        "raw": raw,
+        "stock": partial(stock, folder=place),
+        "stock-info": partial(stock, folder=place, options=["-l", "info"]),
+        "state": state,
+    }
+    kinds[kind](load_settings(), count)
 
 
 if __name__ == "__main__":
