@@ -66,14 +66,17 @@ class ListMaker:
         board = await self._board(partition, batch.records[0].offset)
         done = self._next[partition]
         records = [record for record in batch.records if record.offset >= done]
+        lists: list[Recommendation] = []
+        asked: dict[int, int] = {}
         for visitors in _by_tick(records, board):
+            asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
-            lists: list[Recommendation] = []
             for first in range(0, len(visitors), self._settings.scoring.max_batch):
                 part = visitors[first : first + self._settings.scoring.max_batch]
                 lists += await asyncio.to_thread(self._recommend, part, board, models, partition)
-            await self._send(partition, lists, {row.offset: row.record_time for _, row in visitors})
+        if lists:
+            await self._send(partition, lists, asked)
         # Never back: after a rebalance older batches can come again.
         self._next[partition] = max(done, batch.records[-1].offset + 1)
         metrics.batch_size.labels("scoring").observe(len(batch.records))

@@ -10,7 +10,7 @@ class Workload(NamedTuple):
 
     name: str
     kind: str
-    """What `contender` runs: raw, stock, stock-info or state."""
+    """What `contender` runs: raw, stock or state."""
     share: float
     step: bool = False
     online: bool = False
@@ -26,7 +26,6 @@ class Comparison(NamedTuple):
 
 RAW: Final = "raw aiokafka getmany + msgspec"
 STOCK: Final = "stock Faust agent with a table"
-STOCK_INFO: Final = "stock Faust agent, worker -l info"
 BARE: Final = "state, no GRU step, no online CF"
 STEP: Final = "state, GRU step, no online CF"
 ONLINE: Final = "state, no GRU step, online CF"
@@ -35,7 +34,6 @@ BOTH: Final = "state, GRU step, online CF"
 WORKLOADS: Final = (
     Workload(RAW, "raw", 1.0),
     Workload(STOCK, "stock", 0.2),
-    Workload(STOCK_INFO, "stock-info", 0.2),
     Workload(BARE, "state", 1.0),
     Workload(STEP, "state", 1.0, step=True),
     Workload(ONLINE, "state", 0.25, online=True),
@@ -45,7 +43,6 @@ WORKLOADS: Final = (
 COMPARISONS: Final = (
     Comparison(STEP, STOCK, 12.0),
     # The others are watched, with room: less means that something became much dearer.
-    Comparison(STEP, STOCK_INFO, 5.0),
     Comparison(BARE, STOCK, 12.0),
     Comparison(ONLINE, STOCK, 1.0),
     Comparison(BOTH, STOCK, 1.0),

@@ -55,7 +55,7 @@ class KafkaSettings(_Section):
     """How long a worker may be silent before its partitions move on."""
     commit_interval_s: PositiveFloat = 0.5
     """How often input offsets are committed; bookkeeping only, the watermark rules."""
-    max_poll_records: PositiveInt = 5000
+    max_poll_records: PositiveInt = 2000
     """Most records in one batch."""
     compaction_lag_s: PositiveInt = 3600
     """Rows of visitor-states younger than this are never compacted away."""

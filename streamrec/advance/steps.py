@@ -86,9 +86,8 @@ class Steps:
         self, items: IntArray, origins: IntArray, states: FloatArray, outcomes: FloatArray
     ) -> None:
         for step, offset in enumerate(self._offsets):
-            begin = origins[step]
             try:
-                outcomes[step] = self._step(items[step : step + 1], states[begin : begin + 1])[0]
+                outcomes[step] = self._step(items[[step]], states[origins[[step]]])[0]
                 _check_finite(outcomes[step])
             except MemoryError:
                 raise

@@ -4,15 +4,16 @@ Faust takes most of its settings from the environment too, so that a variable se
 something else could turn on what loses state. What matters is checked after the fact.
 """
 
+import aiokafka
 import faust
 
 from streamrec.config import Settings
 from streamrec.errors import EngineError
 
-__all__ = ["TESTED_FAUST", "check_app", "create_app"]
+__all__ = ["TESTED", "check_app", "create_app"]
 
-TESTED_FAUST = frozenset({"0.15.3"})
-"""Faust versions the batch transport and the table were tested with."""
+TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
+"""Versions the batch transport and the table were tested with: they lean on the insides of both."""
 
 # How long a worker may take to answer a poll; a stuck one then loses its partitions.
 _MAX_POLL_INTERVAL_S = 300.0
@@ -26,14 +27,14 @@ class _App(faust.App):
 def create_app(settings: Settings, role: str) -> faust.App:
     """A Faust app for one role (`state`, `scoring`); its consumer group is prefix and role.
 
-    Raises EngineError if Faust is not a version the engine was tested with.
+    Raises EngineError if Faust or aiokafka is not a version the engine was tested with.
     """
-    if faust.__version__ not in TESTED_FAUST:
-        tested = ", ".join(sorted(TESTED_FAUST))
-        raise EngineError(
-            f"faust-streaming {faust.__version__} is installed, but the batch engine was tested with "
-            f"{tested}; install `faust-streaming=={max(TESTED_FAUST)}`"
-        )
+    for package, installed in (("faust-streaming", faust.__version__), ("aiokafka", aiokafka.__version__)):
+        if installed not in TESTED[package]:
+            raise EngineError(
+                f"{package} {installed} is installed, but the batch engine was tested with "
+                f"{', '.join(sorted(TESTED[package]))}; install `{package}=={max(TESTED[package])}`"
+            )
     kafka = settings.kafka
     return _App(
         f"{kafka.prefix}{role}",

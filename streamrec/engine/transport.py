@@ -13,23 +13,27 @@ from aiokafka.consumer import fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-__all__ = ["BatchConsumer", "Transport"]
+__all__ = ["BatchConsumer", "ParsedRecords", "Transport"]
 
 # Faust asks the broker to hold an empty fetch for 1.5 s. A partition whose records arrive just
 # after such a fetch left without it would wait that long; this bounds the wait.
 _FETCH_MAX_WAIT_MS = 50
 
 
-class _ParsedRecords(fetcher.PartitionRecords):
-    """Records as the client's parser made them, in C. They have what is asked of a record here
-    (offset, timestamp, key, value, headers); to wrap each one once more costs as much as to parse it.
+class ParsedRecords(fetcher.PartitionRecords):
+    """Records as the client's parser made them, in C: offset, timestamp, key, value, headers.
+
+    To wrap each one once more, for the topic, the partition and its sizes, costs as much as to parse it.
     """
 
-    def _consumer_record(self, _: Any, record: Any) -> Any:
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        if self._key_deserializer or self._value_deserializer:
+            return super()._consumer_record(tp, record)
         return record
 
 
-fetcher.PartitionRecords = _ParsedRecords  # aiokafka offers no setting for it
+# aiokafka offers no setting for it: this holds for every consumer of aiokafka's in the process.
+fetcher.PartitionRecords = ParsedRecords
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):

@@ -1,10 +1,13 @@
 """What the engine refuses to run with, and what it says."""
 
+from types import ModuleType
+
+import aiokafka
 import faust
 import pytest
 
 from streamrec.config import load_settings
-from streamrec.engine.app import TESTED_FAUST, check_app, create_app
+from streamrec.engine.app import TESTED, check_app, create_app
 from streamrec.errors import EngineError
 
 
@@ -37,13 +40,11 @@ def test_an_agent_with_concurrency_is_refused() -> None:
         check_app(app)
 
 
-def test_a_faust_that_was_not_tested_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faust, "__version__", "0.99.0")
-    with pytest.raises(
-        EngineError, match=rf"faust-streaming 0\.99\.0 .* `faust-streaming=={max(TESTED_FAUST)}`"
-    ):
+@pytest.mark.parametrize(("package", "module"), [("faust-streaming", faust), ("aiokafka", aiokafka)])
+def test_a_version_that_was_not_tested_is_refused(
+    package: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _app()
+    monkeypatch.setattr(module, "__version__", "0.99.0")
+    with pytest.raises(EngineError, match=rf"{package} 0\.99\.0 .* `{package}=={max(TESTED[package])}`"):
         _app()
-
-
-def test_the_installed_faust_was_tested() -> None:
-    assert faust.__version__ in TESTED_FAUST

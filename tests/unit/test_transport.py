@@ -1,0 +1,52 @@
+"""What the batch transport makes of fetched bytes."""
+
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from streamrec.engine.transport import ParsedRecords
+
+HEADERS = [("campaign", b"spring"), ("empty", None)]
+
+
+def fetched(**deserializers: Any) -> list[Any]:
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=0,
+        batch_size=1 << 20,
+    )
+    builder.append(0, 1000, b"key", b"value", HEADERS)
+    builder.append(1, 1001, None, None, [])
+    wanted = {"key_deserializer": None, "value_deserializer": None} | deserializers
+    return list(
+        fetcher.PartitionRecords(
+            TopicPartition("topic", 3),
+            MemoryRecords(bytes(builder.build())),
+            [],
+            0,
+            check_crcs=True,
+            isolation_level=0,
+            **wanted,
+        )
+    )
+
+
+def test_records_have_what_is_asked_of_them() -> None:
+    assert fetcher.PartitionRecords is ParsedRecords
+    first, second = fetched()
+    assert (first.offset, first.timestamp, first.key, first.value) == (0, 1000, b"key", b"value")
+    assert list(first.headers) == HEADERS
+    assert (second.offset, second.timestamp, second.key, second.value) == (1, 1001, None, None)
+    assert not second.headers
+
+
+def test_a_consumer_with_deserializers_gets_what_they_make() -> None:
+    first, _ = fetched(value_deserializer=lambda value: value and value.decode())
+    assert (first.topic, first.partition, first.value) == ("topic", 3, "value")
