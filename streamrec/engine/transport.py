@@ -90,6 +90,11 @@ class BatchConsumer(driver.Consumer):
             self._read_offset[tp] = None
             yield tp, message
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Log an error if the stream of a partition stands still; a table's topic has none. Faust's."""
+        if tp.topic not in self.app.tables.changelog_topics:
+            super().verify_event_path(now, tp)
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a batch are no gaps; real ones are the handler's to judge."""
 

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import faust
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
-from streamrec.engine.transport import ParsedRecords
+from streamrec.config import load_settings
+from streamrec.engine.app import create_app
+from streamrec.engine.transport import BatchConsumer, ParsedRecords
 
 HEADERS = [("campaign", b"spring"), ("empty", None)]
 
@@ -50,3 +56,15 @@ def test_records_have_what_is_asked_of_them() -> None:
 def test_a_consumer_with_deserializers_gets_what_they_make() -> None:
     first, _ = fetched(value_deserializer=lambda value: value and value.decode())
     assert (first.topic, first.partition, first.value) == ("topic", 3, "value")
+
+
+def test_only_topics_that_a_stream_reads_are_said_to_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(driver.Consumer, "verify_event_path", lambda _, __, tp: looked.append(tp.topic))
+    app = create_app(load_settings(), "state")
+    table = app.tables.add(faust.Table(app, name="rows", changelog_topic=app.topic("rows")))
+    consumer = BatchConsumer.__new__(BatchConsumer)  # a whole one starts a thread
+    consumer.app = app
+    for topic in ("interactions", table.changelog_topic.get_topic_name()):
+        consumer.verify_event_path(0.0, TP(topic, 0))
+    assert looked == ["interactions"]
