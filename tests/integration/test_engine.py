@@ -262,7 +262,7 @@ def test_an_append_is_one_record_batch(settings: Settings, monkeypatch: pytest.M
     assert 5000 * 1000 < appended[2].size_bytes < 5000 * 1100
     assert record_batches(settings, "visitor-states", monkeypatch) == [(0, 2), (3, 3), (4, 5003)]
     found = in_range(settings, "visitor-states", 0, 4)
-    assert [(each.key, each.value, each.headers) for each in found] == [
+    assert [(each.key, each.value, tuple(each.headers)) for each in found] == [
         *((row.key, row.value, tuple(row.headers)) for row in rows(3)),
         (b"gone", None, ()),
     ]
