@@ -20,7 +20,7 @@ import psutil
 
 __all__ = ["Measured", "Meter", "read_measured"]
 
-_LOOK_S: Final = 0.02
+_LOOK_S: Final = 0.05
 _TELL_S: Final = 0.25
 _SLICES: Final = 10
 

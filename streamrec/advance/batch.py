@@ -1,6 +1,5 @@
 """The state app's step: a batch of one partition's input in, changed rows out."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +22,7 @@ from streamrec.state.rows import (
     Watermark,
     deletion,
     encode_row,
+    hidden_fields,
     visitor_key,
     with_hidden,
 )
@@ -82,7 +82,7 @@ class _Call:
         self._recent_events = settings.recent_events
         self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
         self._changes = Changes(Watermark(state.offset, state.place.topic_id, state.clock_ms))
-        self._accepted: list[str] = []
+        self._accepted = dict.fromkeys(settings.weights, 0)
         self._waiting: list[tuple[int, bytes, bytes, int]] = []
         self._size = 0
         self._tick_end = _tick_end(state.clock_ms, state.tick_ms)
@@ -107,8 +107,9 @@ class _Call:
                 changes.counts["unknown", "rejected"] += 1
             if self._size + state.items.changed_bytes >= max_bytes:
                 break
-        for kind, n in Counter(self._accepted).items():
-            changes.counts[kind, "accepted"] = n
+        for kind, n in self._accepted.items():
+            if n:
+                changes.counts[kind, "accepted"] = n
         if done > state.offset:
             self._finish(done)
         return changes
@@ -132,7 +133,7 @@ class _Call:
         if held is not None and is_repeat(held.row.recent_events, digest):
             self._changes.counts[event.type, "repeat"] += 1
             return
-        self._accepted.append(event.type)
+        self._accepted[event.type] += 1
         if event.rec_id is not None and weight > 0:
             self._changes.clicked += 1
         if clock >= self._tick_end:
@@ -245,9 +246,9 @@ class _Call:
         """Give the rows that wait for a hidden state theirs."""
         if self._steps is None or not self._waiting:
             return
-        rows, outcomes = self._changes.rows, self._steps.run()
+        rows, hidden = self._changes.rows, hidden_fields(self._steps.run())
         for place, key, value, step in self._waiting:
-            rows[place] = (key, with_hidden(value, outcomes[step]), ())
+            rows[place] = (key, with_hidden(value, hidden[step]), ())
 
     def _flush_items(self) -> None:
         self._size += self._state.items.changed_bytes

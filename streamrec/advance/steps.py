@@ -55,8 +55,8 @@ class Steps:
         self._offsets.append(offset)
         return len(self._items) - 1
 
-    def run(self) -> list[bytes]:
-        """Take all steps; returns their outcomes, float32 bytes, by number.
+    def run(self) -> FloatArray:
+        """Take all steps; returns their outcomes, float32 (number of steps, hidden_size).
 
         Raises ModelError for the first step that fails by itself.
         """
@@ -72,8 +72,7 @@ class Steps:
             raise
         except Exception:  # whatever the graph's runtime raises; the step at fault is found one by one
             self._one_by_one(items, origins, states, outcomes)
-        rows: list[bytes] = outcomes.view((np.void, 4 * width)).ravel().tolist()
-        return rows
+        return outcomes
 
     def _by_level(self, items: IntArray, origins: IntArray, states: FloatArray, outcomes: FloatArray) -> None:
         levels = np.array(self._levels)

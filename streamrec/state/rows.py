@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "ITEM",
@@ -33,6 +35,7 @@ __all__ = [
     "decode_watermark",
     "deletion",
     "encode_row",
+    "hidden_fields",
     "item_key",
     "visitor_key",
     "with_hidden",
@@ -127,9 +130,20 @@ decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
 _NO_BYTES: Final = encode_row(b"")
 
 
-def with_hidden(row: bytes, hidden: bytes) -> bytes:
-    """The bytes of a visitor's row whose hidden state was still empty, with this one."""
-    return row[: -len(_NO_BYTES)] + encode_row(hidden)
+def hidden_fields(states: NDArray[np.float32]) -> list[bytes]:
+    """Hidden states (n, hidden_size) as they stand at the end of visitors' rows, all encoded at once."""
+    n_bytes = states.shape[1] * 4
+    head = encode_row(bytes(n_bytes))[:-n_bytes]
+    fields = np.empty((len(states), len(head) + n_bytes), np.uint8)
+    fields[:, : len(head)] = np.frombuffer(head, np.uint8)
+    fields[:, len(head) :] = np.ascontiguousarray(states, "<f4").view(np.uint8)
+    encoded: list[bytes] = fields.view((np.void, fields.shape[1])).ravel().tolist()
+    return encoded
+
+
+def with_hidden(row: bytes, field: bytes) -> bytes:
+    """The bytes of a visitor's row whose hidden state was still empty, with one of `hidden_fields`."""
+    return row[: -len(_NO_BYTES)] + field
 
 
 def deletion(key: bytes, offset: int) -> Row:
