@@ -40,6 +40,7 @@ class Table(Protocol):
     """What the keeper needs of a table; PartitionTable and the tests' twin have it."""
 
     def rows(self, partition: int) -> dict[bytes, bytes]: ...
+    async def take_over(self, partition: int) -> None: ...
     async def append(self, partition: int, rows: Sequence[Row]) -> int: ...
 
 
@@ -77,7 +78,7 @@ class StateKeeper:
 
     async def handle(self, batch: Batch) -> None:
         """Bring the partition up to the end of the batch, durably."""
-        state = self._state(batch.partition)
+        state = await self._state(batch.partition)
         records = await self._without_gap(batch, state)
         while records:
             with metrics.stage_seconds.labels("state").time():
@@ -113,13 +114,14 @@ class StateKeeper:
         """The states of partitions that have not moved to another worker."""
         return [(n, state) for n, state in self._states.items() if state.rows is self._table.rows(n)]
 
-    def _state(self, partition: int) -> PartitionState:
+    async def _state(self, partition: int) -> PartitionState:
         rows = self._table.rows(partition)
         state = self._states.get(partition)
         # New here, or back from another worker: recovery may have put its rows among ours.
         if state is None or state.rows is not rows or not state.is_current():
             settings = self._settings
             with metrics.recovery_seconds.time():
+                await self._table.take_over(partition)
                 state = PartitionState(
                     rows,
                     Place(self._topic_id, partition, settings.kafka.partitions),
@@ -198,7 +200,12 @@ def run_state(settings: Settings) -> NoReturn:
     app = create_app(settings, "state")
     log = KafkaLog(kafka, app.conf.id)
     table = PartitionTable(
-        app, name="visitor-states", topic=visitor_states, log=log, partitions=kafka.partitions
+        app,
+        name="visitor-states",
+        topic=visitor_states,
+        log=log,
+        partitions=kafka.partitions,
+        missing=partial(read_range, kafka, visitor_states),
     )
     app.tables.add(table)
     shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry(settings.registry.path)))

@@ -41,6 +41,12 @@ class MemoryLog:
         records.append(MemoryRecord(len(records), now, record))
         return len(records) - 1
 
+    async def claim(self, topic: str, partition: int) -> None:
+        """Nobody else writes here. See Log."""
+
+    async def release(self, topic: str, partition: int) -> None:
+        """Nothing is held. See Log."""
+
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         """Write all records as one append. See Log."""
         self.appends.append((topic, partition, len(records)))

@@ -6,7 +6,7 @@ changelog record batch is applied in one go instead of row by row, and rows are 
 by `Log.append` instead of Faust's record-by-record sends.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import faust
@@ -14,7 +14,10 @@ from faust.types import TP
 
 from streamrec.engine.log import Log, Record
 
-__all__ = ["PartitionTable", "RowStore"]
+__all__ = ["OWNER_KEY", "PartitionTable", "RowStore"]
+
+OWNER_KEY = b"o:"
+"""Key of the record without a value that a partition's new owner appends first."""
 
 Rows = dict[bytes, bytes]
 
@@ -44,9 +47,21 @@ class RowStore:
 
 
 class PartitionTable(faust.Table):
-    """A Faust table whose changelog is visitor-states and whose writes are whole appends."""
+    """A Faust table whose changelog is visitor-states and whose writes are whole appends.
 
-    def __init__(self, app: faust.App, *, topic: str, log: Log, partitions: int, **options: Any) -> None:
+    missing: reads the changelog again: (partition, start, end) -> batches of records.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        *,
+        topic: str,
+        log: Log,
+        partitions: int,
+        missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
+        **options: Any,
+    ) -> None:
         super().__init__(
             app,
             changelog_topic=app.topic(
@@ -60,11 +75,26 @@ class PartitionTable(faust.Table):
         self.store = RowStore()
         self._log = log
         self._topic = topic
+        self._missing = missing
         self._applied: dict[TP, int] = {}
 
     def rows(self, partition: int) -> Rows:
         """The rows of a partition of ours. Change them only after their append."""
         return self.store.rows(partition)
+
+    async def take_over(self, partition: int) -> None:
+        """Shut out whoever owned the partition before; then hold all that was written until now.
+
+        A worker that was out of touch (stopped, cut off) does not know that it has lost the
+        partition, and may append behind our recovery. Our first append ends that; what came
+        before it is read.
+        """
+        await self._log.claim(self._topic, partition)
+        ours = await self._log.append(self._topic, partition, [(OWNER_KEY, None, ())])
+        tp = TP(self._topic, partition)
+        async for records in self._missing(partition, self._applied.get(tp, -1) + 1, ours.last_offset):
+            self.store.apply(partition, records)
+        self._applied[tp] = ours.last_offset
 
     async def append(self, partition: int, rows: Sequence[Record]) -> int:
         """Make changed rows durable in one append, whose size in bytes is returned.
@@ -93,5 +123,6 @@ class PartitionTable(faust.Table):
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
         for tp in revoked:
             if tp.topic == self._topic:
+                await self._log.release(self._topic, tp.partition)
                 self.store.drop(tp.partition)
                 self._applied.pop(tp, None)

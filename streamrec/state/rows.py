@@ -7,8 +7,9 @@ A partition holds four kinds of row, told apart by the first two bytes of the ke
     g:              LearnerRow   the learner's global numbers
     w:              Watermark    how far the input is done; the last row of every append
 
-A null value deletes the row. Rows are positional: another order of fields is another format.
-A visitor's hidden state comes last, so that the rest can be encoded before it is known.
+A null value deletes the row. Between the appends stand records `o:` without a value: here a
+worker has taken the partition over. Rows are positional: another order of fields is another
+format. A visitor's hidden state comes last, so that the rest can be encoded before it is known.
 """
 
 from collections.abc import Sequence

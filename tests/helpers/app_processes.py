@@ -137,20 +137,31 @@ def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float 
         consumer.close()
 
 
-def last(settings: Settings, topic: str) -> dict[int, Any]:
-    """The last record of every partition that has one: of visitor-states, the watermark."""
+def last(settings: Settings, topic: str, key: bytes | None = None) -> dict[int, Any]:
+    """The last record of every partition that has one; given a key, the last one with it."""
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=None)
     try:
         name = settings.kafka.topic(topic)
         partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
         ends = {each: end for each, end in consumer.end_offsets(partitions).items() if end}
-        consumer.assign(list(ends))
-        for each, end in ends.items():
-            consumer.seek(each, end - 1)
+        starts = {each: end - 1 for each, end in ends.items()}
         found: dict[int, Any] = {}
-        while len(found) < len(ends):
-            for each, records in consumer.poll(timeout_ms=200).items():
-                found[each.partition] = records[-1]
+        while starts:
+            consumer.assign(list(starts))
+            for each, start in starts.items():
+                consumer.seek(each, start)
+            read: dict[int, list[Any]] = {each.partition: [] for each in starts}
+            while any(consumer.position(each) < ends[each] for each in starts):
+                for each, records in consumer.poll(timeout_ms=200).items():
+                    read[each.partition] += records
+            for each in list(starts):
+                matching = [record for record in read[each.partition] if key is None or record.key == key]
+                if matching:
+                    found[each.partition] = matching[-1]
+                if matching or not starts[each]:
+                    del starts[each]
+                else:
+                    starts[each] = max(0, starts[each] - 16)
         return found
     finally:
         consumer.close()

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,7 @@ def main(folder: Path, fault: str = "none") -> None:
             topic=settings.kafka.topic("visitor-states"),
             log=log,
             partitions=settings.kafka.partitions,
+            missing=partial(read_range, settings.kafka, settings.kafka.topic("visitor-states")),
         )
     )
     appends = recoveries = 0

@@ -90,6 +90,9 @@ class MemoryTable:
     def rows(self, partition: int) -> dict[bytes, bytes]:
         return self.store.rows(partition)
 
+    async def take_over(self, partition: int) -> None:
+        """There is no other worker."""
+
     async def append(self, partition: int, rows: list[Out]) -> int:
         return (await self._log.append(self._topic, partition, rows)).size_bytes
 
