@@ -183,6 +183,7 @@ def run_scoring(settings: Settings) -> NoReturn:
             return "loading the model"
         return None if app.tables.actives_ready else "joining the group"
 
-    add_agent(app, "scoring", visitor_states, maker.handle, before=broadcasts_known)
+    watchdog = add_agent(app, "scoring", kafka, visitor_states, maker.handle, before=broadcasts_known)
     pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
-    run_worker(app, settings, pages=pages, background=[models.run, items.run, shelf.run], on_stop=[log.stop])
+    background = [models.run, items.run, shelf.run, watchdog]
+    run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

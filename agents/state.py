@@ -236,6 +236,6 @@ def run_state(settings: Settings) -> NoReturn:
     )
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
-    add_agent(app, "state", interactions, keeper.handle, before=models_known)
+    watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
     pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
-    run_worker(app, settings, pages=pages, background=[models.run, shelf.run], on_stop=[log.stop])
+    run_worker(app, settings, pages=pages, background=[models.run, shelf.run, watchdog], on_stop=[log.stop])

@@ -53,12 +53,24 @@ class KafkaSettings(_Section):
     """Copies of every partition; 3 on a cluster."""
     session_timeout_s: PositiveFloat = 10.0
     """How long a worker may be silent before its partitions move on."""
+    stall_timeout_s: PositiveFloat = 120.0
+    """How long a worker may stand still with work waiting before it ends itself, to be started
+    again; at least twice the session timeout, which the group waits for a worker that has died."""
     commit_interval_s: PositiveFloat = 0.5
     """How often input offsets are committed; bookkeeping only, the watermark rules."""
     max_poll_records: PositiveInt = 2000
     """Most records in one batch."""
     compaction_lag_s: PositiveInt = 3600
     """Rows of visitor-states younger than this are never compacted away."""
+
+    @model_validator(mode="after")
+    def _patient(self) -> Self:
+        if self.stall_timeout_s < 2 * self.session_timeout_s:
+            raise ValueError(
+                f"stall_timeout_s={self.stall_timeout_s:g} has to be at least twice "
+                f"session_timeout_s={self.session_timeout_s:g}"
+            )
+        return self
 
     def topic(self, name: str) -> str:
         """The full name of a topic: prefix and name."""

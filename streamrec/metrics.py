@@ -48,10 +48,12 @@ __all__ = [
     "recovery_remaining",
     "recovery_seconds",
     "replayed_events",
+    "reread_records",
     "stage_seconds",
     "state_bytes",
     "state_entries",
     "state_evictions",
+    "total",
 ]
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
@@ -158,6 +160,9 @@ event_age = _histogram(
 )
 input_gaps = _counter("input_gaps", "Input offsets that were gone when sought again; their events are lost.")
 replayed_events = _counter("replayed_events", "Interactions read again after a restart and skipped.")
+reread_records = _counter(
+    "reread_records", "Records read outside the stream: gaps, item rows at a start, takeovers of partitions."
+)
 consumer_lag = _assigned(
     "consumer_lag",
     "Records between the end of an assigned partition and what has been processed of it.",
@@ -217,3 +222,8 @@ _build_info.labels(__version__).set(1)
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
+
+
+def total(counter: Counter) -> float:
+    """Sum of a counter over all its labels."""
+    return sum(sample.value for metric in counter.collect() for sample in metric.samples)

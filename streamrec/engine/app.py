@@ -20,6 +20,9 @@ _MAX_POLL_INTERVAL_S = 300.0
 
 
 class _App(faust.App):
+    async def batch_in_work(self) -> None:
+        """Wait until the batch in work is handled. Replaced by the agent (runner.add_agent)."""
+
     def _create_directories(self) -> None:
         """Nothing is kept on disk; Faust would make its folders where the worker was started."""
 

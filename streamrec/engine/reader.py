@@ -11,16 +11,18 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streamrec import metrics
 from streamrec.config import KafkaSettings
 from streamrec.errors import TopicError
 
-__all__ = ["BroadcastReader", "read_range"]
+__all__ = ["BroadcastReader", "open_consumer", "read_range"]
 
 _MAX_FETCH_BYTES = 16 << 20
 
 
 @asynccontextmanager
-async def _consumer(settings: KafkaSettings) -> AsyncIterator[Any]:
+async def open_consumer(settings: KafkaSettings) -> AsyncIterator[Any]:
+    """A consumer of no group, closed at the end."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap.split(","),
         client_id=f"{settings.prefix}reader",
@@ -47,7 +49,7 @@ async def read_range(
     if start >= end:
         return
     tp = TopicPartition(topic, partition)
-    async with _consumer(settings) as consumer:
+    async with open_consumer(settings) as consumer:
         consumer.assign([tp])
         beginning = (await consumer.beginning_offsets([tp]))[tp]
         end = min(end, (await consumer.end_offsets([tp]))[tp])
@@ -56,6 +58,7 @@ async def read_range(
             fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=2000)
             records = [record for record in fetched.get(tp, ()) if record.offset < end]
             if records:
+                metrics.reread_records.inc(len(records))
                 yield records
 
 
@@ -76,7 +79,7 @@ class BroadcastReader:
 
     async def run(self) -> None:
         """Read until cancelled. Raises TopicError if the topic does not exist."""
-        async with _consumer(self._settings) as consumer:
+        async with open_consumer(self._settings) as consumer:
             partitions = consumer.partitions_for_topic(self._topic) or await self._partitions(consumer)
             tps = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
             consumer.assign(tps)

@@ -18,8 +18,9 @@ from faust.exceptions import ConsumerNotStarted
 from mode import Service
 
 from streamrec import metrics
-from streamrec.config import Settings
+from streamrec.config import KafkaSettings, Settings
 from streamrec.engine.app import check_app
+from streamrec.engine.watchdog import watch
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StreamrecError
 
@@ -67,12 +68,13 @@ async def _or_fatal(work: Awaitable[None]) -> None:
 def add_agent(
     app: faust.App,
     name: str,
+    settings: KafkaSettings,
     topic: str,
     handle: Callable[[Batch], Coroutine[Any, Any, None]],
     *,
     before: Callable[[], Awaitable[None]],
-) -> None:
-    """Have `handle` called with every batch of `topic`, one at a time.
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Have `handle` called with every batch of `topic`, one at a time; returns the app's watchdog.
 
     before: awaited once, before the first batch; for what has to be read first.
     A batch in work is finished before a rebalance goes on and before the process stops.
@@ -103,12 +105,13 @@ def add_agent(
                 event.ack()
                 raise
 
-    async def wait_for_batch(*_: Any, **__: Any) -> None:
+    async def batch_in_work() -> None:
         async with busy:
             pass
 
-    app.on_partitions_revoked.connect(wait_for_batch, weak=False)
+    app.batch_in_work = batch_in_work
     app.agent(channel, name=name, concurrency=1)(run)
+    return partial(watch, app, settings, topic, done)
 
 
 def _lag(app: faust.App, topic: str, done: Mapping[int, int]) -> dict[tuple[str, ...], float]:

@@ -46,6 +46,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """Faust's consumer, with one message for all records of a partition in a poll."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.handed: dict[TP, int] = {}
+        """Offset after the last batch handed on, of the partitions assigned."""
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -88,7 +93,19 @@ class BatchConsumer(driver.Consumer):
             # Faust drops what it believes read already; after a seek that raced with a delivery it
             # is wrong and loses events. The watermark recognises repeats, exactly.
             self._read_offset[tp] = None
+            self.handed[tp] = last.offset + 1
             yield tp, message
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish the batch in work and commit it, before the partitions go. Called in a rebalance."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.app.flow_control.clear()
+        await self.app.batch_in_work()
+        # Faust forgets what is acknowledged next; another worker would handle it once more.
+        await self.commit()
+        self.handed.clear()
+        await super().on_partitions_revoked(revoked)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Log an error if the stream of a partition stands still; a table's topic has none. Faust's."""

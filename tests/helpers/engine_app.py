@@ -6,15 +6,18 @@ records of the partition: it is right only if every record was handled once, in 
 A record with the value `forget` deletes its key's row.
 
 FAULT is what happens to the process: `before N` and `after N` kill it (SIGKILL) right before
-or after its N-th append, `raise P N` raises when the record of partition P with offset N comes.
+or after its N-th append, `raise P N` raises when the record of partition P with offset N comes,
+`wait` and `block` stop the first handler for good, with the event loop and without it.
 Into FOLDER go the rows as they were recovered, one JSON file for each recovery.
 """
 
+import asyncio
 import hashlib
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -101,6 +104,10 @@ def main(folder: Path, fault: str = "none") -> None:
                 records[:0] = missing
         if moment == "raise" and any([batch.partition, record.offset] == places for record in records):
             raise ArithmeticError("this record cannot be handled")
+        if moment == "wait":
+            await asyncio.Event().wait()
+        if moment == "block":
+            threading.Event().wait()
         if new := changed(rows, records):
             appends += 1
             if moment == "before" and appends == places[0]:
@@ -133,11 +140,11 @@ def main(folder: Path, fault: str = "none") -> None:
         pass
 
     table.on_recover(recovered)
-    add_agent(app, "engine", interactions, handle, before=nothing)
+    watchdog = add_agent(app, "engine", settings.kafka, interactions, handle, before=nothing)
     pages = OperatorsPages(
         "127.0.0.1", settings.web.port, lambda: None if app.tables.actives_ready else "recovering"
     )
-    run_worker(app, settings, pages=pages, on_stop=[log.stop])
+    run_worker(app, settings, pages=pages, background=[watchdog], on_stop=[log.stop])
 
 
 if __name__ == "__main__":

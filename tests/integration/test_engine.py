@@ -196,6 +196,23 @@ def test_a_handler_that_raises_ends_the_process_and_its_batch_comes_again(
     assert logged_rows(settings) == expected_rows(settings)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"kafka": {"session_timeout_s": 6, "stall_timeout_s": 12.0}}], indirect=True
+)
+@pytest.mark.parametrize(
+    ("fault", "said"), [("wait", "nothing has moved for 12 s"), ("block", "Timeout (0:00:12)!")]
+)
+def test_a_worker_that_stands_still_ends_itself(
+    settings: Settings, fault: str, said: str, tmp_path: Path
+) -> None:
+    publish(settings, "interactions", records(100))
+    with engine(settings, tmp_path, fault) as app:
+        assert app.process.wait(timeout=60) == 1
+        assert said in app.log
+    with engine(settings, tmp_path) as app:
+        app.wait(done(settings))
+
+
 def test_exactly_once_stops_the_process_with_a_message(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("STREAMREC_KAFKA__PARTITIONS", "0", r"STREAMREC_KAFKA__PARTITIONS: .*greater than 0"),
         ("STREAMREC_KAFKA__PARTITIONS", "four", r"STREAMREC_KAFKA__PARTITIONS: .*integer"),
         ("STREAMREC_KAFKA__BOOTSTRP", "k:9092", r"STREAMREC_KAFKA__BOOTSTRP: Extra inputs are not permitted"),
+        ("STREAMREC_KAFKA__STALL_TIMEOUT_S", "15", r"STREAMREC_KAFKA: .*at least twice session_timeout_s=10"),
         ("STREAMREC_SCORING__K", "501", r"STREAMREC_SCORING__K: .*500"),
         ("STREAMREC_LOG_LEVEL", "LOUD", r"STREAMREC_LOG_LEVEL: .*INFO"),
         ("STREAMREC_STATE__WEIGHTS", "{view}", r"state.*have to be JSON"),
