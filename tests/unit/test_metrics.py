@@ -41,6 +41,7 @@ PROMISED = {
     "streamrec_recovery_remaining",
     "streamrec_recovery_seconds",
     "streamrec_replayed_events",
+    "streamrec_reread_records",
     "streamrec_stage_seconds",
     "streamrec_state_bytes",
     "streamrec_state_entries",
