@@ -8,20 +8,19 @@ skipped, unless STREAMREC_REQUIRE_KAFKA=1 says that this is a failure.
 import os
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from fresh import fresh_topics
 
-from streamrec.config import Settings, load_settings
+from streamrec.config import Settings
 from streamrec.engine.broker import Broker
 from streamrec.errors import BrokerError
 from streamrec.registry import Registry
-from streamrec.topics import connect, create_topics
 
 if TYPE_CHECKING:
     from session_models import Published
@@ -78,19 +77,8 @@ def settings(
     Two partitions, and whatever else an indirect parameter overrides:
     `@pytest.mark.parametrize("settings", [{"kafka": {"partitions": 4}}], indirect=True)`.
     """
-    overrides: dict[str, Any] = getattr(request, "param", {})
-    kafka = {"bootstrap": broker.bootstrap, "prefix": f"t{uuid.uuid4().hex[:12]}.", "partitions": 2}
-    made = load_settings(
-        **{
-            **overrides,
-            "kafka": {**kafka, **overrides.get("kafka", {})},
-            "registry": {"path": tmp_path / "registry", **overrides.get("registry", {})},
-        }
-    )
-    create_topics(made)
-    yield made
-    with connect(broker.bootstrap) as admin:
-        admin.delete_topics([name for name in admin.list_topics() if name.startswith(made.kafka.prefix)])
+    with fresh_topics(broker.bootstrap, tmp_path, getattr(request, "param", {})) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,7 @@ class SmallOnline:
 
     def __init__(self, bad: str = "") -> None:
         self.items: dict[str, tuple[float, float]] = {}
-        self._bad = bad
+        self.bad = bad
         self._numbers = (0, 0.0)
 
     def visitor(self, visitor_id: str) -> Factors:
@@ -109,7 +109,7 @@ class SmallOnline:
             error = 0.1 * (wanted - p * x - q * y - self._numbers[1])
             self.items[name] = x + error * p, y + error * q
             p, q = p + error * x, q + error * y
-        if item_id == self._bad:
+        if item_id == self.bad:
             raise ArithmeticError("diverged")
         return Factors(struct.pack("<2d", p, q), factors.bias + target)
 

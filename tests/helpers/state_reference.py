@@ -4,15 +4,17 @@ What `streamrec.advance` does in batches and with indexes has to come out the sa
 """
 
 import hashlib
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xxhash
-from state_parts import HIDDEN, Record, SmallOnline, SmallStep
+from state_parts import ONE_PARTITION, SmallOnline
 
+from streamrec.advance import InputRecord, Place, partition_of
 from streamrec.config import StateSettings
+from streamrec.contracts import OnlineModel, StepModel
 from streamrec.errors import RecordError
 from streamrec.events import Interaction, decode_interaction
 from streamrec.state.rows import Factors, ItemRow, LearnerRow, VisitorRow, Watermark, encode_row
@@ -27,12 +29,19 @@ class Item:
 
 
 class Reference:
-    """The state of partition 0 of 1, input topic "topic-1"."""
+    """The state of one partition."""
 
     def __init__(
-        self, settings: StateSettings, online: SmallOnline | None, n_negatives: int, tick_ms: int
+        self,
+        settings: StateSettings,
+        online: OnlineModel | None,
+        n_negatives: int,
+        tick_ms: int,
+        place: Place = ONE_PARTITION,
     ) -> None:
         self.settings, self.online, self.n_negatives, self.tick_ms = settings, online, n_negatives, tick_ms
+        self.place = place
+        self.unlearnable = online.bad if isinstance(online, SmallOnline) else ""
         self.clock = 0
         self.offset = -1
         self.visitors: dict[str, VisitorRow] = {}
@@ -42,7 +51,7 @@ class Reference:
         self.seen: list[tuple[int, dict[bytes, bytes]]] = []
         self.visible: dict[bytes, bytes] = {}
 
-    def take(self, record: Record, model: SmallStep | None) -> None:
+    def take(self, record: InputRecord, model: StepModel | None) -> None:
         """Apply a record. A model that fails leaves no trace but the refusal."""
         try:
             self.accept(record, model)
@@ -50,17 +59,20 @@ class Reference:
             self.rejected.append((record.offset, error.reason))
         self.offset = record.offset
 
-    def accept(self, record: Record, model: SmallStep | None) -> None:
+    def accept(self, record: InputRecord, model: StepModel | None) -> None:
         settings = self.settings
         if record.value is None:
             raise RecordError("null_value", "")
         if record.key is None:
             raise RecordError("no_key", "")
-        if len(record.value) > settings.max_event_bytes:
+        headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+        if len(record.value) + len(record.key) + headers > settings.max_event_bytes:
             raise RecordError("oversized", "")
         event = decode_interaction(record.value)
         if record.key != event.visitor_id.encode():
             raise RecordError("wrong_key", "")
+        if partition_of(record.key, self.place.n_partitions) != self.place.partition:
+            raise RecordError("wrong_partition", "")
         if event.type not in settings.weights:
             raise RecordError("unknown_type", "")
         if event.time > record.timestamp + 1000 * settings.max_future_s:
@@ -78,7 +90,7 @@ class Reference:
             return
         # Whether a model fails is known before anything is changed.
         hidden, version = self.hidden_after(record, event, before, model)
-        if self.online is not None and event.item_id == self.online._bad and settings.weights[event.type]:
+        if self.unlearnable and event.item_id == self.unlearnable and settings.weights[event.type]:
             raise RecordError("model_failed", "")
         self.apply(record, event, clock, horizon, before, hidden, version, recent + digest)
 
@@ -90,7 +102,7 @@ class Reference:
         return event.time - before.session_time > 1000 * self.settings.session_gap_s
 
     def hidden_after(
-        self, record: Record, event: Interaction, before: VisitorRow | None, model: SmallStep | None
+        self, record: InputRecord, event: Interaction, before: VisitorRow | None, model: StepModel | None
     ) -> tuple[bytes, str]:
         fresh = self.new_session(event, before)
         if self.settings.weights[event.type] <= 0:
@@ -105,7 +117,7 @@ class Reference:
                 items = [*before.items, event.item_id]
         for item_id in items:
             if model.item_index(item_id) >= 0:
-                state = np.frombuffer(hidden or bytes(4 * HIDDEN), dtype="<f4")[None, :]
+                state = np.frombuffer(hidden or bytes(4 * model.hidden_size), dtype="<f4")[None, :]
                 try:
                     state = model.step(np.array([model.item_index(item_id)]), state)
                 except RuntimeError:
@@ -113,15 +125,16 @@ class Reference:
                 hidden = state.tobytes()
         return hidden, model.version
 
-    def forget(self, due: Callable[[VisitorRow], bool]) -> None:
-        for visitor_id, row in sorted(self.visitors.items(), key=lambda pair: (pair[1].last_time, pair[0])):
-            if due(row):
-                del self.visitors[visitor_id]
-                self.visitor_log.append((b"v:" + visitor_id.encode(), None))
+    def forget(self, n: int, before: float = math.inf) -> None:
+        """Forget n visitors, those silent the longest first, of those last seen before a time."""
+        due = [(row.last_time, name) for name, row in self.visitors.items() if row.last_time < before]
+        for _, visitor_id in sorted(due)[:n]:
+            del self.visitors[visitor_id]
+            self.visitor_log.append((b"v:" + visitor_id.encode(), None))
 
     def apply(
         self,
-        record: Record,
+        record: InputRecord,
         event: Interaction,
         clock: int,
         horizon: int,
@@ -134,9 +147,9 @@ class Reference:
         if clock // self.tick_ms > self.clock // self.tick_ms:
             self.visible = self.item_rows()
         self.clock = clock
-        self.forget(lambda row: row.last_time < horizon)
-        if before is None:
-            self.forget(lambda _: len(self.visitors) >= settings.max_visitors)
+        self.forget(len(self.visitors), before=horizon)
+        if before is None and len(self.visitors) >= settings.max_visitors:
+            self.forget(len(self.visitors) - settings.max_visitors + 1)
         fresh = self.new_session(event, before)
         weight = settings.weights[event.type]
         old: Any = before
@@ -162,7 +175,7 @@ class Reference:
         self.visitor_log.append((b"v:" + event.visitor_id.encode(), encode_row(row)))
         self.seen.append((record.offset, self.visible))
 
-    def learn(self, record: Record, event: Interaction, weight: float, factors: Factors) -> Factors:
+    def learn(self, record: InputRecord, event: Interaction, weight: float, factors: Factors) -> Factors:
         online, item_id = self.online, event.item_id
         if weight == 0 or (weight < 0 and online is None):
             return factors if online else Factors()
@@ -199,7 +212,7 @@ class Reference:
             self.online.drop_item(gone)
 
     def negatives(self, offset: int, without: str) -> list[str]:
-        key = hashlib.blake2b(f"{self.settings.seed}/0".encode()).digest()
+        key = hashlib.blake2b(f"{self.settings.seed}/{self.place.partition}".encode()).digest()
         words = hashlib.blake2b(f"{offset}/0".encode(), key=key).digest()
         by_slot = {item.slot: item_id for item_id, item in self.items.items()}
         drawn: list[str] = []
@@ -231,5 +244,5 @@ class Reference:
         if self.online is not None and self.online.numbers()[0]:
             rows[b"g:"] = encode_row(LearnerRow(*self.online.numbers()))
         if self.offset >= 0:
-            rows[b"w:"] = encode_row(Watermark(self.offset, "topic-1", self.clock))
+            rows[b"w:"] = encode_row(Watermark(self.offset, self.place.topic_id, self.clock))
         return rows

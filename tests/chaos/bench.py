@@ -1,0 +1,55 @@
+"""What every test of a fault works with: settings, models, a system, a verdict, the report."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from system import System
+from verdict import Verdict, judge
+
+from streamrec.config import Settings
+from streamrec.contracts import ScoreModel, StepModel
+
+REPORT = Path(__file__).parents[2] / "build" / "chaos" / "report.json"
+REPORTS: list[dict[str, Any]] = []
+"""The figures of every verdict of this run."""
+
+BENCH_SETTINGS: dict[str, Any] = {
+    "kafka": {
+        "partitions": 4,
+        # Small batches, so that faults find the apps in the middle of something.
+        "max_poll_records": 50,
+        "session_timeout_s": 6,
+        "stall_timeout_s": 20,
+        "commit_interval_s": 0.2,
+    },
+    # Bounds that a few thousand clicks reach.
+    "state": {"max_visitors": 150, "max_items": 300, "session_gap_s": 5, "recent_events": 5},
+    "online_mf": {"factors": 8},
+}
+
+
+@dataclasses.dataclass
+class Bench:
+    """What a test of a fault works with."""
+
+    settings: Settings
+    seed: int
+    folder: Path
+    steps: dict[str, StepModel]
+    scorers: dict[str, ScoreModel]
+    name: str
+
+    @contextmanager
+    def system(self, settings: Settings | None = None) -> Iterator[System]:
+        """The topics, and nothing running yet."""
+        with System(settings or self.settings, self.folder, self.seed) as system:
+            yield system
+
+    def judge(self, system: System, **options: Any) -> Verdict:
+        """Compare with the oracle, and put the figures into the report."""
+        verdict = judge(system, self.steps, self.scorers, **options)
+        REPORTS.append({"fault": self.name, "seed": self.seed, **dataclasses.asdict(verdict)})
+        return verdict

@@ -1,0 +1,104 @@
+"""What has to be there in the end: the input topic replayed in offset order, in plain Python.
+
+No Kafka, no Faust, no batches: one record after the other through the slow reference of the state
+step, and one list after the other from what the reference saw.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from state_reference import Reference
+
+from streamrec.advance import Place
+from streamrec.catalogue import Catalogue
+from streamrec.config import Settings
+from streamrec.contracts import ScoreModel, StepModel
+from streamrec.events import Recommendation
+from streamrec.item_board import ItemBoard
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.ranking import recommend
+from streamrec.state.rows import VISITOR, VisitorRow, decode_visitor_row
+
+Row = tuple[bytes, bytes | None]
+"""Key and value."""
+
+
+class Expected(NamedTuple):
+    """What one partition of the input has to lead to."""
+
+    rows: dict[bytes, bytes]
+    """All rows in the end."""
+    visitor_log: list[Row]
+    """Visitor rows and their deletions in the order of the log."""
+    lists: dict[str, Recommendation]
+    """By rec_id, in the order of the log; without the time of emission."""
+    refused: list[tuple[int, str]]
+    """Offset and reason of the dead letters."""
+
+
+def replay(
+    settings: Settings,
+    place: Place,
+    records: Iterable[Any],
+    steps: Callable[[int], StepModel | None],
+    scorers: Callable[[str], ScoreModel | None],
+) -> Expected:
+    """What the records of a partition lead to.
+
+    steps: the session model that was live for the record at an offset: taken as given.
+    scorers: score models by version.
+    """
+    config = OnlineMFConfig(**settings.online_mf)
+    online = OnlineMF(config, settings.state.seed) if settings.state.online else None
+    reference = Reference(settings.state, online, config.negatives, settings.scoring.tick_ms, place)
+    for record in records:
+        reference.take(record, steps(record.offset))
+    return Expected(
+        reference.rows(),
+        reference.visitor_log,
+        _lists(settings, place.partition, reference, scorers),
+        reference.rejected,
+    )
+
+
+def _lists(
+    settings: Settings, partition: int, reference: Reference, scorers: Callable[[str], ScoreModel | None]
+) -> dict[str, Recommendation]:
+    board = ItemBoard(settings.scoring.tick_ms, settings.state.popularity_half_life_s)
+    shown: dict[bytes, bytes] = {}
+    lists: dict[str, Recommendation] = {}
+    written = [(key, decode_visitor_row(value)) for key, value in reference.visitor_log if value is not None]
+    for (key, row), (offset, visible) in zip(written, reference.seen, strict=True):
+        assert row.offset == offset
+        if visible is not shown:
+            for item in shown.keys() - visible.keys():
+                board.apply(item, None)
+            for item, value in visible.items():
+                if shown.get(item) != value:
+                    board.apply(item, value)
+            shown = visible
+        board.advance_to(row.clock_ms)
+        if row.asks:
+            made = _list(settings, partition, key[len(VISITOR) :].decode(), row, board, scorers)
+            lists[made.rec_id] = made
+    return lists
+
+
+def _list(
+    settings: Settings,
+    partition: int,
+    visitor_id: str,
+    row: VisitorRow,
+    board: ItemBoard,
+    scorers: Callable[[str], ScoreModel | None],
+) -> Recommendation:
+    (made,) = recommend(
+        [(visitor_id, row)], board, scorers, Catalogue(), settings, partition=partition, now_ms=0
+    )
+    return made
+
+
+def without_emission(made: Recommendation) -> Recommendation:
+    """A list without what differs from one emission to the next."""
+    return msgspec.structs.replace(made, emit_time=0)
