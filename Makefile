@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench env requirements clean distclean
+.PHONY: help demo test check format chaos soak bench env requirements clean distclean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [ARGS='...'] [PYTHON=python3.11]"
@@ -39,6 +39,12 @@ check: $(VENV)/.dev ## Check format, lint, types and layers
 format: $(VENV)/.dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+chaos: $(VENV)/.dev ## Bring every fault on the real system and compare with the oracle (an hour)
+	STREAMREC_REQUIRE_KAFKA=1 $(BIN)/pytest -m "not soak" tests/chaos $(ARGS)
+
+soak: $(VENV)/.dev ## Half an hour under load: memory, open files and state have to stay level
+	STREAMREC_REQUIRE_KAFKA=1 $(BIN)/pytest -s -m soak tests/chaos $(ARGS)
 
 bench: $(VENV)/.dev ## Measure throughput beside its limits and a stock agent
 	$(BIN)/python -m benchmarks $(ARGS)

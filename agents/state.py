@@ -40,6 +40,7 @@ class Table(Protocol):
     """What the keeper needs of a table; PartitionTable and the tests' twin have it."""
 
     def rows(self, partition: int) -> dict[bytes, bytes]: ...
+    def owns(self, partition: int) -> bool: ...
     async def take_over(self, partition: int) -> None: ...
     async def append(self, partition: int, rows: Sequence[Row]) -> int: ...
 
@@ -112,13 +113,18 @@ class StateKeeper:
 
     def _here(self) -> list[tuple[int, PartitionState]]:
         """The states of partitions that have not moved to another worker."""
-        return [(n, state) for n, state in self._states.items() if state.rows is self._table.rows(n)]
+        return [(n, state) for n, state in self._states.items() if self._table.owns(n)]
 
     async def _state(self, partition: int) -> PartitionState:
         rows = self._table.rows(partition)
         state = self._states.get(partition)
         # New here, or back from another worker: recovery may have put its rows among ours.
-        if state is None or state.rows is not rows or not state.is_current():
+        if (
+            not self._table.owns(partition)
+            or state is None
+            or state.rows is not rows
+            or not state.is_current()
+        ):
             settings = self._settings
             with metrics.recovery_seconds.time():
                 await self._table.take_over(partition)

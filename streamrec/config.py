@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     Field,
     FiniteFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -56,6 +57,8 @@ class KafkaSettings(_Section):
     stall_timeout_s: PositiveFloat = 120.0
     """How long a worker may stand still with work waiting before it ends itself, to be started
     again; at least twice the session timeout, which the group waits for a worker that has died."""
+    standbys: NonNegativeInt = 0
+    """Other state workers that keep a copy of each partition's rows, and take over faster."""
     commit_interval_s: PositiveFloat = 0.5
     """How often input offsets are committed; bookkeeping only, the watermark rules."""
     max_poll_records: PositiveInt = 2000

@@ -64,7 +64,7 @@ def create_app(settings: Settings, role: str) -> faust.App:
         stream_recovery_delay=0.0,
         # In batches: two being handled or waiting are enough to keep a worker busy.
         stream_buffer_maxsize=4,
-        table_standby_replicas=0,
+        table_standby_replicas=kafka.standbys,
     )
 
 

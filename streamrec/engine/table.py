@@ -77,10 +77,15 @@ class PartitionTable(faust.Table):
         self._topic = topic
         self._missing = missing
         self._applied: dict[TP, int] = {}
+        self._owned: set[int] = set()
 
     def rows(self, partition: int) -> Rows:
         """The rows of a partition of ours. Change them only after their append."""
         return self.store.rows(partition)
+
+    def owns(self, partition: int) -> bool:
+        """Whether a partition was taken over and has not moved away since, as far as this worker knows."""
+        return partition in self._owned
 
     async def take_over(self, partition: int) -> None:
         """Shut out whoever owned the partition before; then hold all that was written until now.
@@ -95,6 +100,7 @@ class PartitionTable(faust.Table):
         async for records in self._missing(partition, self._applied.get(tp, -1) + 1, ours.last_offset):
             self.store.apply(partition, records)
         self._applied[tp] = ours.last_offset
+        self._owned.add(partition)
 
     async def append(self, partition: int, rows: Sequence[Record]) -> int:
         """Make changed rows durable in one append, whose size in bytes is returned.
@@ -119,10 +125,12 @@ class PartitionTable(faust.Table):
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Forget partitions that moved away. Called by Faust."""
+        """Give up partitions that moved away. Called by Faust."""
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
         for tp in revoked:
+            # A partition's input always moves; its changelog stays if this worker is its standby now.
+            self._owned.discard(tp.partition)
+            await self._log.release(self._topic, tp.partition)
             if tp.topic == self._topic:
-                await self._log.release(self._topic, tp.partition)
                 self.store.drop(tp.partition)
                 self._applied.pop(tp, None)

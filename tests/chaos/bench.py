@@ -1,8 +1,10 @@
 """What every test of a fault works with: settings, models, a system, a verdict, the report."""
 
 import dataclasses
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ class Bench:
     steps: dict[str, StepModel]
     scorers: dict[str, ScoreModel]
     name: str
+
+    @cached_property
+    def random(self) -> random.Random:
+        """For what a test draws itself."""
+        return random.Random(self.seed)
 
     @contextmanager
     def system(self, settings: Settings | None = None) -> Iterator[System]:

@@ -69,6 +69,13 @@ class Worker:
     def ready(self) -> bool:
         return self._app.page("readyz")[0] == 200
 
+    @property
+    def handles(self) -> bool:
+        """Whether it has handled a batch."""
+        lines = self._app.page("metrics")[1].splitlines()
+        counts = [line for line in lines if line.startswith("streamrec_batch_size_count")]
+        return any(float(line.rpartition(" ")[2]) > 0 for line in counts)
+
     def kill(self) -> None:
         """SIGKILL; the supervisor starts it again."""
         self._app.process.kill()

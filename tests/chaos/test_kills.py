@@ -1,26 +1,107 @@
-"""Workers that are killed: rows and lists are those of an undisturbed run."""
+"""Workers that are killed and stopped: rows and lists are those of an undisturbed run."""
 
 import signal
 
 import pytest
 from bench import Bench
 
+KILLED = -signal.SIGKILL
 
-@pytest.mark.parametrize("role", ["state", "scoring"])
-def test_killed_at_random_moments(bench: Bench, role: str) -> None:
+
+def run(bench: Bench, kills: int, *roles: str, per_s: float = 200.0) -> None:
+    """Kill workers of these roles, `kills` times, all at once, at random moments of steady traffic."""
     with bench.system() as system:
         workers = {each: system.start(each) for each in ("state", "scoring")}
-        with system.traffic():
+        with system.traffic(per_s):
             system.wait_until_flowing()
-            for _ in range(3):
+            for _ in range(kills):
                 system.pause(0.1, 2)
                 system.fault()
-                workers[role].kill()
+                for role in roles:
+                    workers[role].kill()
                 system.wait_until_flowing()
         system.settle()
         system.stop()
         verdict = bench.judge(system)
     verdict.check()
-    assert verdict.exits.count(-signal.SIGKILL) == 3
-    if role == "state":
+    assert verdict.exits.count(KILLED) == kills * len(roles)
+    if "scoring" not in roles:
         assert verdict.repeats == 0
+
+
+@pytest.mark.chaos
+def test_state_killed_ten_times(bench: Bench) -> None:
+    run(bench, 10, "state")
+
+
+@pytest.mark.chaos
+def test_scoring_killed_ten_times(bench: Bench) -> None:
+    run(bench, 10, "scoring")
+
+
+def test_state_and_scoring_killed_at_once(bench: Bench) -> None:
+    run(bench, 2, "state", "scoring")
+
+
+def test_stopped_under_load(bench: Bench) -> None:
+    """SIGTERM ends both within ten seconds and with exit code 0; nothing is sent twice."""
+    with bench.system() as system:
+        with system.traffic(per_s=1000):
+            for _ in range(2):
+                workers = [system.start(role) for role in ("state", "scoring")]
+                system.wait_until_flowing()
+                system.fault()
+                for each in workers:
+                    code, seconds = each.stop()
+                    assert code == 0, each.log[-3000:]
+                    assert seconds < 10
+        for role in ("state", "scoring"):
+            system.start(role)
+        system.settle()
+        system.stop()
+        verdict = bench.judge(system)
+    verdict.check()
+    assert verdict.exits == [0] * 6
+    assert verdict.repeats == 0
+
+
+FAILPOINTS = [
+    ("state", "before-write"),
+    ("state", "sent"),
+    ("state", "acknowledged"),
+    ("state", "before-commit"),
+    ("scoring", "before-write"),
+    ("scoring", "sent"),
+    ("scoring", "acknowledged"),
+    ("scoring", "before-commit"),
+]
+
+
+def run_failpoint(bench: Bench, role: str, fault: str) -> None:
+    times = bench.random.randint(5, 30)
+    with bench.system() as system:
+        for each in ("state", "scoring"):
+            system.start(each, [f"{fault} {times}"] if each == role else ())
+        system.fault()
+        with system.traffic():
+            system.wait(lambda: KILLED in [code for each in system.workers for code in each.exits])
+            system.wait_until_flowing()
+        system.settle()
+        system.stop()
+        verdict = bench.judge(system)
+    verdict.check()
+    assert verdict.exits.count(KILLED) == 1
+    if role == "state" or fault == "before-write":
+        assert verdict.repeats == 0
+    elif fault == "acknowledged":
+        assert verdict.repeats > 0
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(("role", "fault"), FAILPOINTS, ids=["-".join(each) for each in FAILPOINTS])
+def test_killed_at_a_failpoint(bench: Bench, role: str, fault: str) -> None:
+    run_failpoint(bench, role, fault)
+
+
+def test_killed_with_an_append_on_its_way(bench: Bench) -> None:
+    run_failpoint(bench, "state", "sent")

@@ -90,6 +90,9 @@ class MemoryTable:
     def rows(self, partition: int) -> dict[bytes, bytes]:
         return self.store.rows(partition)
 
+    def owns(self, partition: int) -> bool:
+        return True
+
     async def take_over(self, partition: int) -> None:
         """There is no other worker."""
 

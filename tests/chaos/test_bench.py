@@ -1,0 +1,45 @@
+"""The bench itself: faults that somebody might build in do not get past it."""
+
+import pytest
+from bench import Bench
+from verdict import Verdict
+
+
+def caught(bench: Bench, role: str, bug: str, *, kill: bool) -> Verdict:
+    """The verdict on workers of which those of one role have a bug, after a kill or without one."""
+    with bench.system() as system:
+        for each in ("state", "scoring"):
+            system.start(each, [bug] * 9 if each == role else ())
+        with system.traffic():
+            system.wait_until_flowing()
+            if kill:
+                next(each for each in system.workers if each.role == role).kill()
+                system.wait_until_flowing()
+        system.settle()
+        system.stop()
+        return bench.judge(system)
+
+
+def test_a_commit_before_the_acknowledgement_loses_lists(bench: Bench) -> None:
+    verdict = caught(bench, "scoring", "bug-early", kill=True)
+    assert verdict.recommendations_found < verdict.recommendations_expected
+    with pytest.raises(AssertionError, match="recommendations are missing"):
+        verdict.check()
+
+
+# Repeats are recognised by their event ids too, as long as the visitor's row remembers them.
+@pytest.mark.parametrize(
+    "bench", [{"kafka": {"commit_interval_s": 3}, "state": {"recent_events": 1}}], indirect=True
+)
+def test_replays_that_nobody_looks_for_count_twice(bench: Bench) -> None:
+    verdict = caught(bench, "state", "bug-replay", kill=True)
+    assert verdict.rows_differing > 0
+    with pytest.raises(AssertionError, match="rows differ"):
+        verdict.check()
+
+
+def test_a_swallowed_error_loses_lists(bench: Bench) -> None:
+    verdict = caught(bench, "scoring", "bug-swallow 20", kill=False)
+    assert verdict.recommendations_found < verdict.recommendations_expected
+    with pytest.raises(AssertionError, match="recommendations are missing"):
+        verdict.check()
