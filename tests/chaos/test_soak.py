@@ -45,7 +45,7 @@ def size_of_topic(bench: Bench, topic: str) -> int:
         (broker,) = admin.describe_log_dirs()
     return sum(
         partition["partition_size"]
-        for folder in broker["results"]
+        for folder in broker["log_dirs"]
         for each in folder["topics"]
         if each["name"] == topic
         for partition in each["partitions"]
