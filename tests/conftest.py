@@ -89,7 +89,7 @@ def settings(
     )
     create_topics(made)
     yield made
-    with connect(broker.bootstrap) as admin:
+    with connect(made.kafka) as admin:
         admin.delete_topics([name for name in admin.list_topics() if name.startswith(made.kafka.prefix)])
 
 

@@ -4,9 +4,13 @@ Faust takes most of its settings from the environment too, so that a variable se
 something else could turn on what loses state. What matters is checked after the fact.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import aiokafka
 import faust
 
+from streamrec.access import addresses, client_options
 from streamrec.config import Settings
 from streamrec.errors import EngineError
 
@@ -38,7 +42,8 @@ def create_app(settings: Settings, role: str) -> faust.App:
     kafka = settings.kafka
     return _App(
         f"{kafka.prefix}{role}",
-        broker=";".join(f"batchkafka://{address}" for address in kafka.bootstrap.split(",")),
+        broker=";".join(f"batchkafka://{address}" for address in addresses(kafka)),
+        broker_credentials=_credentials(client_options(kafka)),
         store="memory://",
         topic_partitions=kafka.partitions,
         # Topics are made ahead, with the settings they need (streamrec topics create).
@@ -63,6 +68,19 @@ def create_app(settings: Settings, role: str) -> faust.App:
         stream_buffer_maxsize=4,
         table_standby_replicas=0,
     )
+
+
+def _credentials(options: Mapping[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """A client's options, as Faust wants them."""
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            mechanism=options["sasl_mechanism"],
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
 
 
 def check_app(app: faust.App) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.protocol import produce, types
 
+from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
 from streamrec.errors import EngineError
 
@@ -92,14 +93,15 @@ class KafkaLog:
     async def _started(self) -> Any:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.bootstrap.split(","),
+                **client_options(self._settings),
                 client_id=self._client_id,
                 enable_idempotence=True,
                 acks="all",
                 max_batch_size=MAX_BATCH_BYTES,
                 max_request_size=MAX_BATCH_BYTES + 4096,
             )
-            await producer.start()
+            with may(self._settings, "IDEMPOTENT_WRITE", "of producers"):
+                await producer.start()
             self._producer = producer
         return self._producer
 
@@ -115,11 +117,16 @@ class KafkaLog:
                     f"{MAX_BATCH_BYTES} bytes; lower STREAMREC_KAFKA__MAX_POLL_RECORDS"
                 )
         size = builder.size()
-        written = await (await producer.send_batch(builder, topic, partition=partition))
+        with may(self._settings, "WRITE", topic):
+            written = await (await producer.send_batch(builder, topic, partition=partition))
         return Append(written.offset + len(records) - 1, size)
 
     async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         """Write records in order. See Log."""
+        with may(self._settings, "WRITE", topic):
+            await self._send(topic, partition, records)
+
+    async def _send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         producer = await self._started()
         acknowledgements = []
         builder = producer.create_batch()
