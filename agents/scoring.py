@@ -28,7 +28,7 @@ from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
 from streamrec.shelf import ModelShelf
 from streamrec.state.rows import ITEM, VISITOR, VisitorRow, decode_visitor_row
-from streamrec.topics import require_rights, require_topics
+from streamrec.topics import require_topics
 
 __all__ = ["ListMaker", "run_scoring"]
 
@@ -161,7 +161,6 @@ def run_scoring(settings: Settings) -> NoReturn:
     """
     kafka = settings.kafka
     visitor_states = kafka.topic("visitor-states")
-    require_rights(settings, "scoring")
     require_topics(settings, ["visitor-states", "recommendations", "models", "items"])
     app = create_app(settings, "scoring")
     log = KafkaLog(kafka, app.conf.id)

@@ -26,7 +26,7 @@ from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
 from streamrec.state.rows import Row
-from streamrec.topics import require_rights, require_topics, topic_id
+from streamrec.topics import require_topics, topic_id
 
 __all__ = ["StateKeeper", "run_state"]
 
@@ -194,7 +194,6 @@ def run_state(settings: Settings) -> NoReturn:
     """
     kafka = settings.kafka
     interactions, visitor_states = kafka.topic("interactions"), kafka.topic("visitor-states")
-    require_rights(settings, "state")
     require_topics(settings, ["interactions", "visitor-states", "models", "dead-letters"])
     app = create_app(settings, "state")
     log = KafkaLog(kafka, app.conf.id)

@@ -28,7 +28,8 @@ __all__ = [
 
 _KafkaErrors: Final = (AIOKafkaError, KafkaError)
 _LOGIN_FAILED: Final = 58
-_RESOURCES: Final = {29: "topic", 30: "group", 31: "cluster", 53: "transactional id"}
+# Of the cluster (31) an idempotent producer is refused that may write to no topic.
+_RESOURCES: Final = {29: "topic", 30: "group", 31: "topic", 53: "transactional id"}
 """What was refused, by Kafka's error code; aiokafka and kafka-python have different classes for it."""
 
 
@@ -92,17 +93,26 @@ def identity(kafka: KafkaSettings) -> str:
     return "an anonymous client"
 
 
-def refusal(kafka: KafkaSettings, error: BaseException, operation: str, name: str) -> AccessError | None:
+def refusal(
+    kafka: KafkaSettings, error: BaseException, operation: str, name: str | None = None
+) -> AccessError | None:
     """What a refusal of Kafka's means; None if `error` is none.
 
-    operation, name: what was asked for, such as READ and the name of a topic.
+    operation, name: what was asked for, such as READ and the name of a topic; without a name
+    the client's error is asked for it.
     """
     code = getattr(error, "errno", None) if isinstance(error, _KafkaErrors) else None
     if code == _LOGIN_FAILED:
         return login_refused(kafka)
     if code in _RESOURCES:
-        return denied(kafka, operation, _RESOURCES[code], name)
+        return denied(kafka, operation, _RESOURCES[code], name or _names_in(error))
     return None
+
+
+def _names_in(error: BaseException) -> str:
+    # aiokafka's errors hold one name, or a set of them.
+    names = error.args[0] if error.args else "of a name that Kafka does not tell"
+    return names if isinstance(names, str) else ", ".join(sorted(names))
 
 
 def login_refused(kafka: KafkaSettings) -> AccessError:
@@ -123,8 +133,8 @@ def denied(kafka: KafkaSettings, operation: str, resource: str, name: str) -> Ac
 
 
 @contextmanager
-def may(kafka: KafkaSettings, operation: str, name: str) -> Iterator[None]:
-    """A refusal of Kafka's inside is an AccessError outside, naming operation and resource."""
+def may(kafka: KafkaSettings, operation: str, name: str | None = None) -> Iterator[None]:
+    """A refusal of Kafka's inside is an AccessError outside, naming operation and resource. See refusal."""
     try:
         yield
     except _KafkaErrors as error:

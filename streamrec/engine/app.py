@@ -11,10 +11,10 @@ import aiokafka
 import faust
 
 from streamrec.access import addresses, client_options
-from streamrec.config import Settings
+from streamrec.config import KafkaSettings, Settings
 from streamrec.errors import EngineError
 
-__all__ = ["TESTED", "check_app", "create_app"]
+__all__ = ["TESTED", "App", "check_app", "create_app"]
 
 TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
 """Versions the batch transport and the table were tested with: they lean on the insides of both."""
@@ -23,12 +23,16 @@ TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
 _MAX_POLL_INTERVAL_S = 300.0
 
 
-class _App(faust.App):
+class App(faust.App):
+    """A Faust app that knows how it connects."""
+
+    kafka: KafkaSettings
+
     def _create_directories(self) -> None:
         """Nothing is kept on disk; Faust would make its folders where the worker was started."""
 
 
-def create_app(settings: Settings, role: str) -> faust.App:
+def create_app(settings: Settings, role: str) -> App:
     """A Faust app for one role (`state`, `scoring`); its consumer group is prefix and role.
 
     Raises EngineError if Faust or aiokafka is not a version the engine was tested with.
@@ -40,7 +44,7 @@ def create_app(settings: Settings, role: str) -> faust.App:
                 f"{', '.join(sorted(TESTED[package]))}; install `{package}=={max(TESTED[package])}`"
             )
     kafka = settings.kafka
-    return _App(
+    app = App(
         f"{kafka.prefix}{role}",
         broker=";".join(f"batchkafka://{address}" for address in addresses(kafka)),
         broker_credentials=_credentials(client_options(kafka)),
@@ -68,6 +72,8 @@ def create_app(settings: Settings, role: str) -> faust.App:
         stream_buffer_maxsize=4,
         table_standby_replicas=0,
     )
+    app.kafka = kafka
+    return app
 
 
 def _credentials(options: Mapping[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:

@@ -100,13 +100,16 @@ class KafkaLog:
                 max_batch_size=MAX_BATCH_BYTES,
                 max_request_size=MAX_BATCH_BYTES + 4096,
             )
-            with may(self._settings, "IDEMPOTENT_WRITE", "of producers"):
-                await producer.start()
+            await producer.start()
             self._producer = producer
         return self._producer
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         """Write all records as one record batch. See Log."""
+        with may(self._settings, "WRITE", topic):
+            return await self._append(topic, partition, records)
+
+    async def _append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         producer = await self._started()
         builder = producer.create_batch()
         now = time.time_ns() // 1_000_000
@@ -117,8 +120,7 @@ class KafkaLog:
                     f"{MAX_BATCH_BYTES} bytes; lower STREAMREC_KAFKA__MAX_POLL_RECORDS"
                 )
         size = builder.size()
-        with may(self._settings, "WRITE", topic):
-            written = await (await producer.send_batch(builder, topic, partition=partition))
+        written = await (await producer.send_batch(builder, topic, partition=partition))
         return Append(written.offset + len(records) - 1, size)
 
     async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:

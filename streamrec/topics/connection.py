@@ -9,7 +9,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
-from streamrec.access import client_options, refusal
+from streamrec.access import client_options
 from streamrec.config import KafkaSettings
 from streamrec.errors import BrokerError
 from streamrec.topics.first_contact import SET_BOOTSTRAP, require_broker
@@ -25,7 +25,7 @@ def connect(kafka: KafkaSettings, timeout_s: float = _CONNECT_TIMEOUT_S) -> Iter
     """A kafka-python admin client, closed at the end.
 
     Raises BrokerError if no broker answers within `timeout_s` in the way that the settings say,
-    AccessError if it does not accept the user, and one of both for every Kafka error inside the block.
+    AccessError if it does not accept the user; BrokerError for every Kafka error inside the block.
     """
     clients: list[Any] = []
 
@@ -44,7 +44,7 @@ def connect(kafka: KafkaSettings, timeout_s: float = _CONNECT_TIMEOUT_S) -> Iter
             ) as admin:
                 yield admin
         except KafkaError as error:
-            raise refusal(kafka, error, "use", "") or BrokerError(
+            raise BrokerError(
                 f"Kafka at {kafka.bootstrap} did not answer as it should: {error}; {SET_BOOTSTRAP}"
             ) from error
         finally:

@@ -4,7 +4,8 @@ Three further listeners: SASL_PLAINTEXT and SASL_SSL, with users and passwords, 
 for a certificate. Its plaintext listener is the administrator's.
 """
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from kafka.admin import (
     ACLResourcePatternType,
     ResourcePattern,
     ResourceType,
+    UserScramCredentialUpsertion,
 )
 
 from streamrec.config import KafkaSettings, Settings, load_settings
@@ -29,7 +31,8 @@ from streamrec.topics import connect
 
 PASSWORD = "hush-7f3a"
 """Of every user; made to be found in what must not show it."""
-PLAIN_USERS = ("state", "scoring", "operator", "training", "publisher", "reader")
+PLAIN_USERS = ("plain", "operator", "training", "publisher", "reader")
+SCRAM_USERS = ("state", "scoring")
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,25 @@ class Secured:
         return KafkaSettings(bootstrap=self.broker.bootstrap)
 
     def sasl(self, user: str, **changes: Any) -> dict[str, Any]:
-        """Settings of a user of SASL_PLAINTEXT with PLAIN, with changes."""
-        protocol = changes.get("security_protocol", "SASL_PLAINTEXT")
-        settings = {
-            "bootstrap": self.broker.address(protocol),
-            "security_protocol": protocol,
-            "sasl_mechanism": "PLAIN",
+        """Settings of a user, without TLS, with changes."""
+        return {
+            "bootstrap": self.broker.address("SASL_PLAINTEXT"),
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN" if user in PLAIN_USERS else "SCRAM-SHA-512",
             "username": user,
             "password": PASSWORD,
+            **changes,
         }
-        if protocol == "SASL_SSL":
-            settings["ssl_cafile"] = self.folder / "ca.pem"
-        return {**settings, **changes}
+
+    def sasl_tls(self, user: str, **changes: Any) -> dict[str, Any]:
+        """Settings of a user, over TLS, with changes."""
+        return {
+            **self.sasl(user),
+            "bootstrap": self.broker.address("SASL_SSL"),
+            "security_protocol": "SASL_SSL",
+            "ssl_cafile": self.folder / "ca.pem",
+            **changes,
+        }
 
     def tls(self, owner: str, **changes: Any) -> dict[str, Any]:
         """Settings of the owner of a certificate, with changes."""
@@ -68,17 +78,31 @@ class Secured:
             **changes,
         }
 
-    def grant(self, user: str, rights: Iterable[Right]) -> None:
+    def named(self, host: str) -> str:
+        """Address of the listener with users and TLS, by another name of this host."""
+        return f"{host}:{self.broker.address('SASL_SSL').rpartition(':')[2]}"
+
+    def grant(self, user: str, rights: Sequence[Right]) -> None:
         """Give a user rights."""
         with connect(self.admin) as admin:
             outcome = admin.create_acls([_acl(ACL, user, right) for right in rights])
-        assert not outcome["failed"], outcome
+            assert not outcome["failed"], outcome
+            for right in rights:
+                _wait_for_acls(admin, user, right, 1)
 
     def revoke(self, user: str, right: Right) -> None:
         """Take a right away again."""
         with connect(self.admin) as admin:
             [(_, gone, _)] = admin.delete_acls([_acl(ACLFilter, user, right)])
-        assert len(gone) == 1
+            assert len(gone) == 1
+            _wait_for_acls(admin, user, right, 0)
+
+
+def _wait_for_acls(admin: Any, user: str, right: Right, n: int) -> None:
+    # A change is acknowledged before the broker acts on it.
+    deadline = time.monotonic() + 10
+    while len(admin.describe_acls(_acl(ACLFilter, user, right))[0]) != n:
+        assert time.monotonic() < deadline
 
 
 def _acl(kind: Any, user: str, right: Right) -> Any:
@@ -111,7 +135,12 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
     with Broker.start(
         timeout_s=120, overrides=_properties(folder), listeners=("SASL_PLAINTEXT", "SASL_SSL", "SSL")
     ) as broker:
-        yield Secured(broker, folder)
+        secured = Secured(broker, folder)
+        with connect(secured.admin) as admin:
+            admin.alter_user_scram_credentials(
+                [UserScramCredentialUpsertion(user, "SCRAM-SHA-512", PASSWORD) for user in SCRAM_USERS]
+            )
+        yield secured
 
 
 def _pkcs8(key: bytes) -> bytes:
