@@ -28,8 +28,9 @@ __all__ = [
 
 _KafkaErrors: Final = (AIOKafkaError, KafkaError)
 _LOGIN_FAILED: Final = 58
+_TRANSACTIONAL_ID: Final = 53
 # Of the cluster (31) an idempotent producer is refused that may write to no topic.
-_RESOURCES: Final = {29: "topic", 30: "group", 31: "topic", 53: "transactional id"}
+_RESOURCES: Final = {29: "topic", 30: "group", 31: "topic", _TRANSACTIONAL_ID: "transactional id"}
 """What was refused, by Kafka's error code; aiokafka and kafka-python have different classes for it."""
 
 
@@ -105,7 +106,9 @@ def refusal(
     if code == _LOGIN_FAILED:
         return login_refused(kafka)
     if code in _RESOURCES:
-        return denied(kafka, operation, _RESOURCES[code], name or _names_in(error))
+        # Where a record is written, what is asked for by name is the topic.
+        names = name if name and code != _TRANSACTIONAL_ID else _names_in(error)
+        return denied(kafka, operation, _RESOURCES[code], names)
     return None
 
 

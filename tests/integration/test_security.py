@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from app_processes import App, click, publish, read, running
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from secured import PASSWORD, Secured, secured_broker, with_kafka
 
-from streamrec.access import client_options
+from streamrec.access import client_options, may
 from streamrec.cli import main
 from streamrec.config import KafkaSettings, RegistrySettings, Settings, load_settings
 from streamrec.datasets import bundled_clicks
@@ -228,6 +229,29 @@ def test_every_right_of_an_app_is_needed_and_missed_before_it_starts(
         require_rights(settings, role)
     secured.grant(principal, [missing])
     require_rights(settings, role)
+
+
+async def test_a_partitions_producer_needs_the_right_to_its_transactional_id(
+    secured: Secured, admin: Settings
+) -> None:
+    principal, way = _ways(secured)["state"]
+    kafka = with_kafka(admin, **way).kafka
+    fence = kafka.topic("visitor-states-1")
+    *others, right = rights(kafka, "state")
+    secured.grant(principal, others)
+    with pytest.raises(AccessError, match=f"user 'state' may not WRITE transactional id {fence} at"):
+        await _start_producer(kafka, fence)
+    secured.grant(principal, [right])
+    await _start_producer(kafka, fence)
+
+
+async def _start_producer(kafka: KafkaSettings, transactional_id: str) -> None:
+    producer = AIOKafkaProducer(**client_options(kafka), transactional_id=transactional_id)
+    try:
+        with may(kafka, "WRITE", transactional_id):
+            await producer.start()
+    finally:
+        await producer.stop()
 
 
 def _as(secured: Secured, admin: Settings, role: str) -> Settings:

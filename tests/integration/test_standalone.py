@@ -17,7 +17,7 @@ from streamrec.standalone import Kafka
 
 def test_users_are_for_a_kafka_of_yours() -> None:
     user = {"security_protocol": "SASL_SSL", "username": "shop", "password": "hush"}
-    with pytest.raises(ConfigError, match="SASL_SSL is for a Kafka of yours.*STREAMREC_KAFKA__BOOTSTRAP"):
+    with pytest.raises(ConfigError, match=r"SASL_SSL is for a Kafka of yours.*STREAMREC_KAFKA__BOOTSTRAP"):
         Kafka(load_settings(kafka=user))
 
 

@@ -119,6 +119,11 @@ def test_a_resource_that_the_caller_names_is_told_by_that_name() -> None:
     assert "may not WRITE topic lists at" in str(refusal(KAFKA, error, "WRITE", "lists"))
 
 
+def test_a_producers_id_that_is_refused_where_a_record_is_written_is_told_by_its_own_name() -> None:
+    error = aiokafka.errors.TransactionalIdAuthorizationFailed("rows-1")
+    assert "may not WRITE transactional id rows-1 at" in str(refusal(KAFKA, error, "WRITE", "rows"))
+
+
 @pytest.mark.parametrize(
     "error",
     [OSError(29, "Illegal seek"), aiokafka.errors.KafkaTimeoutError(), kafka.errors.KafkaTimeoutError()],
