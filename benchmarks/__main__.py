@@ -164,7 +164,7 @@ def _topics(settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
-        with connect(settings.kafka.bootstrap) as admin:
+        with connect(settings.kafka) as admin:
             admin.delete_topics(
                 [name for name in admin.list_topics() if name.startswith(settings.kafka.prefix)]
             )

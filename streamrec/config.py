@@ -16,7 +16,10 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
+    SerializationInfo,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -36,6 +39,9 @@ __all__ = [
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+_WITH_SECRETS = "with secrets"
+"""Context of the one serialization that holds passwords: for child processes."""
+
 
 class _Section(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     pass
@@ -46,6 +52,24 @@ class KafkaSettings(_Section):
 
     bootstrap: str = "127.0.0.1:9092"
     """Comma-separated host:port of one or more brokers."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to connect: encrypted with SSL in its name, with user and password with SASL in it."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the password is proved; PLAIN sends it as it is."""
+    username: str | None = None
+    """SASL user."""
+    password: SecretStr | None = None
+    """SASL password; never shown."""
+    ssl_cafile: Path | None = None
+    """PEM file of the authorities that may sign brokers' certificates; without it the system's."""
+    ssl_certfile: Path | None = None
+    """PEM file of the client's certificate, where brokers ask for one (mutual TLS)."""
+    ssl_keyfile: Path | None = None
+    """PEM file of the certificate's key, if it is not in the same file."""
+    ssl_key_password: SecretStr | None = None
+    """Password of an encrypted key; never shown."""
+    ssl_check_hostname: bool = True
+    """Whether a broker's certificate has to name the host that is connected to."""
     prefix: str = "streamrec."
     """Put before every topic name and every consumer group."""
     partitions: PositiveInt = 4
@@ -78,6 +102,40 @@ class KafkaSettings(_Section):
     def topic(self, name: str) -> str:
         """The full name of a topic: prefix and name."""
         return f"{self.prefix}{name}"
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether a user logs in with a password."""
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether connections are encrypted and the broker's certificate is checked."""
+        return self.security_protocol.endswith("SSL")
+
+    @field_serializer("password", "ssl_key_password", when_used="json-unless-none")
+    def _hide(self, secret: SecretStr, info: SerializationInfo) -> str:
+        return secret.get_secret_value() if info.context == _WITH_SECRETS else str(secret)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        protocol = self.security_protocol
+        if self.uses_sasl and not (self.username and self.password):
+            raise ValueError(f"security_protocol {protocol} needs a username and a password; set both")
+        if not self.uses_sasl and (self.username or self.password):
+            raise ValueError(
+                f"username and password are not used with security_protocol {protocol}; "
+                "set it to SASL_SSL (encrypted) or SASL_PLAINTEXT, or unset both"
+            )
+        files = [name for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile") if getattr(self, name)]
+        if files and not self.uses_tls:
+            raise ValueError(
+                f"{', '.join(files)} not used with security_protocol {protocol}; "
+                "set it to SSL or SASL_SSL, or unset what begins with ssl_"
+            )
+        if (self.ssl_keyfile or self.ssl_key_password) and not self.ssl_certfile:
+            raise ValueError("ssl_keyfile and ssl_key_password go with a certificate; set ssl_certfile too")
+        return self
 
 
 class StateSettings(_Section):
@@ -184,10 +242,10 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def environment(self) -> dict[str, str]:
-        """The variables that give a child process the same settings."""
+        """The variables that give a child process the same settings, passwords included."""
         return {
             f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.model_dump(mode="json").items()
+            for name, value in self.model_dump(mode="json", context=_WITH_SECRETS).items()
         }
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
     StreamrecError
     ├── ConfigError      a setting, or a combination of settings, that cannot work
     ├── BrokerError      no Kafka broker could be started, reached or understood
+    │   └── AccessError  Kafka does not know the user, or the user lacks a right
     ├── TopicError       a topic is missing or set up differently than it has to be
     ├── RecordError      one record cannot be accepted; it goes to the dead letters
     ├── StateError       the stored state does not belong to the input
@@ -17,6 +18,7 @@ without a traceback and exits with `exit_code`.
 """
 
 __all__ = [
+    "AccessError",
     "ArtifactError",
     "BrokerError",
     "ConfigError",
@@ -45,6 +47,10 @@ class ConfigError(StreamrecError):
 
 class BrokerError(StreamrecError):
     """No Kafka broker could be started, reached or understood."""
+
+
+class AccessError(BrokerError):
+    """Kafka does not know the user, or the user lacks a right."""
 
 
 class TopicError(StreamrecError):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kafka import KafkaProducer
 
+from streamrec.access import client_options
 from streamrec.artifact import artifact_digest
 from streamrec.config import Settings
 from streamrec.errors import RecordError
@@ -78,13 +79,11 @@ def announce(settings: Settings, model: str, version: str) -> ModelRelease:
                 time=live.time,
             )
         )
-    with answering(settings):
-        producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap.split(","), acks="all")
+    topic = settings.kafka.topic("models")
+    with answering(settings, "WRITE", topic):
+        producer = KafkaProducer(**client_options(settings.kafka), acks="all")
         try:
-            sent = [
-                producer.send(settings.kafka.topic("models"), key=each.key, value=encode(each))
-                for each in records
-            ]
+            sent = [producer.send(topic, key=each.key, value=encode(each)) for each in records]
             for future in sent:
                 future.get(timeout=_TIMEOUT_S)
         finally:

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
+from streamrec.access import client_options, refusal
 from streamrec.config import Settings
 from streamrec.datasets import Clicks
 from streamrec.errors import BrokerError
@@ -111,9 +112,9 @@ async def replay(
     click once Kafka has acknowledged it, in the order of its partition.
     Raises BrokerError or TopicError if one cannot be published.
     """
-    await asyncio.to_thread(require_topics, settings, ["interactions"])
+    await asyncio.to_thread(require_topics, settings, ["interactions"], to="WRITE")
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.bootstrap.split(","),
+        **client_options(settings.kafka),
         client_id=f"{settings.kafka.prefix}replay",
         enable_idempotence=True,
         linger_ms=_LINGER_MS,
@@ -130,7 +131,7 @@ async def replay(
             with suppress(TimeoutError):
                 await asyncio.wait_for(producer.stop(), _STOP_TIMEOUT_S)
     except KafkaError as error:
-        raise BrokerError(
+        raise refusal(settings.kafka, error, "WRITE", topic) or BrokerError(
             f"clicks cannot be published at {settings.kafka.bootstrap}: {error!r}; is that Kafka running?"
         ) from error
 

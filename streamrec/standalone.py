@@ -22,7 +22,7 @@ from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
-from streamrec.errors import BrokerError, WorkerError
+from streamrec.errors import BrokerError, ConfigError, WorkerError
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
 from streamrec.topics import create_topics
@@ -53,7 +53,7 @@ class Kafka:
     """A Kafka with the topics made: the one that the settings name, else an embedded one.
 
     data: folder that keeps the embedded one's data; they are gone with it if not given. port: its
-    port; by default 9092, or another if that is taken. Raises BrokerError or TopicError.
+    port; by default 9092, or another if that is taken. Raises ConfigError, BrokerError or TopicError.
     """
 
     def __init__(self, settings: Settings, data: Path | None = None, port: int | None = None) -> None:
@@ -61,6 +61,12 @@ class Kafka:
         self.settings = settings
         """The settings that point at it."""
         if not has_kafka(settings):
+            if settings.kafka.security_protocol != "PLAINTEXT":
+                raise ConfigError(
+                    f"security_protocol {settings.kafka.security_protocol} is for a Kafka of yours, the one "
+                    "started here has no users; set STREAMREC_KAFKA__BOOTSTRAP to yours, or unset "
+                    "STREAMREC_KAFKA__SECURITY_PROTOCOL and what goes with it"
+                )
             self._broker = Broker.start(
                 data_dir=data, port=_port(_HOST, _KAFKA_PORT) if port is None else port
             )

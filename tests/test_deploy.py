@@ -17,7 +17,7 @@ from kafka.admin import ConfigResource
 from pydantic import BaseModel
 
 from streamrec import metrics
-from streamrec.config import Settings, load_settings
+from streamrec.config import KafkaSettings, Settings, load_settings
 from streamrec.topics import connect
 
 ROOT = Path(__file__).parent.parent
@@ -194,7 +194,7 @@ def test_kafka_knows_every_setting_it_is_given(broker):
         for name in SERVICES["kafka"]["environment"]
         if name != "KAFKA_HEAP_OPTS"
     }
-    with connect(broker.bootstrap) as admin:
+    with connect(KafkaSettings(bootstrap=broker.bootstrap)) as admin:
         node = str(admin.describe_cluster()["brokers"][0]["broker_id"])
         described = admin.describe_configs([ConfigResource("BROKER", node)], config_filter="all")
     assert given <= set(described["broker"][node])

@@ -1,9 +1,12 @@
 """`streamrec state` and `streamrec scoring`: one worker each, until it is told to stop."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from streamrec.config import Settings
 
 __all__ = ["register"]
 
@@ -22,10 +25,10 @@ def state(context: typer.Context) -> None:
     """Run a state worker: interactions -> visitor-states."""
     if context.invoked_subcommand is not None:
         return
+    settings = _admitted("state")
     from streamrec.agents.state import run_state
-    from streamrec.config import load_settings
 
-    run_state(load_settings())
+    run_state(settings)
 
 
 @_state.command()
@@ -48,7 +51,17 @@ def scoring() -> None:
     """Run a scoring worker: visitor-states -> recommendations."""
     # numpy's threads would only fight those of ONNX Runtime, and be read when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    settings = _admitted("scoring")
     from streamrec.agents.scoring import run_scoring
-    from streamrec.config import load_settings
 
-    run_scoring(load_settings())
+    run_scoring(settings)
+
+
+def _admitted(role: str) -> "Settings":
+    """The settings, with which Kafka lets us in; asked before the imports that take seconds."""
+    from streamrec.config import load_settings
+    from streamrec.topics import require_rights
+
+    settings = load_settings()
+    require_rights(settings, role)
+    return settings

@@ -1,4 +1,4 @@
-"""`streamrec topics`: make, check, mend and describe the topics, and write their schemas."""
+"""`streamrec topics`: make, check, mend and describe the topics, their rights and their schemas."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ _topics = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs `topics create`, `check`, `mend`, `describe` and `schemas`."""
+    """Add the verbs `topics create`, `check`, `mend`, `describe`, `acl` and `schemas`."""
     app.add_typer(_topics, name="topics")
 
 
@@ -94,6 +94,43 @@ def describe(json: JsonOption = False) -> None:
 
 def _shown(config: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(config.items()))
+
+
+@_topics.command()
+def acl(
+    role: Annotated[
+        str | None,
+        typer.Argument(help="state, scoring, publisher, catalogue, reader, training or operator; or all."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="The role's user; without it a user called like the role.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="The consumer group of a reader.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the least rights of each role, as kafka-acls.sh commands."""
+    from streamrec.config import load_settings
+    from streamrec.errors import ConfigError
+    from streamrec.rights import ROLES, acl_commands, rights
+
+    if role is not None and role not in ROLES:
+        raise ConfigError(f"{role!r} is no role; there are {', '.join(ROLES)}")
+    if user is not None and role is None:
+        raise ConfigError(f"whose user is {user!r}? name the role, one of {', '.join(ROLES)}")
+    kafka = load_settings().kafka
+    granted = {each: rights(kafka, each, group=group) for each in ([role] if role else ROLES)}
+    if json:
+        print_json(
+            {
+                each: {"user": user or each, "rights": [right._asdict() for right in wanted]}
+                for each, wanted in granted.items()
+            }
+        )
+        return
+    for each, wanted in granted.items():
+        typer.echo(f"# {each}: {ROLES[each]}")
+        for command in acl_commands(wanted, user or each, kafka.bootstrap):
+            typer.echo(command)
 
 
 @_topics.command()

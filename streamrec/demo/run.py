@@ -14,6 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
+from streamrec.access import client_options
 from streamrec.config import Settings
 from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, split_by_time
 from streamrec.demo.judge import Judge
@@ -146,7 +147,7 @@ def _kafka(settings: Settings, out: Path, console: Console) -> Iterator[Kafka]:
 def _clean_up(settings: Settings) -> None:
     """Remove the topics and consumer groups of this demo."""
     prefix = settings.kafka.prefix
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.delete_topics([topic for topic in admin.list_topics() if topic.startswith(prefix)])
         admin.delete_groups([f"{prefix}{role}" for role in ROLES])
 
@@ -243,9 +244,7 @@ async def _collect_rest(consumer: Any, judge: Judge) -> None:
 @asynccontextmanager
 async def _reader(settings: Settings, topic: str) -> AsyncIterator[Any]:
     """A consumer of all partitions of a topic, from the beginning."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap.split(","), group_id=None, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(**client_options(settings.kafka), group_id=None, auto_offset_reset="earliest")
     await consumer.start()
     try:
         name = settings.kafka.topic(topic)

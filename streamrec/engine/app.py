@@ -4,13 +4,17 @@ Faust takes most of its settings from the environment too, so that a variable se
 something else could turn on what loses state. What matters is checked after the fact.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import aiokafka
 import faust
 
-from streamrec.config import Settings
+from streamrec.access import addresses, client_options
+from streamrec.config import KafkaSettings, Settings
 from streamrec.errors import EngineError
 
-__all__ = ["TESTED", "check_app", "create_app"]
+__all__ = ["TESTED", "App", "check_app", "create_app"]
 
 TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
 """Versions the batch transport and the table were tested with: they lean on the insides of both."""
@@ -19,7 +23,11 @@ TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
 _MAX_POLL_INTERVAL_S = 300.0
 
 
-class _App(faust.App):
+class App(faust.App):
+    """A Faust app that knows how it connects."""
+
+    kafka: KafkaSettings
+
     async def batch_in_work(self) -> None:
         """Wait until the batch in work is handled. Replaced by the agent (runner.add_agent)."""
 
@@ -27,7 +35,7 @@ class _App(faust.App):
         """Nothing is kept on disk; Faust would make its folders where the worker was started."""
 
 
-def create_app(settings: Settings, role: str) -> faust.App:
+def create_app(settings: Settings, role: str) -> App:
     """A Faust app for one role (`state`, `scoring`); its consumer group is prefix and role.
 
     Raises EngineError if Faust or aiokafka is not a version the engine was tested with.
@@ -39,9 +47,10 @@ def create_app(settings: Settings, role: str) -> faust.App:
                 f"{', '.join(sorted(TESTED[package]))}; install `{package}=={max(TESTED[package])}`"
             )
     kafka = settings.kafka
-    return _App(
+    app = App(
         f"{kafka.prefix}{role}",
-        broker=";".join(f"batchkafka://{address}" for address in kafka.bootstrap.split(",")),
+        broker=";".join(f"batchkafka://{address}" for address in addresses(kafka)),
+        broker_credentials=_credentials(client_options(kafka)),
         store="memory://",
         topic_partitions=kafka.partitions,
         # Topics are made ahead, with the settings they need (streamrec topics create).
@@ -66,6 +75,21 @@ def create_app(settings: Settings, role: str) -> faust.App:
         stream_buffer_maxsize=4,
         table_standby_replicas=kafka.standbys,
     )
+    app.kafka = kafka
+    return app
+
+
+def _credentials(options: Mapping[str, Any]) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """A client's options, as Faust wants them."""
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            mechanism=options["sasl_mechanism"],
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
 
 
 def check_app(app: faust.App) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from streamrec.config import KafkaSettings
 from streamrec.engine.child import Child
 from streamrec.engine.java import JavaChoice, find_java, kafka_class_path
 from streamrec.engine.kafka_config import JVM_OPTIONS, LOG4J, new_cluster_id, server_properties
@@ -51,11 +52,17 @@ class Broker:
     """
 
     def __init__(
-        self, data_dir: Path | None, port: int, java: JavaChoice | Path, overrides: Mapping[str, str]
+        self,
+        data_dir: Path | None,
+        port: int,
+        java: JavaChoice | Path,
+        overrides: Mapping[str, str],
+        listeners: Sequence[str],
     ) -> None:
         self._java = find_java(java)
         self._class_path = kafka_class_path()
         self._overrides = dict(overrides)
+        self._listeners = {protocol: _free_port() for protocol in listeners}
         self._temporary = data_dir is None
         self.data_dir = (
             Path(tempfile.mkdtemp(prefix="streamrec-broker-")) if data_dir is None else data_dir.absolute()
@@ -71,14 +78,16 @@ class Broker:
         timeout_s: float = 60.0,
         java: JavaChoice | Path = "auto",
         overrides: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
     ) -> Self:
         """A broker that answers.
 
         data_dir: kept, and used again if it holds a broker's data; without it a temporary
         folder that goes with the broker. port: 0 takes a free one. overrides: broker
-        settings (server.properties) on top of ours. Raises BrokerError.
+        settings (server.properties) on top of ours. listeners: security protocols to listen
+        with beside plaintext (SSL, SASL_SSL, ...), set up in `overrides`. Raises BrokerError.
         """
-        broker = cls(data_dir, port, java, overrides or {})
+        broker = cls(data_dir, port, java, overrides or {}, listeners)
         try:
             broker._prepare()
             broker._start_on_some_port(timeout_s)
@@ -92,6 +101,10 @@ class Broker:
     def bootstrap(self) -> str:
         """Address to connect to, host:port."""
         return f"{_HOST}:{self.port}"
+
+    def address(self, protocol: str) -> str:
+        """Address of one of the further listeners, host:port."""
+        return f"{_HOST}:{self._listeners[protocol]}"
 
     @property
     def pid(self) -> int:
@@ -176,7 +189,9 @@ class Broker:
         _require_unused(self.data_dir)
         _require_free(self.port)
         (self.data_dir / "broker.log").unlink(missing_ok=True)
-        properties = server_properties(_HOST, self.port, _free_port(), self._overrides)
+        properties = server_properties(
+            _HOST, {"PLAINTEXT": self.port, **self._listeners}, _free_port(), self._overrides
+        )
         (self.data_dir / "server.properties").write_text(properties, encoding="utf-8")
         if not (self.data_dir / "kafka" / "meta.properties").exists():
             self._format()
@@ -225,7 +240,7 @@ class Broker:
 
     def _answers(self) -> bool:
         try:
-            with connect(self.bootstrap, timeout_s=1.0) as admin:
+            with connect(KafkaSettings(bootstrap=self.bootstrap), timeout_s=1.0) as admin:
                 cluster = admin.describe_cluster()
         except BrokerError:
             return False

@@ -40,16 +40,25 @@ LOG4J = """\
 """
 
 
-def server_properties(host: str, port: int, controller_port: int, overrides: Mapping[str, str]) -> str:
-    """Text of server.properties; `overrides` win over ours."""
+def server_properties(
+    host: str, ports: Mapping[str, int], controller_port: int, overrides: Mapping[str, str]
+) -> str:
+    """Text of server.properties; `overrides` win over ours.
+
+    ports: the port of each listener; a listener is named for its security protocol.
+    """
+    listeners = ",".join(f"{name}://{host}:{port}" for name, port in ports.items())
     properties = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{host}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listeners": f"PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{host}:{port}",
+        "listeners": f"{listeners},CONTROLLER://{host}:{controller_port}",
+        "advertised.listeners": listeners,
+        "listener.security.protocol.map": ",".join(
+            ["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name in ports)]
+        ),
         # Relative to the data folder: a comma in its path would be read as two folders.
         "log.dirs": "kafka",
         "auto.create.topics.enable": "false",

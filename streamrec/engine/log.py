@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from aiokafka.protocol import produce, types
 
+from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
 from streamrec.errors import EngineError
 
@@ -77,7 +78,7 @@ class Log(Protocol):
         """Become the one who appends to a partition: after the first append that follows, the broker
         refuses those of whoever claimed it before.
 
-        Raises EngineError if the broker does not allow it.
+        Raises AccessError if the broker does not allow it.
         """
 
     async def release(self, topic: str, partition: int) -> None:
@@ -105,7 +106,7 @@ class KafkaLog:
 
     async def _start(self, transactional_id: str | None = None) -> Any:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap.split(","),
+            **client_options(self._settings),
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",
@@ -124,14 +125,8 @@ class KafkaLog:
     async def claim(self, topic: str, partition: int) -> None:
         """Become the one who appends to a partition. See Log."""
         await self.release(topic, partition)
-        name = f"{topic}-{partition}"
-        try:
-            producer = await self._start(transactional_id=name)
-        except KafkaError as error:
-            raise EngineError(
-                f"{topic}[{partition}] cannot be claimed at {self._settings.bootstrap}: {error!r}; "
-                f"the worker's user needs WRITE and DESCRIBE on the transactional id {name}"
-            ) from error
+        with may(self._settings, "WRITE"):
+            producer = await self._start(transactional_id=f"{topic}-{partition}")
         # The id brought an epoch above that of every claim before. No transaction is wanted with it:
         # they take 28 ms each, and hide what is written until they end.
         producer._txn_manager.transactional_id = None
@@ -145,6 +140,10 @@ class KafkaLog:
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         """Write all records as one record batch. See Log."""
+        with may(self._settings, "WRITE", topic):
+            return await self._append(topic, partition, records)
+
+    async def _append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
         producer = self._claims.get((topic, partition)) or await self._started()
         builder = producer.create_batch()
         now = time.time_ns() // 1_000_000
@@ -167,6 +166,10 @@ class KafkaLog:
 
     async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         """Write records in order. See Log."""
+        with may(self._settings, "WRITE", topic):
+            await self._send(topic, partition, records)
+
+    async def _send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         producer = await self._started()
         acknowledgements = []
         builder = producer.create_batch()

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamrec import metrics
+from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
 from streamrec.errors import TopicError
 
@@ -21,21 +22,22 @@ _MAX_FETCH_BYTES = 16 << 20
 
 
 @asynccontextmanager
-async def open_consumer(settings: KafkaSettings) -> AsyncIterator[Any]:
-    """A consumer of no group, closed at the end."""
+async def open_consumer(settings: KafkaSettings, topic: str) -> AsyncIterator[Any]:
+    """A consumer of no group that is to read `topic`, closed at the end."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap.split(","),
+        **client_options(settings),
         client_id=f"{settings.prefix}reader",
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=_MAX_FETCH_BYTES,
     )
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
+    with may(settings, "READ", topic):
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
 
 
 async def read_range(
@@ -49,7 +51,7 @@ async def read_range(
     if start >= end:
         return
     tp = TopicPartition(topic, partition)
-    async with open_consumer(settings) as consumer:
+    async with open_consumer(settings, topic) as consumer:
         consumer.assign([tp])
         beginning = (await consumer.beginning_offsets([tp]))[tp]
         end = min(end, (await consumer.end_offsets([tp]))[tp])
@@ -79,7 +81,7 @@ class BroadcastReader:
 
     async def run(self) -> None:
         """Read until cancelled. Raises TopicError if the topic does not exist."""
-        async with open_consumer(self._settings) as consumer:
+        async with open_consumer(self._settings, self._topic) as consumer:
             partitions = consumer.partitions_for_topic(self._topic) or await self._partitions(consumer)
             tps = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
             consumer.assign(tps)

@@ -6,12 +6,18 @@ its value is the list of records, its offset the last one's. Faust's per-message
 Registered under the entry point group `faust.transports`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiokafka.consumer import fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+
+from streamrec.access import may
+from streamrec.engine.app import App
+from streamrec.engine.runner import fatal
+from streamrec.errors import AccessError
 
 __all__ = ["BatchConsumer", "ParsedRecords", "Transport"]
 
@@ -40,7 +46,30 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_consumer(self, loop: Any) -> Any:
         consumer = super()._create_consumer(loop)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # Faust offers no setting for it
+        commit = consumer.commit
+
+        async def commit_or_end(offsets: Any) -> None:
+            with _ending_when_refused(self.app):
+                await commit(offsets)
+
+        # Where it is called, Faust logs a refusal in fifty lines.
+        consumer.commit = commit_or_end
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:
+        # As aiokafka's own getmany, which Faust passes by: of a group that was refused nothing else tells.
+        consumer._coordinator.check_errors()
+        return await super()._fetch_records(consumer, *args, **options)
+
+
+@contextmanager
+def _ending_when_refused(app: App) -> Iterator[None]:
+    """A right that is gone ends the process, with its name and nothing committed."""
+    try:
+        with may(app.kafka, "READ"):
+            yield
+    except AccessError as error:
+        fatal(error)
 
 
 class BatchConsumer(driver.Consumer):
@@ -61,7 +90,8 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 (Faust's)
         """One message per partition with new records. Called by Faust's fetcher."""
-        records, active = await self._wait_next_records(timeout)
+        with _ending_when_refused(self.app):
+            records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
         generation = self.app.consumer_generation_id

@@ -75,7 +75,7 @@ async def watch(app: faust.App, settings: KafkaSettings, topic: str, done: Mappi
 async def _watch(app: faust.App, settings: KafkaSettings, topic: str, done: Mapping[int, int]) -> None:
     clock = StallClock()
     timeout_s = settings.stall_timeout_s
-    async with open_consumer(settings) as broker:
+    async with open_consumer(settings, topic) as broker:
         while True:
             faulthandler.dump_traceback_later(timeout_s, exit=True)
             await asyncio.sleep(timeout_s / _LOOKS_PER_TIMEOUT)

@@ -1,6 +1,7 @@
 """The topics: how each is cut and kept; made, checked and described through the admin API."""
 
 from streamrec.topics.connection import connect
+from streamrec.topics.granted import require_rights
 from streamrec.topics.operations import (
     Problem,
     TopicDescription,
@@ -27,6 +28,7 @@ __all__ = [
     "forget_state",
     "mend_topics",
     "read_topic",
+    "require_rights",
     "require_topics",
     "topic_id",
     "topic_specs",

@@ -7,11 +7,13 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, OffsetSpec
-from kafka.errors import TopicAlreadyExistsError, for_code
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
+from streamrec.access import denied
 from streamrec.config import KafkaSettings, Settings
 from streamrec.errors import TopicError
 from streamrec.topics.connection import REQUEST_TIMEOUT_S, connect
+from streamrec.topics.granted import require_on_topics
 from streamrec.topics.specs import TopicSpec, topic_specs
 
 __all__ = [
@@ -64,16 +66,16 @@ def create_topics(settings: Settings) -> list[str]:
     Raises BrokerError, or TopicError if the broker refuses one.
     """
     specs = topic_specs(settings)
-    with connect(settings.kafka.bootstrap) as admin:
-        existing = _existing(admin, specs)
+    with connect(settings.kafka) as admin:
+        existing = _existing(admin, settings.kafka, specs)
         missing = [spec for spec in specs if spec.name not in existing]
         if missing:
-            _create(admin, missing)
+            _create(admin, settings.kafka, missing)
         admin.wait_for_topics([spec.name for spec in specs], timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
     return [spec.name for spec in missing]
 
 
-def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
+def _create(admin: Any, kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> None:
     wanted = {
         spec.name: {
             "num_partitions": spec.partitions,
@@ -84,6 +86,8 @@ def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
     }
     for topic in admin.create_topics(wanted, raise_errors=False)["topics"]:
         code = topic["error_code"]
+        if code == TopicAuthorizationFailedError.errno:
+            raise denied(kafka, "CREATE", "topic", topic["name"])
         # Somebody else may be making them too.
         if code not in (0, TopicAlreadyExistsError.errno):
             reason = topic["error_message"] or for_code(code).__name__
@@ -93,10 +97,10 @@ def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
 def check_topics(settings: Settings) -> list[Problem]:
     """What keeps the apps from working on the topics as they are; empty if nothing does."""
     problems: list[Problem] = []
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         specs = topic_specs(settings)
-        existing = _existing(admin, specs)
-        configs = _configs(admin, existing, "all")
+        existing = _existing(admin, settings.kafka, specs)
+        configs = _configs(admin, settings.kafka, existing, "all")
     for spec in specs:
         topic = existing.get(spec.name)
         if topic is None:
@@ -141,11 +145,12 @@ def mend_topics(settings: Settings) -> list[Problem]:
     Numbers of partitions and copies are left alone. Raises TopicError if a topic does not exist
     or the broker refuses a change.
     """
-    with connect(settings.kafka.bootstrap) as admin:
-        _require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
+    with connect(settings.kafka) as admin:
+        topics = _require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
+        require_on_topics(settings.kafka, topics.values(), "ALTER_CONFIGS")
     problems = _config_problems(settings)
     if problems:
-        with connect(settings.kafka.bootstrap) as admin:
+        with connect(settings.kafka) as admin:
             outcome = admin.alter_configs(
                 [
                     ConfigResource(
@@ -173,14 +178,14 @@ def _config_problems(settings: Settings) -> list[Problem]:
 
 def describe_topics(settings: Settings) -> list[TopicDescription]:
     """The topics that exist, as they are. Raises BrokerError, or TopicError if there is none."""
-    with connect(settings.kafka.bootstrap) as admin:
-        existing = _existing(admin, topic_specs(settings))
+    with connect(settings.kafka) as admin:
+        existing = _existing(admin, settings.kafka, topic_specs(settings))
         if not existing:
             raise TopicError(
                 f"no topic with prefix {settings.kafka.prefix!r} exists at {settings.kafka.bootstrap}; "
                 "create them with `streamrec topics create`"
             )
-        configs = _configs(admin, existing, "modified")
+        configs = _configs(admin, settings.kafka, existing, "modified")
         places = [
             TopicPartition(name, partition["partition_index"])
             for name, topic in existing.items()
@@ -201,13 +206,16 @@ def describe_topics(settings: Settings) -> list[TopicDescription]:
     ]
 
 
-def require_topics(settings: Settings, names: Iterable[str]) -> None:
+def require_topics(settings: Settings, names: Iterable[str], *, to: str = "DESCRIBE") -> None:
     """Raises TopicError if one of the topics (names without prefix) does not exist, or has
-    another number of partitions than the settings say: visitors would be looked for elsewhere."""
+    another number of partitions than the settings say: visitors would be looked for elsewhere.
+
+    to: what is going to be done there; raises AccessError if that is not allowed.
+    """
     specs = {spec.name: spec for spec in topic_specs(settings)}
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         wanted = [settings.kafka.topic(name) for name in names]
-        for name, topic in _require(admin, settings.kafka, wanted).items():
+        for name, topic in _require(admin, settings.kafka, wanted, to).items():
             partitions = len(topic["partitions"])
             if partitions != specs[name].partitions:
                 raise TopicError(
@@ -221,13 +229,13 @@ def topic_id(settings: Settings, name: str) -> str:
 
     Raises TopicError if there is no such topic.
     """
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         topic = settings.kafka.topic(name)
         return str(_require(admin, settings.kafka, [topic])[topic]["topic_id"])
 
 
-def _require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str]) -> dict[str, Any]:
-    topics = _by_name(admin.describe_topics(wanted))
+def _require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str], to: str = "DESCRIBE") -> dict[str, Any]:
+    topics = _described(admin, kafka, wanted, to)
     missing = [name for name in wanted if name not in topics]
     if missing:
         some = f"topic {missing[0]} does" if len(missing) == 1 else f"topics {', '.join(missing)} do"
@@ -235,13 +243,15 @@ def _require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str]) -> dict[st
     return topics
 
 
-def _existing(admin: Any, specs: Iterable[TopicSpec]) -> dict[str, Any]:
+def _existing(admin: Any, kafka: KafkaSettings, specs: Iterable[TopicSpec]) -> dict[str, Any]:
     names = [spec.name for spec in specs]
-    found = _by_name(admin.describe_topics(names))
+    found = _described(admin, kafka, names, "DESCRIBE")
     return {name: found[name] for name in names if name in found}
 
 
-def _by_name(topics: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _described(admin: Any, kafka: KafkaSettings, names: Sequence[str], to: str) -> dict[str, Any]:
+    topics = admin.describe_topics(names)
+    require_on_topics(kafka, topics, to)
     return {topic["name"]: topic for topic in topics if topic["error_code"] == 0}
 
 
@@ -249,8 +259,11 @@ def _replication(topic: dict[str, Any]) -> int:
     return min((len(partition["replica_nodes"]) for partition in topic["partitions"]), default=0)
 
 
-def _configs(admin: Any, names: Iterable[str], which: str) -> dict[str, dict[str, str]]:
-    resources = [ConfigResource("TOPIC", name) for name in names]
+def _configs(
+    admin: Any, kafka: KafkaSettings, topics: Mapping[str, Any], which: str
+) -> dict[str, dict[str, str]]:
+    require_on_topics(kafka, topics.values(), "DESCRIBE_CONFIGS")
+    resources = [ConfigResource("TOPIC", name) for name in topics]
     if not resources:
         return {}
     described = admin.describe_configs(resources, config_filter=which)["topic"]

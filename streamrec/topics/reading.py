@@ -7,8 +7,10 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from streamrec.access import client_options, refusal
 from streamrec.config import Settings
 from streamrec.errors import BrokerError
+from streamrec.topics.first_contact import SET_BOOTSTRAP
 from streamrec.topics.operations import require_topics
 
 __all__ = ["answering", "read_topic"]
@@ -25,11 +27,11 @@ def read_topic(
     What arrives after the start is left. Returns each partition's first offset and its end, the
     offset after the last. Raises TopicError, or BrokerError if Kafka stops answering.
     """
-    require_topics(settings, [name])
+    require_topics(settings, [name], to="READ")
     topic = settings.kafka.topic(name)
-    with answering(settings):
+    with answering(settings, "READ", topic):
         consumer = KafkaConsumer(
-            bootstrap_servers=settings.kafka.bootstrap.split(","),
+            **client_options(settings.kafka),
             group_id=None,
             enable_auto_commit=False,
             max_poll_records=_MAX_RECORDS,
@@ -49,12 +51,11 @@ def read_topic(
 
 
 @contextmanager
-def answering(settings: Settings) -> Iterator[None]:
-    """Kafka's errors inside are BrokerErrors outside."""
+def answering(settings: Settings, operation: str, topic: str) -> Iterator[None]:
+    """Kafka's errors inside are BrokerErrors outside; a refused operation on the topic is an AccessError."""
     try:
         yield
     except KafkaError as error:
-        raise BrokerError(
-            f"Kafka at {settings.kafka.bootstrap} does not answer as it should: {error!r}; "
-            "set STREAMREC_KAFKA__BOOTSTRAP=host:port, or start one with `streamrec broker`"
+        raise refusal(settings.kafka, error, operation, topic) or BrokerError(
+            f"Kafka at {settings.kafka.bootstrap} does not answer as it should: {error!r}; {SET_BOOTSTRAP}"
         ) from error

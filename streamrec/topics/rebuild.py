@@ -5,9 +5,10 @@ from typing import Any
 
 from kafka.errors import GroupIdNotFoundError, KafkaError
 
-from streamrec.config import Settings
+from streamrec.config import KafkaSettings, Settings
 from streamrec.errors import TopicError
 from streamrec.topics.connection import REQUEST_TIMEOUT_S, connect
+from streamrec.topics.granted import group_members, require_on_topics
 from streamrec.topics.operations import create_topics
 
 __all__ = ["forget_state"]
@@ -23,9 +24,10 @@ def forget_state(settings: Settings) -> None:
     """
     kafka = settings.kafka
     topic = kafka.topic("visitor-states")
-    with connect(kafka.bootstrap) as admin:
+    with connect(kafka) as admin:
+        require_on_topics(kafka, admin.describe_topics([topic]), "DELETE")
         for role in ("state", "scoring"):
-            _require_stopped(admin, kafka.topic(role))
+            _require_stopped(admin, kafka, kafka.topic(role))
         if topic in admin.list_topics():
             admin.delete_topics([topic])
             deadline = time.monotonic() + REQUEST_TIMEOUT_S
@@ -40,22 +42,19 @@ def forget_state(settings: Settings) -> None:
     create_topics(settings)
 
 
-def _require_stopped(admin: Any, group: str) -> None:
-    try:
-        members = admin.describe_groups([group])[group]["members"]
-    except GroupIdNotFoundError:
-        return
+def _require_stopped(admin: Any, kafka: KafkaSettings, group: str) -> None:
+    members = group_members(admin, kafka, group, "DELETE")
     if members:
         raise TopicError(
-            f"{group} has {len(members)} running workers; stop them, wait for the session timeout if "
+            f"{group} has {members} running workers; stop them, wait for the session timeout if "
             "one was killed, and try again"
         )
 
 
 def _forget_group(admin: Any, group: str) -> None:
     try:
-        admin.delete_groups([group])
-    except GroupIdNotFoundError:
-        return
+        outcome = admin.delete_groups([group])[group]
     except KafkaError as error:
-        raise TopicError(f"group {group} cannot be deleted: {error!r}") from error
+        outcome = type(error).__name__
+    if outcome not in ("OK", GroupIdNotFoundError.__name__):
+        raise TopicError(f"group {group} cannot be deleted: {outcome}")

@@ -41,7 +41,7 @@ class Samples:
 
 def size_of_topic(bench: Bench, topic: str) -> int:
     """Bytes of its segments at the broker."""
-    with connect(bench.settings.kafka.bootstrap) as admin:
+    with connect(bench.settings.kafka) as admin:
         (broker,) = admin.describe_log_dirs()
     return sum(
         partition["partition_size"]
@@ -60,7 +60,7 @@ def size_of_topic(bench: Bench, topic: str) -> int:
 )
 def test_nothing_grows(bench: Bench) -> None:
     topic = bench.settings.kafka.topic("visitor-states")
-    with connect(bench.settings.kafka.bootstrap) as admin:
+    with connect(bench.settings.kafka) as admin:
         admin.alter_configs([ConfigResource("TOPIC", topic, {"segment.ms": "30000"})])
     samples = Samples()
     with bench.system() as system:

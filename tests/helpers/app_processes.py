@@ -18,6 +18,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
 
+from streamrec.access import client_options
 from streamrec.config import Settings
 from streamrec.errors import TopicError
 from streamrec.topics import forget_state
@@ -99,9 +100,7 @@ def publish(
     """
 
     async def send() -> list[Place]:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka.bootstrap, linger_ms=2, acks="all", **producing
-        )
+        producer = AIOKafkaProducer(**client_options(settings.kafka), linger_ms=2, acks="all", **producing)
         await producer.start()
         try:
             name = settings.kafka.topic(topic)
@@ -115,7 +114,7 @@ def publish(
 
 def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float = 60.0) -> list[Any]:
     """The records of a topic: up to its present end, or, given n, once there are so many."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=None)
+    consumer = KafkaConsumer(**client_options(settings.kafka), group_id=None)
     try:
         name = settings.kafka.topic(topic)
         partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
@@ -139,7 +138,7 @@ def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float 
 
 def last(settings: Settings, topic: str, key: bytes | None = None) -> dict[int, Any]:
     """The last record of every partition that has one; given a key, the last one with it."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=None)
+    consumer = KafkaConsumer(**client_options(settings.kafka), group_id=None)
     try:
         name = settings.kafka.topic(topic)
         partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]

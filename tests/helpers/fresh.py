@@ -26,5 +26,5 @@ def fresh_topics(bootstrap: str, folder: Path, overrides: Mapping[str, Any]) -> 
     )
     create_topics(made)
     yield made
-    with connect(bootstrap) as admin:
+    with connect(made.kafka) as admin:
         admin.delete_topics([name for name in admin.list_topics() if name.startswith(made.kafka.prefix)])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from streamrec.config import KafkaSettings
 from streamrec.engine.broker import Broker
 from streamrec.errors import BrokerError
 from streamrec.topics import connect
@@ -22,6 +23,7 @@ TOPIC = "kept"
 # Starts a broker, says which process it is, and waits for good.
 PARENT = """
 import sys
+from streamrec.config import KafkaSettings
 from streamrec.engine.broker import Broker
 broker = Broker.start()
 print(broker.pid, broker.data_dir, flush=True)
@@ -58,7 +60,7 @@ def _read(broker: Broker, n: int) -> list[bytes]:
 
 
 def test_records_outlive_a_kill_and_a_stop(own: Broker, tmp_path: Path) -> None:
-    with connect(own.bootstrap) as admin:
+    with connect(KafkaSettings(bootstrap=own.bootstrap)) as admin:
         admin.create_topics({TOPIC: {"num_partitions": 1}}, wait_for_metadata=True)
     _write(own, b"before the kill")
     first, address = own.pid, own.bootstrap
@@ -81,7 +83,7 @@ def test_a_broker_or_its_data_in_use_are_refused_and_left_alone(own: Broker) -> 
     with pytest.raises(BrokerError, match="another broker uses"):
         Broker.start(data_dir=own.data_dir)
     assert [(own.data_dir / name).read_bytes() for name in files] == before
-    with connect(own.bootstrap) as admin:
+    with connect(KafkaSettings(bootstrap=own.bootstrap)) as admin:
         assert admin.describe_cluster()["brokers"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streamrec.cli import main
-from streamrec.config import Settings
+from streamrec.config import KafkaSettings, Settings
 from streamrec.engine.broker import Broker
 from streamrec.topics import connect, topic_specs
 
@@ -88,7 +88,7 @@ def test_the_broker_verb_runs_until_it_is_told_to_stop(
         assert process.stdout is not None
         assert process.stderr is not None
         place = json.loads(process.stdout.readline())
-        with connect(place["bootstrap"]) as admin:
+        with connect(KafkaSettings(bootstrap=place["bootstrap"])) as admin:
             assert admin.list_topics() == []
         process.send_signal(number)
         assert process.wait(30) == 0

@@ -16,7 +16,7 @@ _TINY = {"embedding_size": 16, "hidden_size": 16, "epochs": 1, "batch_size": 32,
 
 
 def _topics_and_groups(settings: Settings) -> set[str]:
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         names = [*admin.list_topics(), *(group["group_id"] for group in admin.list_groups())]
     return {name for name in names if name.startswith(settings.kafka.prefix)}
 

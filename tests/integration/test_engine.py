@@ -318,7 +318,7 @@ def test_a_range_is_read_whole_and_no_further(
 def test_a_range_begins_where_retention_has_left_something(settings: Settings) -> None:
     topic = settings.kafka.topic("interactions")
     write(settings, lambda log: log.send(topic, 0, rows(100)))
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.delete_records({TopicPartition(topic, 0): 40})
     assert [each.offset for each in in_range(settings, "interactions", 10, 50)] == list(range(40, 50))
     assert in_range(settings, "interactions", 10, 20) == []

@@ -42,7 +42,7 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(
     role: str, settings: Settings, tmp_path: Path
 ) -> None:
     missing = settings.kafka.topic("visitor-states")
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.delete_topics([missing])
     message = _fails(role, settings, tmp_path)
     assert missing in message

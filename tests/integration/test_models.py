@@ -147,7 +147,7 @@ def test_records_deleted_from_the_front_are_not_waited_for(settings: Settings) -
     publish(settings, "interactions", ring_clicks())
     before = read_clicks(settings)
     place = next(iter(before.data["offsets"]))
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.delete_records({TopicPartition(settings.kafka.topic("interactions"), int(place)): 5})
     after = read_clicks(settings)
     assert after.data["offsets"][place] == [5, before.data["offsets"][place][1]]

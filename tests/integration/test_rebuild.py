@@ -42,7 +42,7 @@ def test_lost_rows_stop_the_worker_and_rebuild_makes_them_again(settings: Settin
     before = _rows(settings)
     assert len(before) == 7
 
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.delete_topics([settings.kafka.topic("visitor-states")])
         while settings.kafka.topic("visitor-states") in admin.list_topics():
             pass

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.config import Settings
+from streamrec.config import Settings, load_settings
+from streamrec.errors import ConfigError
+from streamrec.standalone import Kafka
+
+
+def test_users_are_for_a_kafka_of_yours() -> None:
+    user = {"security_protocol": "SASL_SSL", "username": "shop", "password": "hush"}
+    with pytest.raises(ConfigError, match=r"SASL_SSL is for a Kafka of yours.*STREAMREC_KAFKA__BOOTSTRAP"):
+        Kafka(load_settings(kafka=user))
 
 
 class Standalone:

@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource
 from kafka.errors import InvalidTimestampError
 
-from streamrec.config import Settings, load_settings
+from streamrec.config import KafkaSettings, Settings, load_settings
 from streamrec.errors import BrokerError, TopicError
 from streamrec.topics import (
     check_topics,
@@ -24,7 +24,7 @@ from streamrec.topics import (
 
 def _set(settings: Settings, topic: str, key: str, value: str) -> None:
     name = settings.kafka.topic(topic)
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.alter_configs([ConfigResource("TOPIC", name, {key: value})])
         # A change is acknowledged before the broker acts on it.
         while True:
@@ -104,7 +104,7 @@ def test_more_copies_than_brokers_is_refused_with_the_brokers_reason(settings: S
 def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
     before = topic_id(settings, "items")
     assert topic_id(settings, "items") == before
-    with connect(settings.kafka.bootstrap) as admin:
+    with connect(settings.kafka) as admin:
         admin.delete_topics([settings.kafka.topic("items")])
         while settings.kafka.topic("items") in admin.list_topics():
             pass
@@ -139,6 +139,9 @@ def test_an_address_that_is_none_is_named() -> None:
 def test_something_that_is_not_kafka_is_named_and_leaves_nothing_behind() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(BrokerError, match=address), connect(address, timeout_s=0.5):
+        with (
+            pytest.raises(BrokerError, match=address),
+            connect(KafkaSettings(bootstrap=address), timeout_s=0.5),
+        ):
             pass
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]

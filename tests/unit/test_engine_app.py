@@ -5,7 +5,9 @@ from types import ModuleType
 import aiokafka
 import faust
 import pytest
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
+from streamrec.access import client_options
 from streamrec.config import load_settings
 from streamrec.engine.app import TESTED, check_app, create_app
 from streamrec.errors import EngineError
@@ -48,3 +50,26 @@ def test_a_version_that_was_not_tested_is_refused(
     monkeypatch.setattr(module, "__version__", "0.99.0")
     with pytest.raises(EngineError, match=rf"{package} 0\.99\.0 .* `{package}=={max(TESTED[package])}`"):
         _app()
+
+
+def _auth(**kafka: object) -> dict[str, object]:
+    """What Faust's consumer is told."""
+    app = create_app(load_settings(kafka=kafka), "state")
+    return dict(credentials_to_aiokafka_auth(app.conf.broker_credentials, app.conf.ssl_context))
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
+def test_faust_connects_as_our_own_clients_do(protocol: str) -> None:
+    user = {"username": "shop", "password": "hush", "sasl_mechanism": "SCRAM-SHA-256"}
+    kafka = {"security_protocol": protocol, **(user if protocol.startswith("SASL") else {})}
+    ours = client_options(load_settings(kafka=kafka).kafka)
+    del ours["bootstrap_servers"]
+    theirs = {name: value for name, value in _auth(**kafka).items() if value is not None}
+    assert theirs.keys() == ours.keys()
+    assert isinstance(theirs.pop("ssl_context", None), type(ours.pop("ssl_context", None)))
+    assert theirs == ours
+
+
+def test_every_broker_is_tried_first() -> None:
+    app = create_app(load_settings(kafka={"bootstrap": "a:9092, b:9093"}), "state")
+    assert [str(url) for url in app.conf.broker] == ["batchkafka://a:9092", "batchkafka://b:9093"]
