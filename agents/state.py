@@ -201,7 +201,7 @@ def run_state(settings: Settings) -> NoReturn:
         app, name="visitor-states", topic=visitor_states, log=log, partitions=kafka.partitions
     )
     app.tables.add(table)
-    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry(settings.registry.path)))
+    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry.of(settings.registry)))
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
     keeper = StateKeeper(
         settings,

@@ -5,11 +5,13 @@ levels: `STREAMREC_KAFKA__BOOTSTRAP`. Hyperparameters live with their model; her
 they are only passed through (`STREAMREC_ONLINE_MF__FACTORS`).
 """
 
+import base64
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Field,
     FiniteFloat,
@@ -34,6 +36,22 @@ __all__ = [
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _public_key(text: str) -> str:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raw = b""
+    # Signatures under the point of all zeros can be made without a private key.
+    if len(raw) != 32 or not any(raw):
+        raise ValueError(
+            "an Ed25519 public key is wanted, 44 characters of base64, as `streamrec models keygen` prints it"
+        )
+    return text
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
 
 
 class _Section(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -133,10 +151,17 @@ class ScoringSettings(_Section):
 
 
 class RegistrySettings(_Section):
-    """Where model versions are kept."""
+    """Where model versions are kept, and whose are served."""
 
     path: Path = Path("build/registry")
     """Folder of the local registry."""
+    trusted_keys: tuple[PublicKey, ...] = ()
+    """Public keys of those whose models are served, as `streamrec models keygen` prints them."""
+    signing_key: Path | None = None
+    """File with the private key that signs versions when they are published. Not for machines that serve."""
+    require_signature: bool = True
+    """Whether only versions signed by a trusted key are served and released. Without it, who can
+    write to the registry and the models topic decides what is served."""
 
 
 class WebSettings(_Section):
@@ -154,6 +179,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="STREAMREC_",
         env_nested_delimiter="__",
+        env_parse_none_str="null",
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,

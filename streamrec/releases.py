@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from kafka import KafkaProducer
 
-from streamrec.artifact import artifact_digest
 from streamrec.config import Settings
 from streamrec.errors import RecordError
 from streamrec.events import ModelRelease, decode_release, encode
@@ -52,10 +51,10 @@ def _take(found: dict[str, ModelRelease], records: list[Any]) -> None:
 def announce(settings: Settings, model: str, version: str) -> ModelRelease:
     """Make a published version the live one; workers load it at once.
 
-    Raises RegistryError if the version does not exist, ArtifactError if it is damaged,
+    Raises RegistryError if the version does not exist, ArtifactError if it is damaged or not signed,
     BrokerError or TopicError if it cannot be announced.
     """
-    digest = artifact_digest(Registry(settings.registry.path).directory(model, version))
+    digest = Registry.of(settings.registry).digest(model, version)
     slots = released(settings)
     live = slots.get(f"{model}/live")
     release = ModelRelease(

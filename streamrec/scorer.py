@@ -193,7 +193,7 @@ def load_step(registry: Registry, version: str, digest: str | None = None) -> Se
     """The step model of a GRU4Rec version; its score model is probed too, so that the state app
     names no version in its rows that scoring would refuse. Raises RegistryError, ArtifactError.
     """
-    manifest, files = _published(registry, version, digest)
+    manifest, files = registry.read(_MODEL, version, digest)
     SessionScorer(manifest, files, threads=1)
     return SessionStep(manifest, files)
 
@@ -202,26 +202,15 @@ def load_scorer(
     registry: Registry, version: str, digest: str | None = None, *, threads: int = 1
 ) -> SessionScorer:
     """The score model of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    return SessionScorer(*_published(registry, version, digest), threads)
+    return SessionScorer(*registry.read(_MODEL, version, digest), threads)
 
 
-def check_artifact(registry: Registry, version: str) -> Manifest:
-    """Load and probe both models of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    manifest, files = _published(registry, version, None)
+def check_artifact(registry: Registry, version: str, *, signed: bool = True) -> Manifest:
+    """Load and probe both models of a GRU4Rec version; signed and errors as in Registry.read."""
+    manifest, files = registry.read(_MODEL, version, signed=signed)
     SessionStep(manifest, files)
     SessionScorer(manifest, files, threads=1)
     return manifest
-
-
-def _published(registry: Registry, version: str, digest: str | None) -> tuple[Manifest, dict[str, bytes]]:
-    directory = registry.directory(_MODEL, version)
-    manifest, files = read_artifact(directory, digest)
-    # Rows name the version that made them, so a copy under another name would mix two.
-    if (manifest.model, manifest.version) != (_MODEL, version):
-        raise ArtifactError(
-            f"{directory}: holds {manifest.model} {manifest.version}; publish it under its own name"
-        )
-    return manifest, files
 
 
 def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:

@@ -25,10 +25,11 @@ from streamrec.engine.child import Child
 from streamrec.errors import BrokerError, WorkerError
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
+from streamrec.signing import SigningKey
 from streamrec.topics import create_topics
 from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
 
-__all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model"]
+__all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model", "with_own_key"]
 
 ROLES: Final = ("state", "scoring")
 """The apps, in the order in which they are stopped: the later ones answer what the earlier ask."""
@@ -47,6 +48,20 @@ _TAIL_LINES: Final = 15
 def has_kafka(settings: Settings) -> bool:
     """Whether the settings name a Kafka to use (STREAMREC_KAFKA__BOOTSTRAP)."""
     return "bootstrap" in settings.kafka.model_fields_set
+
+
+def with_own_key(settings: Settings) -> Settings:
+    """Settings that sign with, and trust, a key of this machine's own, unless they name keys already.
+
+    It is made on first use and lies beside the registry (`registry.key`). Raises ConfigError.
+    """
+    registry = settings.registry
+    if registry.trusted_keys or registry.signing_key or not registry.require_signature:
+        return settings
+    path = registry.path.with_name(f"{registry.path.name}.key")
+    key = SigningKey.load(path) if path.exists() else SigningKey.create(path)
+    keys = {"signing_key": path, "trusted_keys": (key.public,)}
+    return settings.model_copy(update={"registry": registry.model_copy(update=keys)})
 
 
 class Kafka:
@@ -110,8 +125,9 @@ def live_model(settings: Settings, console: Console) -> str:
     live = released(settings).get("gru4rec/live")
     if live is not None:
         return live.version
-    registry = Registry(settings.registry.path)
+    registry = Registry.of(settings.registry)
     if not registry.versions("gru4rec"):
+        registry.require_trusted_signer()
         with progress_bar(console) as on_step:
             train_gru4rec(
                 bundled_clicks(),
@@ -146,13 +162,15 @@ class Apps:
 
     def _start(self, role: str, settings: Settings) -> Child:
         web = settings.web.model_copy(update={"port": self._ports[role]})
+        # Apps serve; they have no business with the key that signs.
+        registry = settings.registry.model_copy(update={"signing_key": None})
         # The variables of our own environment are in the settings already, and would win.
         inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
         return Child(
             # -P: a folder named streamrec where we happen to run is not the one that is installed.
             [sys.executable, "-P", "-m", "streamrec.cli", role],
             self.logs[role],
-            env={**inherited, **settings.model_copy(update={"web": web}).environment()},
+            env={**inherited, **settings.model_copy(update={"web": web, "registry": registry}).environment()},
         )
 
     def wait_until_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> None:

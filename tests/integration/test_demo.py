@@ -40,7 +40,7 @@ def test_every_click_of_a_small_demo_has_its_list(settings: Settings, tmp_path: 
 
     out = tmp_path / "demo"
     assert json.loads((out / "summary.json").read_text())["clicks"] == 400
-    assert {each.name for each in out.iterdir()} == {"logs", "registry", "summary.json"}
+    assert {each.name for each in out.iterdir()} == {"logs", "registry", "registry.key", "summary.json"}
     assert _topics_and_groups(settings) == before
     for text in ("/metrics", "hit rate@20", "400 clicks", "0 lost", "summary.json"):
         assert text in printed.get()

@@ -69,6 +69,9 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("STREAMREC_KAFKA__BOOTSTRP", "k:9092", r"STREAMREC_KAFKA__BOOTSTRP: Extra inputs are not permitted"),
         ("STREAMREC_SCORING__K", "501", r"STREAMREC_SCORING__K: .*500"),
         ("STREAMREC_LOG_LEVEL", "LOUD", r"STREAMREC_LOG_LEVEL: .*INFO"),
+        ("STREAMREC_REGISTRY__TRUSTED_KEYS", '["no key"]', r"TRUSTED_KEYS__0: .*`streamrec models keygen`"),
+        ("STREAMREC_REGISTRY__TRUSTED_KEYS", f'["{"A" * 43}="]', r"an Ed25519 public key is wanted"),
+        ("STREAMREC_REGISTRY__TRUSTED_KEYS", f'["{"B" * 40}"]', r"an Ed25519 public key is wanted"),
         ("STREAMREC_STATE__WEIGHTS", "{view}", r"state.*have to be JSON"),
         (
             "STREAMREC_SCORING__WEIGHTS",
