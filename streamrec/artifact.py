@@ -20,9 +20,9 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
 from streamrec.errors import ArtifactError, SignatureError
 from streamrec.signing import SIGNATURE_BYTES, SigningKey, is_signed_by
@@ -97,6 +97,16 @@ class Manifest(BaseModel, frozen=True):
     """Clicks, sessions, time range; offsets by partition if it came from a topic."""
     metrics: dict[str, float]
     code_version: str
+
+    @model_validator(mode="after")
+    def _probes_fit(self) -> Self:
+        for probe in self.probes:
+            if len(probe.hidden) != self.hidden_size or len(probe.top) != len(probe.scores):
+                raise ValueError(
+                    f"a probe has {len(probe.hidden)} numbers for a hidden state of {self.hidden_size}, and "
+                    f"{len(probe.scores)} scores for {len(probe.top)} items"
+                )
+        return self
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> str:
