@@ -91,7 +91,7 @@ class ModelShelf(Generic[Model]):
             self._refused = release
             if self.live is None:
                 raise
-            log.error("release %s is refused, the old one goes on serving: %s", release.version, error)
+            log.error("release %r is refused, the old one goes on serving: %s", release.version, error)
             return
         if self.live_release is not None and self.live_release.version != release.version:
             self._previous = self.live_release.version

@@ -139,7 +139,7 @@ def test_an_app_refuses_a_release_that_nobody_trusted_has_signed_and_serves_on(
         announce(settings, "gru4rec", "v3")
         app.wait(lambda: _swaps(app, "swapped") == 2)
         assert _swaps(app, "untrusted") == 1
-        assert "v2 is refused, the old one goes on serving" in app.log
+        assert "'v2' is refused, the old one goes on serving" in app.log
         assert "is not what was signed" in app.log
 
 

@@ -96,7 +96,7 @@ async def test_a_refused_release_leaves_the_old_one_serving_and_is_not_tried_aga
         assert (shelf.live, shelf.live_release) == ("V1", release("v1"))
         assert [version for version, _ in load.calls] == ["v1", "bad"]
         assert swaps("refused") == before + 1
-        assert "bad is refused, the old one goes on serving: bad is damaged" in caplog.text
+        assert "'bad' is refused, the old one goes on serving: bad is damaged" in caplog.text
         await settle(shelf, release("v3", 3))
         assert shelf.live == "V3"
         assert not task.done()
@@ -111,7 +111,7 @@ async def test_an_unsigned_release_is_refused_and_counted_as_such(caplog: pytest
         assert (shelf.live, shelf.live_release) == ("V1", release("v1"))
     assert [version for version, _ in load.calls] == ["v1", "unsigned"]
     assert (swaps("untrusted"), swaps("refused")) == (untrusted + 1, refused)
-    assert "unsigned is refused, the old one goes on serving: unsigned: not signed" in caplog.text
+    assert "'unsigned' is refused, the old one goes on serving: unsigned: not signed" in caplog.text
 
 
 async def test_announced_anew_a_refused_version_has_another_chance() -> None:
