@@ -360,7 +360,7 @@ def test_a_graph_with_other_inputs_or_outputs_is_refused(
     model = onnx.load(artifact / graph)
     change(model)
     rewrite(artifact, graph, model.SerializeToString())
-    with pytest.raises(ArtifactError, match=rf"{graph} (takes|cannot be loaded)"):
+    with pytest.raises(ArtifactError, match=rf"{graph}( takes| cannot be loaded|: the operator b'Cast')"):
         load(artifact)
 
 
