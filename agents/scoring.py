@@ -164,7 +164,7 @@ def run_scoring(settings: Settings) -> NoReturn:
     require_topics(settings, ["visitor-states", "recommendations", "models", "items"])
     app = create_app(settings, "scoring")
     log = KafkaLog(kafka, app.conf.id)
-    load = partial(load_scorer, Registry(settings.registry.path), threads=settings.scoring.threads)
+    load = partial(load_scorer, Registry.of(settings.registry), threads=settings.scoring.threads)
     shelf: ModelShelf[ScoreModel] = ModelShelf("gru4rec", load)
     catalogue = Catalogue()
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)

@@ -5,6 +5,7 @@ is counted. A batch's rows and its watermark are one append; what cannot be acce
 on the dead letters before it.
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -21,7 +22,9 @@ from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
+from streamrec.events import MAX_KEY_BYTES
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.privacy import Pseudonyms
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
@@ -30,10 +33,9 @@ from streamrec.topics import require_topics, topic_id
 
 __all__ = ["StateKeeper", "run_state"]
 
-DEFAULT_PORT = 9101
+log = logging.getLogger(__name__)
 
-# A visitor id has at most 256 characters of at most four bytes.
-_MAX_KEY_BYTES = 1024
+DEFAULT_PORT = 9101
 
 
 class Table(Protocol):
@@ -75,6 +77,7 @@ class StateKeeper:
         self._make_online = (
             partial(OnlineMF, self._online, settings.state.seed) if settings.state.online else None
         )
+        self._pseudonyms = Pseudonyms(settings.privacy.pseudonym_key)
         self._states: dict[int, PartitionState] = {}
 
     async def handle(self, batch: Batch) -> None:
@@ -160,6 +163,14 @@ class StateKeeper:
 
     def _dead_letters(self, changes: Changes, partition: int) -> list[Out]:
         topic = self._settings.kafka.topic("interactions")
+        if log.isEnabledFor(logging.DEBUG):
+            for letter in changes.rejected:
+                # Not the message: a model that fails may quote the visitor.
+                log.debug(
+                    "%s[%d] offset %d is refused: %s, visitor %s",
+                    *(topic, partition, letter.record.offset, letter.reason),
+                    self._pseudonyms.of(letter.record.key or b""),
+                )
         return [_dead_letter(letter, topic, partition) for letter in changes.rejected]
 
 
@@ -178,7 +189,7 @@ def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
         ("message", letter.message.encode()),
     ]
     if not letter.with_body:
-        return Out(record.key and record.key[:_MAX_KEY_BYTES], None, headers)
+        return Out(record.key and record.key[:MAX_KEY_BYTES], None, headers)
     return Out(record.key, record.value, [*headers, *record.headers])
 
 
@@ -214,7 +225,7 @@ def run_state(settings: Settings) -> NoReturn:
         missing=partial(read_range, kafka, visitor_states),
     )
     app.tables.add(table)
-    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry(settings.registry.path)))
+    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry.of(settings.registry)))
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
     keeper = StateKeeper(
         settings,

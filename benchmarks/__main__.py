@@ -28,6 +28,7 @@ from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
 from streamrec.releases import announce
+from streamrec.standalone import with_own_key
 from streamrec.topics import connect, create_topics
 
 _PARTITIONS: Final = 4
@@ -113,7 +114,7 @@ def _measure(
     """Everything, round by round, so that a slow minute of the machine hits all alike."""
     # Event times end now: the last click is as fresh as if it had just come.
     load = make_load(n_events, _PARTITIONS, time.time_ns() // 1_000_000 - n_events)
-    registry = work / "registry"
+    registry = with_own_key(load_settings(registry={"path": work / "registry"})).registry
     task = progress.add_task("training a model", total=len(bundled_clicks()))
     version = train_model(registry, lambda done, *_: _advance(progress, task, done))
     progress.update(task, completed=len(bundled_clicks()))
@@ -127,7 +128,7 @@ def _measure(
                     "partitions": _PARTITIONS,
                 },
                 state={"online": workload.online},
-                registry={"path": registry},
+                registry=registry,
                 web={"port": _free_port()},
                 log_level="WARNING",
             )

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from streamrec.advance import partition_of
-from streamrec.config import Settings
+from streamrec.config import RegistrySettings, Settings
 from streamrec.datasets import bundled_clicks, item_sequences
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.events import Interaction, encode
@@ -80,10 +79,10 @@ def fill(settings: Settings, load: Load, n_events: int) -> int:
     return asyncio.run(write())
 
 
-def train_model(registry: Path, on_step: Callable[..., None]) -> str:
+def train_model(registry: RegistrySettings, on_step: Callable[..., None]) -> str:
     """Train and publish a model of real size; returns its version."""
     from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig, TrainOptions
 
     model = GRU4Rec(GRU4RecConfig(epochs=1, batch_size=256, n_sample=1024))
     model.train(item_sequences(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
-    return str(model.publish(Registry(registry)))
+    return str(model.publish(Registry.of(registry)))

@@ -14,6 +14,8 @@ from pydantic import (
 )
 from torch import Tensor, nn
 
+from streamrec.artifact import MAX_HIDDEN_SIZE
+
 __all__ = ["GRU4RecConfig", "Network"]
 
 
@@ -25,7 +27,7 @@ class GRU4RecConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """Whether the input embedding and the output weights are one matrix."""
     embedding_size: PositiveInt = 100
     """Width of the input embedding; with a shared one equal to hidden_size."""
-    hidden_size: PositiveInt = 100
+    hidden_size: int = Field(default=100, ge=1, le=MAX_HIDDEN_SIZE)
     """Width of the hidden state."""
     epochs: PositiveInt = 10
     batch_size: int = Field(default=32, ge=2)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from streamrec import __version__
-from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe
+from streamrec.artifact import FORMAT, MAX_ITEMS, FileEntry, Manifest, Probe
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.models._gru4rec_batches import SessionBatches
 from streamrec.models._gru4rec_export import write_artifact
@@ -74,14 +74,18 @@ class GRU4Rec:
         """Fit to sessions, each the ids of its items, oldest first; those of one item teach nothing.
 
         The same sessions, seed and threads give the same model on the same kind of processor.
-        Raises DatasetError if no session has two items, ConfigError if the device cannot be used
-        or the loss grows without bounds.
+        Raises DatasetError if no session has two items or there are more than MAX_ITEMS, ConfigError
+        if the device cannot be used or the loss grows without bounds.
         """
         options = options or TrainOptions()
         sequences = [sequence for sequence in sessions if len(sequence) > 1]
         if not sequences:
             raise DatasetError("no session has two clicks or more: there is no next item to learn")
         counts = Counter(item_id for sequence in sequences for item_id in sequence)
+        if len(counts) > MAX_ITEMS:
+            raise DatasetError(
+                f"the clicks are on {len(counts):,} items, {MAX_ITEMS:,} are allowed; leave out rare ones"
+            )
         self.vocabulary = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
         self.seed = options.seed
         index = {item_id: n for n, item_id in enumerate(self.vocabulary)}

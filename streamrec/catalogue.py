@@ -6,7 +6,7 @@ Fed by the broadcast reader; a change takes effect with the next list.
 import logging
 
 from streamrec.errors import RecordError
-from streamrec.events import Item, decode_item
+from streamrec.events import MAX_KEY_BYTES, Item, decode_item
 
 __all__ = ["Catalogue"]
 
@@ -28,6 +28,8 @@ class Catalogue:
         try:
             if key is None:
                 raise RecordError("no_key", "the key of an item record is the item id")
+            if len(key) > MAX_KEY_BYTES:
+                raise RecordError("oversized", f"the key has {len(key)} bytes, {MAX_KEY_BYTES} are allowed")
             item_id = key.decode()
             item = None if value is None else decode_item(value)
             if item is not None and item.item_id != item_id:

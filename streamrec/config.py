@@ -5,11 +5,13 @@ levels: `STREAMREC_KAFKA__BOOTSTRAP`. Hyperparameters live with their model; her
 they are only passed through (`STREAMREC_ONLINE_MF__FACTORS`).
 """
 
+import base64
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Field,
     FiniteFloat,
@@ -17,9 +19,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
-    SerializationInfo,
     ValidationError,
-    field_serializer,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -28,6 +28,7 @@ from streamrec.errors import ConfigError
 
 __all__ = [
     "KafkaSettings",
+    "PrivacySettings",
     "RegistrySettings",
     "ScoringSettings",
     "Settings",
@@ -39,8 +40,21 @@ __all__ = [
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-_WITH_SECRETS = "with secrets"
-"""Context of the one serialization that holds passwords: for child processes."""
+
+def _public_key(text: str) -> str:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        raw = b""
+    # Signatures under the point of all zeros can be made without a private key.
+    if len(raw) != 32 or not any(raw):
+        raise ValueError(
+            "an Ed25519 public key is wanted, 44 characters of base64, as `streamrec models keygen` prints it"
+        )
+    return text
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
 
 
 class _Section(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -112,10 +126,6 @@ class KafkaSettings(_Section):
     def uses_tls(self) -> bool:
         """Whether connections are encrypted and the broker's certificate is checked."""
         return self.security_protocol.endswith("SSL")
-
-    @field_serializer("password", "ssl_key_password", when_used="json-unless-none")
-    def _hide(self, secret: SecretStr, info: SerializationInfo) -> str:
-        return secret.get_secret_value() if info.context == _WITH_SECRETS else str(secret)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -206,10 +216,25 @@ class ScoringSettings(_Section):
 
 
 class RegistrySettings(_Section):
-    """Where model versions are kept."""
+    """Where model versions are kept, and whose are served."""
 
     path: Path = Path("build/registry")
     """Folder of the local registry."""
+    trusted_keys: tuple[PublicKey, ...] = ()
+    """Public keys of those whose models are served, as `streamrec models keygen` prints them."""
+    signing_key: Path | None = None
+    """File with the private key that signs versions when they are published. Not for machines that serve."""
+    require_signature: bool = True
+    """Whether only versions signed by a trusted key are served and released. Without it, who can
+    write to the registry and the models topic decides what is served."""
+
+
+class PrivacySettings(_Section):
+    """What is told of visitors."""
+
+    pseudonym_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Key of the pseudonyms that stand for visitors in logs, 16 characters or more, the same in all
+    processes. Without it each draws its own, and a visitor has another name after every restart."""
 
 
 class WebSettings(_Section):
@@ -227,6 +252,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="STREAMREC_",
         env_nested_delimiter="__",
+        env_parse_none_str="null",
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
@@ -236,16 +262,17 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     scoring: ScoringSettings = ScoringSettings()
     registry: RegistrySettings = RegistrySettings()
+    privacy: PrivacySettings = PrivacySettings()
     web: WebSettings = WebSettings()
     online_mf: dict[str, Any] = {}
     """Hyperparameters of the online model; see streamrec.models.online_mf."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def environment(self) -> dict[str, str]:
-        """The variables that give a child process the same settings, passwords included."""
+        """The variables that give a child process the same settings, secrets included."""
         return {
-            f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in self.model_dump(mode="json", context=_WITH_SECRETS).items()
+            f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=_text)
+            for name, value in self.model_dump().items()
         }
 
     @model_validator(mode="after")
@@ -253,6 +280,10 @@ class Settings(BaseSettings):
         if not any(self.scoring.weights.values()):
             raise ValueError("scoring.weights: at least one source needs a weight above 0")
         return self
+
+
+def _text(value: SecretStr | Path) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def load_settings(**overrides: Any) -> Settings:

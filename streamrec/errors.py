@@ -9,6 +9,7 @@
     ├── StateError       the stored state does not belong to the input
     ├── EngineError      Faust, or its settings, are not what the engine was built for
     ├── ArtifactError    an exported model is damaged, incomplete or does not fit
+    │   └── SignatureError   nobody trusted has signed it
     ├── RegistryError    a model version is missing or cannot be published
     ├── DatasetError     a file of clicks cannot be read
     └── WorkerError      a worker process ended, or did not get ready
@@ -26,6 +27,7 @@ __all__ = [
     "EngineError",
     "RecordError",
     "RegistryError",
+    "SignatureError",
     "StateError",
     "StreamrecError",
     "TopicError",
@@ -75,6 +77,10 @@ class EngineError(StreamrecError):
 
 class ArtifactError(StreamrecError):
     """An exported model is damaged, incomplete or does not fit."""
+
+
+class SignatureError(ArtifactError):
+    """Nobody trusted has signed an exported model."""
 
 
 class RegistryError(StreamrecError):

@@ -13,6 +13,9 @@ from msgspec import Meta
 from streamrec.errors import RecordError
 
 __all__ = [
+    "MAX_ITEM_BYTES",
+    "MAX_KEY_BYTES",
+    "MAX_RELEASE_BYTES",
     "SCHEMA_VERSION",
     "Interaction",
     "Item",
@@ -27,6 +30,12 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
+MAX_ITEM_BYTES: Final = 1 << 20
+"""Larger records of the items topic are refused before they are decoded."""
+MAX_RELEASE_BYTES: Final = 16 << 10
+"""The same for the models topic."""
+MAX_KEY_BYTES: Final = 1024
+"""The longest id: 256 characters of at most four bytes."""
 _REC_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "recommendations.streamrec")
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -100,7 +109,7 @@ class ModelRelease(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     model: Label
     slot: Label
     version: Id
-    sequence: Annotated[int, Meta(ge=1)]
+    sequence: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     digest: Annotated[
         str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="sha256 of manifest.json")
     ]
@@ -134,7 +143,8 @@ def decode_interaction(value: bytes) -> Interaction:
 
 
 def decode_item(value: bytes) -> Item:
-    """Item from the bytes of a record's value. Raises RecordError."""
+    """Item from the bytes of a record's value. Raises RecordError: oversized, invalid."""
+    _check_size(value, MAX_ITEM_BYTES, "item")
     try:
         return _item(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -142,11 +152,17 @@ def decode_item(value: bytes) -> Item:
 
 
 def decode_release(value: bytes) -> ModelRelease:
-    """ModelRelease from the bytes of a record's value. Raises RecordError."""
+    """ModelRelease from the bytes of a record's value. Raises RecordError: oversized, invalid."""
+    _check_size(value, MAX_RELEASE_BYTES, "model release")
     try:
         return _release(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError("invalid", f"model release: {error}") from None
+
+
+def _check_size(value: bytes, max_bytes: int, what: str) -> None:
+    if len(value) > max_bytes:
+        raise RecordError("oversized", f"{what}: {len(value)} bytes, {max_bytes} are allowed")
 
 
 def recommendation_id(topic: str, partition: int, offset: int) -> str:

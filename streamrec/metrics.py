@@ -75,7 +75,7 @@ DEAD_LETTER_REASONS: Final = (
     "model_failed",
 )
 EVICTION_REASONS: Final = ("visitor_ttl", "visitor_bound", "item_bound")
-SWAP_RESULTS: Final = ("swapped", "refused", "undecodable")
+SWAP_RESULTS: Final = ("swapped", "refused", "untrusted", "undecodable")
 SOURCES: Final = ("gru4rec", "online_mf", "popularity", "catalogue")
 
 _FRESHNESS_BUCKETS_S = (

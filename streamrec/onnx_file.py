@@ -1,8 +1,9 @@
 """What an ONNX file holds, read without the onnx package, which serving does not install.
 
 In: the bytes of a model. Out: nothing, or an ArtifactError if the file holds anything but
-standard operators and weights of its own: no weights in other files (ONNX Runtime would
-read them from the working directory), no operators of other domains, no graphs within.
+the operators that our graphs are made of and weights of its own: no weights in other files (ONNX
+Runtime would read them from the working directory), no operators of other domains, none that
+make as much room as a number in the file says, no graphs within.
 
 Sources: the protobuf wire format; field numbers as in onnx.proto, ONNX 1.23.
 """
@@ -21,12 +22,14 @@ _OPSET_DOMAIN: Final = 1
 _GRAPH_NODE: Final = 1
 _GRAPH_INITIALIZER: Final = 5
 _GRAPH_PARTS: Final = {_GRAPH_NODE, 2, _GRAPH_INITIALIZER, 10, 11, 12, 13, 16}  # no sparse weights
+_NODE_OPERATOR: Final = 4
 _NODE_ATTRIBUTE: Final = 5
 _NODE_DOMAIN: Final = 7
-_NODE_PARTS: Final = {1, 2, 3, 4, _NODE_ATTRIBUTE, 6, _NODE_DOMAIN, 8, 9}
+_NODE_PARTS: Final = {1, 2, 3, _NODE_OPERATOR, _NODE_ATTRIBUTE, 6, _NODE_DOMAIN, 8, 9}
 _ATTRIBUTE_PARTS: Final = {1, 2, 3, 4, 7, 8, 9, 13, 20}  # numbers and strings: no tensors, no graphs
 _TENSOR_PARTS: Final = {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12}  # no segments, no external data
-_DOMAINS: Final = (b"", b"ai.onnx")
+_DOMAINS: Final = {b"", b"ai.onnx"}
+_OPERATORS: Final = {b"Add", b"Gather", b"Gemm", b"Mul", b"Sigmoid", b"Split", b"Sub", b"Tanh", b"TopK"}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -65,6 +68,8 @@ def _check_graph(graph: memoryview) -> None:
             for field_of_node, value in _fields(part, _NODE_PARTS, "a node"):
                 if field_of_node == _NODE_DOMAIN:
                     _check_domain(value)
+                elif field_of_node == _NODE_OPERATOR:
+                    _check_operator(value)
                 elif field_of_node == _NODE_ATTRIBUTE:
                     for _ in _fields(value, _ATTRIBUTE_PARTS, "an attribute"):
                         pass
@@ -72,7 +77,15 @@ def _check_graph(graph: memoryview) -> None:
 
 def _check_domain(domain: memoryview) -> None:
     if bytes(domain) not in _DOMAINS:
-        raise _NotAllowedError(f"operators of the domain {bytes(domain)!r} are not allowed, only ONNX's own")
+        raise _NotAllowedError(
+            f"operators of the domain {bytes(domain[:64])!r} are not allowed, only ONNX's own"
+        )
+
+
+def _check_operator(operator: memoryview) -> None:
+    if bytes(operator) not in _OPERATORS:
+        known = b", ".join(sorted(_OPERATORS)).decode()
+        raise _NotAllowedError(f"the operator {bytes(operator[:64])!r} is not allowed, only {known}")
 
 
 def _only(fields: Iterator[tuple[int, memoryview]], wanted: int) -> Iterator[tuple[int, memoryview]]:

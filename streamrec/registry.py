@@ -1,19 +1,28 @@
 """Model versions on disk: `<path>/<model>/<version>/`, each an artifact, never changed.
 
-A version appears whole or not at all: it is written beside its place and renamed into
-it. Names sort by time.
+A version appears whole or not at all: it is written beside its place, signed there and renamed
+into it. Names sort by time. What is read back is signed by a trusted key, or refused.
 """
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from streamrec.artifact import MANIFEST
-from streamrec.errors import RegistryError
+from streamrec.artifact import (
+    MANIFEST,
+    Manifest,
+    artifact_digest,
+    read_artifact,
+    read_manifest,
+    sign_artifact,
+)
+from streamrec.config import RegistrySettings
+from streamrec.errors import ArtifactError, ConfigError, RegistryError, SignatureError
+from streamrec.signing import SigningKey
 
 __all__ = ["Registry"]
 
@@ -21,10 +30,24 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 class Registry:
-    """The local registry below `path`; made when the first version is published."""
+    """The local registry below `path`; made when the first version is published.
 
-    def __init__(self, path: Path) -> None:
+    trusted: public keys, one of which has to have signed what is read; None: whoever wrote it will do.
+    signing_key: file of the key that signs what is published; None leaves it unsigned.
+    """
+
+    def __init__(
+        self, path: Path, *, trusted: Sequence[str] | None = (), signing_key: Path | None = None
+    ) -> None:
         self.path = path
+        self._trusted = trusted
+        self._signing_key = signing_key
+
+    @classmethod
+    def of(cls, settings: RegistrySettings) -> Self:
+        """The registry that the settings name."""
+        trusted = settings.trusted_keys if settings.require_signature else None
+        return cls(settings.path, trusted=trusted, signing_key=settings.signing_key)
 
     def versions(self, model: str) -> list[str]:
         """Published versions of a model, oldest first."""
@@ -54,12 +77,75 @@ class Registry:
             )
         return directory
 
+    def read(
+        self, model: str, version: str, digest: str | None = None, *, signed: bool = True
+    ) -> tuple[Manifest, dict[str, bytes]]:
+        """Manifest and files of a version, as artifact.read_artifact has them.
+
+        signed=False: of one's own making, to be signed later. Raises RegistryError, ArtifactError.
+        """
+        directory = self.directory(model, version)
+        manifest, files = read_artifact(directory, digest, self._trusted if signed else None)
+        # Rows name the version that made them, so a copy under another name would mix two.
+        if (manifest.model, manifest.version) != (model, version):
+            raise ArtifactError(
+                f"{directory}: holds {manifest.model} {manifest.version}; publish it under its own name"
+            )
+        return manifest, files
+
+    def digest(self, model: str, version: str) -> str:
+        """The sha256 that names a version, its signature and every file checked. Errors as in `read`."""
+        return artifact_digest(self.directory(model, version), self._trusted)
+
+    def is_signed(self, model: str, version: str) -> bool:
+        """Whether a trusted key has signed a version's manifest. Raises RegistryError, ArtifactError."""
+        try:
+            read_manifest(self.directory(model, version), trusted=self._trusted or ())
+        except SignatureError:
+            return False
+        return True
+
+    def signer(self) -> SigningKey | None:
+        """The key that signs what is published; None without. Raises ConfigError if it cannot be used."""
+        return None if self._signing_key is None else SigningKey.load(self._signing_key)
+
+    def require_trusted_signer(self) -> None:
+        """Raise ConfigError if workers with these settings would refuse what is published here."""
+        if self._trusted is None:
+            return
+        signer = self.signer()
+        if signer is None:
+            raise ConfigError(
+                "there is no key to sign with, and workers refuse what is not signed; make one with "
+                "`streamrec models keygen FILE` and name it in STREAMREC_REGISTRY__SIGNING_KEY"
+            )
+        if signer.public not in self._trusted:
+            raise ConfigError(
+                f"{self._signing_key}: its public key {signer.public} is not trusted; put it into "
+                "STREAMREC_REGISTRY__TRUSTED_KEYS, here and where models are served"
+            )
+
+    def sign(self, model: str, version: str) -> str:
+        """Sign a version that is there, every file checked; returns the public key.
+
+        Raises RegistryError, ArtifactError, or ConfigError without a key that can be used.
+        """
+        directory, signer = self.directory(model, version), self.signer()
+        if signer is None:
+            raise ConfigError("which key? name its file in STREAMREC_REGISTRY__SIGNING_KEY")
+        try:
+            sign_artifact(directory, signer)
+        except OSError as error:
+            raise RegistryError(f"{directory}: cannot be written to ({error.strerror})") from None
+        return signer.public
+
     def publish(self, model: str, version: str, write: Callable[[Path], None]) -> Path:
-        """Have `write` fill an empty directory and make it the version; returns its place.
+        """Have `write` fill an empty directory, sign it and make it the version; returns its place.
 
         If `write` fails nothing is left behind. Raises RegistryError if the version exists
-        or the registry cannot be written to.
+        or the registry cannot be written to, ConfigError if the signing key cannot be used.
         """
+        signer = self.signer()
         folder = self.path / _checked(model)
         target = folder / _checked(version)
         if target.exists():
@@ -74,6 +160,8 @@ class Registry:
             ) from None
         try:
             write(beside)
+            if signer is not None:
+                sign_artifact(beside, signer)
             _release(beside, target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)

@@ -12,7 +12,6 @@ from typing import Any, Final
 from kafka import KafkaProducer
 
 from streamrec.access import client_options
-from streamrec.artifact import artifact_digest
 from streamrec.config import Settings
 from streamrec.errors import RecordError
 from streamrec.events import ModelRelease, decode_release, encode
@@ -47,16 +46,16 @@ def _take(found: dict[str, ModelRelease], records: list[Any]) -> None:
         try:
             found[name] = decode_release(record.value)
         except RecordError as error:
-            log.warning("the models topic has a record under %s that is no release: %s", name, error)
+            log.warning("the models topic has a record under %.256r that is no release: %s", name, error)
 
 
 def announce(settings: Settings, model: str, version: str) -> ModelRelease:
     """Make a published version the live one; workers load it at once.
 
-    Raises RegistryError if the version does not exist, ArtifactError if it is damaged,
+    Raises RegistryError if the version does not exist, ArtifactError if it is damaged or not signed,
     BrokerError or TopicError if it cannot be announced.
     """
-    digest = artifact_digest(Registry(settings.registry.path).directory(model, version))
+    digest = Registry.of(settings.registry).digest(model, version)
     slots = released(settings)
     live = slots.get(f"{model}/live")
     release = ModelRelease(

@@ -9,18 +9,19 @@ batch; where a processor's kernels do otherwise, which loading finds out, rows g
 """
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 
 from streamrec.artifact import Manifest, Probe, read_artifact
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.errors import ArtifactError
+from streamrec.events import MAX_KEY_BYTES, Id
 from streamrec.onnx_file import check_onnx
 from streamrec.registry import Registry
 
@@ -43,6 +44,22 @@ _NO_ITEMS: Final = np.empty(0, np.int64)
 _BATCHES_TRIED: Final = (2, 3, 4, 5, 6, 7, 8, 13, 16, 31, 64)
 _ITEMS_AT_ONCE: Final = 1024
 
+_FLOAT: Final = "tensor(float)"
+_INT64: Final = "tensor(int64)"
+
+
+class _Interface(NamedTuple):
+    """Names and types of what enters and leaves a graph."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+_STEP: Final = _Interface({"items": _INT64, "hidden": _FLOAT}, {"hidden_after": _FLOAT})
+_SCORE: Final = _Interface(
+    {"hidden": _FLOAT, "bias": _FLOAT, "n": _INT64}, {"indices": _INT64, "scores": _FLOAT}
+)
+
 
 class SessionStep:
     """The `step` graph of a version; a contracts.StepModel."""
@@ -50,7 +67,7 @@ class SessionStep:
     def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.version = manifest.version
         self.hidden_size = manifest.hidden_size
-        self._graph = _Graph(manifest, files, "step.onnx", threads=1)
+        self._graph = _Graph(manifest, files, "step.onnx", _STEP, threads=1)
         self._indices = {item_id: index for index, item_id in enumerate(_vocabulary(manifest, files))}
         with self._graph.probing():
             for probe in manifest.probes:
@@ -101,7 +118,7 @@ class SessionScorer:
     def __init__(self, manifest: Manifest, files: dict[str, bytes], threads: int) -> None:
         self.version = manifest.version
         self.items: Sequence[str] = _vocabulary(manifest, files)
-        self._graph = _Graph(manifest, files, "score.onnx", threads)
+        self._graph = _Graph(manifest, files, "score.onnx", _SCORE, threads)
         self._bias: FloatArray = _bias(manifest, files)
         with self._graph.probing():
             for probe in manifest.probes:
@@ -130,11 +147,12 @@ class SessionScorer:
 class _Graph:
     """One graph in ONNX Runtime, and what its probes say about it."""
 
-    def __init__(self, manifest: Manifest, files: dict[str, bytes], name: str, threads: int) -> None:
+    def __init__(
+        self, manifest: Manifest, files: dict[str, bytes], name: str, wanted: _Interface, threads: int
+    ) -> None:
         self._name = f"{manifest.version}: {name}"
-        if name not in files:
-            raise ArtifactError(f"{self._name} is not in the manifest; export the model again")
-        check_onnx(files[name], self._name)
+        value = _file(manifest, files, name)
+        check_onnx(value, self._name)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -142,10 +160,19 @@ class _Graph:
         # Threads that spin between runs take the core from the event loop beside them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(value, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
             raise ArtifactError(f"{self._name} cannot be loaded: {error}") from None
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        found = _Interface(
+            {each.name: each.type for each in self._session.get_inputs()},
+            {each.name: each.type for each in self._session.get_outputs()},
+        )
+        if found != wanted:
+            raise ArtifactError(
+                f"{self._name} takes {found.inputs} and gives {found.outputs}, wanted are {wanted.inputs} "
+                f"and {wanted.outputs}; export the model again"
+            )
+        self._outputs = list(wanted.outputs)
 
     def run(self, inputs: dict[str, Any]) -> list[Any]:
         outputs: list[Any] = self._session.run(self._outputs, inputs)
@@ -193,7 +220,7 @@ def load_step(registry: Registry, version: str, digest: str | None = None) -> Se
     """The step model of a GRU4Rec version; its score model is probed too, so that the state app
     names no version in its rows that scoring would refuse. Raises RegistryError, ArtifactError.
     """
-    manifest, files = _published(registry, version, digest)
+    manifest, files = registry.read(_MODEL, version, digest)
     SessionScorer(manifest, files, threads=1)
     return SessionStep(manifest, files)
 
@@ -202,35 +229,32 @@ def load_scorer(
     registry: Registry, version: str, digest: str | None = None, *, threads: int = 1
 ) -> SessionScorer:
     """The score model of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    return SessionScorer(*_published(registry, version, digest), threads)
+    return SessionScorer(*registry.read(_MODEL, version, digest), threads)
 
 
-def check_artifact(registry: Registry, version: str) -> Manifest:
-    """Load and probe both models of a GRU4Rec version. Raises RegistryError, ArtifactError."""
-    manifest, files = _published(registry, version, None)
+def check_artifact(registry: Registry, version: str, *, signed: bool = True) -> Manifest:
+    """Load and probe both models of a GRU4Rec version; signed and errors as in Registry.read."""
+    manifest, files = registry.read(_MODEL, version, signed=signed)
     SessionStep(manifest, files)
     SessionScorer(manifest, files, threads=1)
     return manifest
 
 
-def _published(registry: Registry, version: str, digest: str | None) -> tuple[Manifest, dict[str, bytes]]:
-    directory = registry.directory(_MODEL, version)
-    manifest, files = read_artifact(directory, digest)
-    # Rows name the version that made them, so a copy under another name would mix two.
-    if (manifest.model, manifest.version) != (_MODEL, version):
-        raise ArtifactError(
-            f"{directory}: holds {manifest.model} {manifest.version}; publish it under its own name"
-        )
-    return manifest, files
-
-
 def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
+    value = _file(manifest, files, "vocabulary.json")
+    # Quotes, comma and space for each; longer ids are no item ids.
+    most = 2 + manifest.n_items * (MAX_KEY_BYTES + 4)
+    if len(value) > most:
+        raise ArtifactError(
+            f"{manifest.version}: vocabulary.json has {len(value)} bytes, {manifest.n_items} ids have "
+            f"{most} at most; export both from one training run"
+        )
     try:
-        vocabulary = json.loads(files["vocabulary.json"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{manifest.version}: vocabulary.json cannot be read: {error!r}") from None
-    if not isinstance(vocabulary, list) or not all(isinstance(item_id, str) for item_id in vocabulary):
-        raise ArtifactError(f"{manifest.version}: vocabulary.json is no list of item ids; export it again")
+        vocabulary = msgspec.json.decode(value, type=list[Id])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtifactError(
+            f"{manifest.version}: vocabulary.json is no list of item ids ({error}); export it again"
+        ) from None
     if len(set(vocabulary)) != manifest.n_items or len(vocabulary) != manifest.n_items:
         raise ArtifactError(
             f"{manifest.version}: the model has {manifest.n_items} items but the vocabulary has "
@@ -240,13 +264,30 @@ def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
 
 
 def _bias(manifest: Manifest, files: dict[str, bytes]) -> FloatArray:
+    value = _file(manifest, files, "bias.npy")
+    file = io.BytesIO(value)
+    # np.load would make room for whatever the header says before it looks how much is there.
     try:
-        bias: FloatArray = np.load(io.BytesIO(files["bias.npy"]), allow_pickle=False)
-    except (KeyError, ValueError, EOFError) as error:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # numpy evaluates the header, and lets through whatever that raises
         raise ArtifactError(f"{manifest.version}: bias.npy cannot be read: {error!r}") from None
-    if bias.shape != (manifest.n_items,) or bias.dtype != np.float32:
+    if shape != (manifest.n_items,) or dtype != np.float32:
         raise ArtifactError(
-            f"{manifest.version}: bias.npy is {bias.dtype} {bias.shape}, wanted is float32 "
+            f"{manifest.version}: bias.npy is {dtype} {shape}, wanted is float32 "
             f"({manifest.n_items},); export the model again"
         )
+    n_bytes = len(value) - file.tell()
+    if n_bytes != 4 * manifest.n_items:
+        raise ArtifactError(
+            f"{manifest.version}: bias.npy holds {n_bytes} bytes for {manifest.n_items} numbers; "
+            "export the model again"
+        )
+    bias: FloatArray = np.frombuffer(value, np.float32, offset=file.tell())
     return bias
+
+
+def _file(manifest: Manifest, files: dict[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise ArtifactError(f"{manifest.version}: {name} is not in the manifest; export the model again")
+    return files[name]

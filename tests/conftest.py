@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -21,6 +21,7 @@ from streamrec.config import Settings
 from streamrec.engine.broker import Broker
 from streamrec.errors import BrokerError
 from streamrec.registry import Registry
+from streamrec.signing import SigningKey
 
 if TYPE_CHECKING:
     from session_models import Published
@@ -68,29 +69,44 @@ def broker() -> Iterator[Broker | ExternalBroker]:
         yield embedded
 
 
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a key that the settings of tests sign with and trust."""
+    path = tmp_path_factory.mktemp("keys") / "signing.key"
+    SigningKey.create(path)
+    return path
+
+
 @pytest.fixture
 def settings(
-    broker: Broker | ExternalBroker, tmp_path: Path, request: pytest.FixtureRequest
+    broker: Broker | ExternalBroker, signing_key: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Settings]:
-    """Settings of a test of its own: a fresh prefix, its topics made, a folder for models.
+    """Settings of a test of its own: a fresh prefix, its topics made, a folder for signed models.
 
     Two partitions, and whatever else an indirect parameter overrides:
     `@pytest.mark.parametrize("settings", [{"kafka": {"partitions": 4}}], indirect=True)`.
     """
-    with fresh_topics(broker.bootstrap, tmp_path, getattr(request, "param", {})) as made:
+    overrides: dict[str, Any] = getattr(request, "param", {})
+    keys = {"signing_key": signing_key, "trusted_keys": [SigningKey.load(signing_key).public]}
+    registry = {**keys, **overrides.get("registry", {})}
+    with fresh_topics(broker.bootstrap, tmp_path, {**overrides, "registry": registry}) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> "Published":
-    """A small GRU4Rec, trained and published once; not to be changed."""
+def published(tmp_path_factory: pytest.TempPathFactory, signing_key: Path) -> "Published":
+    """A small GRU4Rec, trained, signed and published once; not to be changed."""
     from session_models import TINY, Published, ring_sessions
 
     from streamrec.models.gru4rec import GRU4Rec
 
     model = GRU4Rec(TINY)
     model.train(ring_sessions())
-    registry = Registry(tmp_path_factory.mktemp("registry"))
+    registry = Registry(
+        tmp_path_factory.mktemp("registry"),
+        trusted=[SigningKey.load(signing_key).public],
+        signing_key=signing_key,
+    )
     return Published(model, registry, model.publish(registry))
 
 

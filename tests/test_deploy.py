@@ -140,7 +140,11 @@ def test_the_environment_of_a_service_makes_settings(name, monkeypatch):
     assert settings.kafka.bootstrap == "kafka:19092"
     assert settings.web.host == "0.0.0.0"
     mounts = [mount.split(":")[1] for mount in SERVICES[name].get("volumes", [])]
-    assert all(mount == str(settings.registry.path) for mount in mounts)
+    key = settings.registry.signing_key
+    assert set(mounts) <= {str(settings.registry.path), *([str(key.parent)] if key else [])}
+    # Only where models are made is there a key to sign them with; all others need to trust it.
+    assert (key is not None) == (name == "training")
+    assert "STREAMREC_REGISTRY__TRUSTED_KEYS" in SERVICES[name]["environment"]
 
 
 def verbs(text: str) -> set[tuple[str, ...]]:
@@ -153,7 +157,7 @@ def verbs(text: str) -> set[tuple[str, ...]]:
 
 def commands() -> set[tuple[str, ...]]:
     named = {tuple(word for word in SERVICES[name]["command"] if not word.startswith("-")) for name in OURS}
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     sources = [path for folder in ("agents", "models", "streamrec") for path in (ROOT / folder).rglob("*.py")]
     advice = [*TEXTS.values(), *(path.read_text() for path in documents + sources)]
     return named.union(*map(verbs, advice)) - {()}

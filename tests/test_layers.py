@@ -1,34 +1,19 @@
 """Imports point one way: the rules of import-linter in pyproject.toml, read from the sources."""
 
 import ast
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 import pytest
+from sources import PYPROJECT, modules
 
-ROOT = Path(__file__).parent.parent
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = PYPROJECT["tool"]["setuptools"]["package-dir"]
 CONTRACTS = {contract["name"]: contract for contract in PYPROJECT["tool"]["importlinter"]["contracts"]}
 LAYERS = CONTRACTS["imports point one way"]["layers"]
 FORBIDDEN = [contract for contract in CONTRACTS.values() if contract["type"] == "forbidden"]
 
 # Layer of each module right below streamrec, the lowest first; siblings share a number.
 LEVEL = {name.strip(): level for level, layer in enumerate(reversed(LAYERS)) for name in layer.split("|")}
-
-
-@cache
-def modules() -> dict[str, Path]:
-    """Source file of every module, by the name it is imported under."""
-    found: dict[str, Path] = {}
-    for package, folder in PACKAGES.items():
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = [package, *path.relative_to(ROOT / folder).with_suffix("").parts]
-            found[".".join(part for part in parts if part != "__init__")] = path
-    return found
 
 
 @cache

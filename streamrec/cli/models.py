@@ -1,5 +1,7 @@
-"""`streamrec models`: the versions in the registry, and which of them is live."""
+"""`streamrec models`: the versions in the registry, who signed them, and which of them is live."""
 
+import json as json_text
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +21,7 @@ Version = Annotated[str, typer.Argument(help="A version, or `latest`.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs `models list`, `show`, `verify` and `release`."""
+    """Add the verbs `models list`, `show`, `verify`, `keygen`, `sign` and `release`."""
     app.add_typer(_models, name="models")
 
 
@@ -33,7 +35,8 @@ def list_(json: JsonOption = False) -> None:
     if json:
         print_json(found)
     elif found:
-        print_table(["model", "version", "items", "Recall@20", "from"], [_cells(row) for row in found])
+        columns = ["model", "version", "items", "Recall@20", "signed", "from"]
+        print_table(columns, [_cells(row) for row in found])
     else:
         typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
 
@@ -60,18 +63,52 @@ def show(version: Version = "latest", json: JsonOption = False) -> None:
 
 @_models.command()
 def verify(version: Version = "latest", json: JsonOption = False) -> None:
-    """Check every file of a version, load it and compare its outputs with those of training."""
-    from streamrec.artifact import artifact_digest
+    """Check signature and files of a version, load it and compare its outputs with those of training."""
     from streamrec.scorer import check_artifact
 
     registry = _registry()
     named = _named(registry, version)
     manifest = check_artifact(registry, named)
-    digest = artifact_digest(registry.directory(_MODEL, named))
+    digest = registry.digest(_MODEL, named)
     if json:
         print_json({"version": named, "digest": digest, "probes": len(manifest.probes)})
     else:
         typer.echo(f"{named} is whole and gives what it gave in training; sha256 {digest}")
+
+
+@_models.command()
+def keygen(
+    file: Annotated[Path, typer.Argument(help="Where the private key goes; it must not exist.")],
+    json: JsonOption = False,
+) -> None:
+    """Make a key pair to sign versions with: the private key into FILE, the public one printed."""
+    from streamrec.signing import SigningKey
+
+    public = SigningKey.create(file).public
+    if json:
+        print_json({"signing_key": str(file), "trusted_key": public})
+        return
+    typer.echo(
+        f"{file} is the private key: where models are trained or signed, and nowhere else\n"
+        f"  export STREAMREC_REGISTRY__SIGNING_KEY={file}\n"
+        "the public key, where models are released and served\n"
+        f"  export STREAMREC_REGISTRY__TRUSTED_KEYS='{json_text.dumps([public])}'"
+    )
+
+
+@_models.command()
+def sign(version: Version = "latest", json: JsonOption = False) -> None:
+    """Load and probe a version, then sign it with the key of STREAMREC_REGISTRY__SIGNING_KEY."""
+    from streamrec.scorer import check_artifact
+
+    registry = _registry()
+    named = _named(registry, version)
+    check_artifact(registry, named, signed=False)
+    public = registry.sign(_MODEL, named)
+    if json:
+        print_json({"version": named, "trusted_key": public})
+    else:
+        typer.echo(f"{named} is signed; who trusts {public} can serve it")
 
 
 @_models.command()
@@ -96,7 +133,7 @@ def _registry() -> "Registry":
     from streamrec.config import load_settings
     from streamrec.registry import Registry
 
-    return Registry(load_settings().registry.path)
+    return Registry.of(load_settings().registry)
 
 
 def _named(registry: "Registry", version: str) -> str:
@@ -110,6 +147,7 @@ def _row(registry: "Registry", model: str, version: str) -> dict[str, Any]:
     row: dict[str, Any] = {"model": model, "version": version}
     try:
         manifest = read_manifest(registry.directory(model, version))
+        row["signed"] = registry.is_signed(model, version)
     except ArtifactError as error:
         return {**row, "fault": str(error)}
     return {**row, **manifest.model_dump(include={"created", "n_items", "metrics", "data"})}
@@ -117,13 +155,14 @@ def _row(registry: "Registry", model: str, version: str) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> list[object]:
     if "fault" in row:
-        return [row["model"], row["version"], "", "", row["fault"]]
+        return [row["model"], row["version"], "", "", "", row["fault"]]
     recall = row["metrics"].get("recall_at_20")
     return [
         row["model"],
         row["version"],
         row["n_items"],
         "" if recall is None else f"{recall:.4f}",
+        "yes" if row["signed"] else "no",
         row["data"].get("source", ""),
     ]
 

@@ -1,5 +1,6 @@
 """`streamrec standalone` and `streamrec replay`: all of it on one machine, and traffic for it."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,13 +44,13 @@ def standalone(
     from rich.console import Console
 
     from streamrec.config import load_settings
-    from streamrec.standalone import Apps, Kafka, live_model
+    from streamrec.standalone import Apps, Kafka, live_model, with_own_key
 
     interrupt_when_terminated()
     console = Console(highlight=False)
     try:
         console.print("Kafka ...")
-        with Kafka(load_settings(), data, port) as kafka:
+        with Kafka(with_own_key(load_settings()), data, port) as kafka:
             if train:
                 console.print("GRU4Rec ... (the first time it is trained, for a minute or two)")
                 live_model(kafka.settings, console)
@@ -77,11 +78,23 @@ def _how_to_use(kafka: "Kafka", apps: "Apps") -> str:
     pages = "\n".join(f"  {address}/metrics  ({role})" for role, address in apps.pages.items())
     return (
         f"\nUp. Clicks go to {interactions}, lists come on {lists}.\n"
-        f"  export STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap}\n"
+        f"  export STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap}\n{_keys(kafka)}"
         "  streamrec replay               # real clicks as traffic, from another terminal\n"
         f"Metrics:\n{pages}\n"
         f"Logs: {', '.join(str(path) for path in apps.logs.values())}\n"
         "Ctrl-C stops it."
+    )
+
+
+def _keys(kafka: "Kafka") -> str:
+    """How another terminal trains and releases what these apps serve."""
+    registry = kafka.settings.registry
+    if registry.signing_key is None:
+        return ""
+    trusted = json.dumps(registry.trusted_keys)
+    return (
+        f"  export STREAMREC_REGISTRY__SIGNING_KEY={registry.signing_key} "
+        f"STREAMREC_REGISTRY__TRUSTED_KEYS='{trusted}'   # to train and release from there\n"
     )
 
 

@@ -75,12 +75,15 @@ def gru4rec(
     settings = load_settings()
     config = gru4rec_config(_parameters(param or []), quick=quick)
     console = Console(stderr=True)
+    registry = Registry.of(settings.registry)
+    if release:
+        registry.require_trusted_signer()
     clicks, source = _clicks(settings, data, bundled, from_topic, console)
     train, held_out = _split(clicks, until)
     with progress_bar(console) as on_step:
         trained = train_gru4rec(
             train,
-            Registry(settings.registry.path),
+            registry,
             config=config,
             seed=seed,
             device=device,

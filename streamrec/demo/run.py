@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from streamrec.access import client_options
-from streamrec.config import Settings
+from streamrec.config import RegistrySettings, Settings
 from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, split_by_time
 from streamrec.demo.judge import Judge
 from streamrec.demo.summary import K, Summary, summarise
@@ -25,7 +25,7 @@ from streamrec.events import Recommendation
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.replay import ReplayReport, at_speed, replay
-from streamrec.standalone import ROLES, Apps, Kafka, has_kafka
+from streamrec.standalone import ROLES, Apps, Kafka, has_kafka, with_own_key
 from streamrec.topics import connect, describe_topics
 from streamrec.training import Trained, evaluate, gru4rec_config, progress_bar, train_gru4rec
 
@@ -117,12 +117,14 @@ def _demo_settings(settings: Settings, out: Path, speed_up: float) -> Settings:
     if has_kafka(settings):
         # Somebody's Kafka: topics of our own, which are removed afterwards.
         kafka = kafka.model_copy(update={"prefix": f"{kafka.prefix}demo-{uuid.uuid4().hex[:8]}."})
-    return scaled.model_copy(
-        update={
-            "kafka": kafka,
-            "registry": scaled.registry.model_copy(update={"path": (out / "registry").resolve()}),
-            "scoring": scaled.scoring.model_copy(update={"trace": True, "k": K}),
-        }
+    return with_own_key(
+        scaled.model_copy(
+            update={
+                "kafka": kafka,
+                "registry": RegistrySettings(path=(out / "registry").resolve()),
+                "scoring": scaled.scoring.model_copy(update={"trace": True, "k": K}),
+            }
+        )
     )
 
 
@@ -156,7 +158,7 @@ def _train(settings: Settings, clicks: Clicks, options: DemoOptions, console: Co
     console.print(
         f"[bold]2.[/] GRU4Rec, trained on the {len(clicks):,} clicks of the first {options.days_train:g} days"
     )
-    registry = Registry(settings.registry.path)
+    registry = Registry.of(settings.registry)
     with progress_bar(console) as on_step:
         trained = train_gru4rec(
             clicks,

@@ -12,7 +12,7 @@ import fcntl
 import re
 import shutil
 import socket
-import subprocess
+import subprocess  # nosec B404 # runs Kafka
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -218,7 +218,7 @@ class Broker:
     def _format(self) -> None:
         tool = ("kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", "server.properties")
         try:
-            done = subprocess.run(  # noqa: S603 (our own command line)
+            done = subprocess.run(  # noqa: S603  # nosec B603 # our own command line
                 self._command(*tool),
                 cwd=self.data_dir,
                 stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """A child process that ends with its parent, however the parent ends."""
 
 import os
-import subprocess
+import subprocess  # nosec B404 # what it is for
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Child:
         def keep() -> None:
             try:
                 with output.open("wb") as out:
-                    process = subprocess.Popen(  # noqa: S603 (the caller's own command line)
+                    process = subprocess.Popen(  # noqa: S603  # nosec B603 # the caller's own command line
                         command,
                         cwd=cwd,
                         env=env,

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
+import subprocess  # nosec B404 # asks Java for its version
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -75,7 +75,7 @@ def find_java(choice: JavaChoice | Path = "auto") -> Path:
 
 def _checked(java: Path) -> Path:
     try:
-        done = subprocess.run(  # noqa: S603 (the java that the user named or has installed)
+        done = subprocess.run(  # noqa: S603  # nosec B603 # the java that the user named or has installed
             [java, "-version"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:

@@ -184,8 +184,8 @@ def run_worker(
     # Faust logs every step of a rebalance, aiokafka every retry.
     for name in ("faust", "mode", "aiokafka"):
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.WARNING)
-    # Its debug lines hold the requests as they are sent, the password among them.
-    logging.getLogger("aiokafka.conn").setLevel(max(logging.INFO, logging.getLogger("aiokafka").level))
+    # Below that it logs the bytes of all requests and answers: visitors' records, and passwords.
+    logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)
     worker = faust.Worker(
         app,
         _Beside(pages, background, on_stop),

@@ -7,26 +7,39 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from bench import BENCH_SETTINGS, REPORT, REPORTS, Bench
 from fresh import fresh_topics
 
+from streamrec.config import RegistrySettings
 from streamrec.datasets import bundled_clicks, item_sequences
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.scorer import load_scorer, load_step
+from streamrec.signing import SigningKey
+
+
+class Model(NamedTuple):
+    """A small GRU4Rec of real sessions, published."""
+
+    registry: RegistrySettings
+    version: str
 
 
 @pytest.fixture(scope="session")
-def clicks_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A small GRU4Rec of real sessions: its registry and version."""
-    path = tmp_path_factory.mktemp("registry")
+def clicks_model(tmp_path_factory: pytest.TempPathFactory, signing_key: Path) -> Model:
+    """Trained and signed once."""
+    registry = RegistrySettings(
+        path=tmp_path_factory.mktemp("registry"),
+        signing_key=signing_key,
+        trusted_keys=[SigningKey.load(signing_key).public],
+    )
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
     gru4rec.train(itertools.islice(item_sequences(bundled_clicks()), 500))
-    return path, str(gru4rec.publish(Registry(path)))
+    return Model(registry, str(gru4rec.publish(Registry.of(registry))))
 
 
 @pytest.fixture
@@ -40,11 +53,10 @@ def seed() -> int:
 
 @contextmanager
 def _bench(
-    bootstrap: str, model: tuple[Path, str], seed: int, folder: Path, request: pytest.FixtureRequest
+    bootstrap: str, model: Model, seed: int, folder: Path, request: pytest.FixtureRequest
 ) -> Iterator[Bench]:
-    path, version = model
-    registry = Registry(path)
-    overrides = {**BENCH_SETTINGS, "registry": {"path": path}}
+    registry, version = Registry.of(model.registry), model.version
+    overrides = {**BENCH_SETTINGS, "registry": model.registry.model_dump()}
     for section, changes in getattr(request, "param", {}).items():
         overrides[section] = {**overrides.get(section, {}), **changes}
     with fresh_topics(bootstrap, folder, overrides) as settings:
@@ -62,7 +74,7 @@ def _bench(
 @pytest.fixture
 def bench(
     broker: Any,
-    clicks_model: tuple[Path, str],
+    clicks_model: Model,
     seed: int,
     tmp_path: Path,
     request: pytest.FixtureRequest,

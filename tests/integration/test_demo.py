@@ -1,6 +1,7 @@
 """The demo on a real broker, small: nothing lost, nothing doubled, nothing left behind."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_every_click_of_a_small_demo_has_its_list(settings: Settings, tmp_path: 
 
     out = tmp_path / "demo"
     assert json.loads((out / "summary.json").read_text())["clicks"] == 400
-    assert {each.name for each in out.iterdir()} == {"logs", "registry", "summary.json"}
+    assert {each.name for each in out.iterdir()} == {"logs", "registry", "registry.key", "summary.json"}
     assert _topics_and_groups(settings) == before
     for text in ("/metrics", "hit rate@20", "400 clicks", "0 lost", "summary.json"):
         assert text in printed.get()
@@ -57,6 +58,11 @@ def test_the_end_of_an_app_is_noticed_and_told_with_its_last_words(
     with Apps(settings, tmp_path) as apps:
         apps.wait_until_ready()
         apps.check()
+        if sys.platform == "linux":
+            environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in apps.pids.values()]
+            assert all(b"trusted_keys" in each for each in environments)
+            # Apps serve: the key that signs is no business of theirs.
+            assert not [each for each in environments if str(settings.registry.signing_key).encode() in each]
         assert apps.stop() == {"state": 0, "scoring": 0}
         with pytest.raises(WorkerError, match=r"state ended with code 0.*state\.log"):
             apps.check()

@@ -1,21 +1,23 @@
 """From the interactions topic to a live version, and back to an older one, as an operator does it."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app_processes import publish
+from app_processes import App, publish, running
 from kafka import KafkaProducer, TopicPartition
-from session_models import Published, ring_sessions
+from session_models import Published, edit_manifest, ring_sessions
 from state_parts import click
 
-from streamrec.artifact import MANIFEST, artifact_digest, read_artifact
+from streamrec.artifact import MANIFEST, SIGNATURE, artifact_digest, read_artifact
 from streamrec.cli import main
 from streamrec.config import Settings
-from streamrec.errors import ArtifactError, DatasetError, RegistryError
+from streamrec.errors import ArtifactError, DatasetError, RegistryError, SignatureError
+from streamrec.events import ModelRelease, encode
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
 from streamrec.scorer import load_step
@@ -45,7 +47,7 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def registry(settings: Settings, published: Published) -> Registry:
     """The settings' registry, with three versions of the same model."""
-    registry = Registry(settings.registry.path)
+    registry = Registry.of(settings.registry)
     for name in ("v1", "v2", "v3"):
         registry.publish(
             "gru4rec", name, lambda place, name=name: published.model.export(place, version=name)
@@ -95,6 +97,9 @@ def test_what_does_not_exist_or_is_damaged_is_not_announced(settings: Settings, 
     (registry.directory("gru4rec", "v1") / "step.onnx").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"step\.onnx"):
         announce(settings, "gru4rec", "v1")
+    (registry.directory("gru4rec", "v3") / SIGNATURE).unlink()
+    with pytest.raises(SignatureError, match="`streamrec models sign v3`"):
+        announce(settings, "gru4rec", "v3")
     (registry.directory("gru4rec", "v2") / MANIFEST).unlink()
     with pytest.raises(ArtifactError, match=MANIFEST):
         announce(settings, "gru4rec", "v2")
@@ -117,6 +122,30 @@ def test_records_that_are_no_releases_keep_nobody_from_announcing(
     producer.close()
     assert announce(settings, "gru4rec", "v1").sequence == 1
     assert released(settings)["gru4rec/live"].version == "v1"
+
+
+def test_an_app_refuses_a_release_that_nobody_trusted_has_signed_and_serves_on(
+    settings: Settings, registry: Registry, tmp_path: Path
+) -> None:
+    announce(settings, "gru4rec", "v1")
+    # Whoever can write to the folder and to the topic, without the key.
+    forged = registry.directory("gru4rec", "v2")
+    edit_manifest(forged, lambda manifest: manifest["metrics"].update(recall_at_20=1.0))
+    digest = artifact_digest(forged)
+    with running("state", settings, tmp_path) as app:
+        release = ModelRelease(model="gru4rec", slot="live", version="v2", sequence=2, digest=digest, time=0)
+        publish(settings, "models", [(release.key, encode(release))] * 3)
+        app.wait(lambda: _swaps(app, "untrusted") >= 1)
+        announce(settings, "gru4rec", "v3")
+        app.wait(lambda: _swaps(app, "swapped") == 2)
+        assert _swaps(app, "untrusted") == 1
+        assert "'v2' is refused, the old one goes on serving" in app.log
+        assert "is not what was signed" in app.log
+
+
+def _swaps(app: App, result: str) -> float:
+    [value] = re.findall(rf'model_swaps_total{{result="{result}"}} (.*)', app.page("metrics")[1])
+    return float(value)
 
 
 # -- the topic ----------------------------------------------------------------------------------
@@ -170,7 +199,7 @@ def test_train_from_the_topic_and_release(settings: Settings, run: Run) -> None:
     assert (manifest.seed, manifest.config["epochs"]) == (7, 2)
     live = released(settings)["gru4rec/live"]
     assert (live.version, live.sequence) == (made["version"], made["release"]["sequence"])
-    assert load_step(Registry(settings.registry.path), live.version, live.digest).version == made["version"]
+    assert load_step(Registry.of(settings.registry), live.version, live.digest).version == made["version"]
 
 
 def test_release_checks_a_version_before_it_makes_it_live(

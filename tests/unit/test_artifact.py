@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from session_models import Published, edit_manifest
 
-from streamrec.artifact import FORMAT, MANIFEST, artifact_digest, read_artifact, read_manifest
-from streamrec.errors import ArtifactError
+from streamrec import artifact as artifact_module
+from streamrec.artifact import (
+    FORMAT,
+    MANIFEST,
+    MAX_ARTIFACT_BYTES,
+    MAX_HIDDEN_SIZE,
+    MAX_ITEMS,
+    SIGNATURE,
+    artifact_digest,
+    read_artifact,
+    read_manifest,
+    sign_artifact,
+)
+from streamrec.errors import ArtifactError, SignatureError
+from streamrec.signing import SigningKey
 
 FILES = ["bias.npy", "score.onnx", "step.onnx", "vocabulary.json"]
 
@@ -102,14 +116,42 @@ def test_a_file_beyond_all_bounds_is_not_read(artifact: Path) -> None:
         read_artifact(artifact)
 
 
+def test_a_file_that_grows_while_it_is_read_is_not_read_on(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (artifact / "bias.npy").stat().st_size
+    with (artifact / "bias.npy").open("ab") as file:
+        file.write(b"more" * 100)
+    stat = os.fstat
+
+    def before_it_grew(descriptor: int) -> os.stat_result:
+        found = stat(descriptor)
+        return os.stat_result((*found[:6], min(found.st_size, size), *found[7:10]))
+
+    monkeypatch.setattr(os, "fstat", before_it_grew)
+    with pytest.raises(ArtifactError, match=rf"bias\.npy: {size + 1} bytes, more than the {size} allowed"):
+        read_artifact(artifact)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"format": FORMAT + 1}, f"format {FORMAT + 1}, this streamrec reads {FORMAT}"),
         ({"format": None}, "format None"),
         ({"n_items": 0}, "n_items"),
+        ({"n_items": MAX_ITEMS + 1}, f"n_items: .* less than or equal to {MAX_ITEMS}"),
+        ({"n_items": 10**30}, "n_items"),
+        ({"n_items": 40.5}, "n_items"),
         ({"hidden_size": -1}, "hidden_size"),
+        ({"hidden_size": MAX_HIDDEN_SIZE + 1}, f"hidden_size: .* less than or equal to {MAX_HIDDEN_SIZE}"),
         ({"probes": []}, "probes"),
+        ({"probes": [{}] * 65}, "probes: .* at most 64 items"),
+        ({"files": {f"f{n}": {"size_bytes": 0, "sha256": "0" * 64} for n in range(17)}}, "at most 16 items"),
+        ({"files": {"step.onnx": {"size_bytes": (2 << 30) + 1, "sha256": "0" * 64}}}, "size_bytes"),
+        (
+            {"files": {f"f{n}": {"size_bytes": 2 << 30, "sha256": "0" * 64} for n in range(3)}},
+            f"{6 << 30} bytes together, {MAX_ARTIFACT_BYTES} are allowed",
+        ),
         ({"files": {"step.onnx": {"size_bytes": -1, "sha256": "0" * 64}}}, "size_bytes"),
         ({"files": {"step.onnx": {"size_bytes": 1, "sha256": "no digest"}}}, "sha256"),
         ({"version": 7}, "version"),
@@ -127,3 +169,106 @@ def test_a_manifest_that_is_no_json_object_is_refused(artifact: Path, value: byt
     (artifact / MANIFEST).write_bytes(value)
     with pytest.raises(ArtifactError, match=MANIFEST):
         read_artifact(artifact)
+
+
+# -- signatures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trusted(signing_key: Path) -> list[str]:
+    """The public key that the artifact is signed with."""
+    return [SigningKey.load(signing_key).public]
+
+
+def test_what_a_trusted_key_has_signed_is_read(artifact: Path, trusted: list[str], tmp_path: Path) -> None:
+    other = SigningKey.create(tmp_path / "other.key").public
+    for keys in (trusted, [other, *trusted], [*trusted, other]):
+        assert read_artifact(artifact, trusted=keys) == read_artifact(artifact)
+        assert artifact_digest(artifact, keys) == artifact_digest(artifact)
+
+
+def _flip(value: bytes) -> bytes:
+    return bytes([value[0] ^ 1]) + value[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "named"),
+    [
+        (SIGNATURE, lambda _: b"", "by none of the 1 trusted keys"),
+        (SIGNATURE, lambda value: value[:-1], "by none of the 1 trusted keys"),
+        (SIGNATURE, lambda value: value + b"\n", "65 bytes, more than the 64 allowed"),
+        (SIGNATURE, _flip, "by none of the 1 trusted keys"),
+        (SIGNATURE, lambda _: bytes(64), "by none of the 1 trusted keys"),
+        (MANIFEST, lambda value: value + b"\n", "is not what was signed"),
+        (MANIFEST, lambda value: value.replace(b'"seed": 0', b'"seed": 1'), "is not what was signed"),
+        (MANIFEST, lambda _: b"{}", "is not what was signed"),
+    ],
+    ids=[
+        *("empty", "truncated", "too long", "one bit", "zeros"),
+        *("a line more", "another seed", "another manifest"),
+    ],
+)
+def test_other_bytes_than_were_signed_are_refused(
+    artifact: Path, trusted: list[str], name: str, change: Callable[[bytes], bytes], named: str
+) -> None:
+    good = (artifact / name).read_bytes()
+    assert change(good) != good
+    (artifact / name).write_bytes(change(good))
+    for read in (read_artifact, read_manifest):
+        with pytest.raises(SignatureError, match=named):
+            read(artifact, trusted=trusted)
+
+
+def test_without_a_signature_or_a_key_to_trust_nothing_is_read(
+    artifact: Path, trusted: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SignatureError, match=r"no key is trusted; .*STREAMREC_REGISTRY__TRUSTED_KEYS"):
+        read_artifact(artifact, trusted=[])
+    with pytest.raises(SignatureError, match="by none of the 1 trusted keys"):
+        read_artifact(artifact, trusted=[SigningKey.create(tmp_path / "other.key").public])
+    (artifact / SIGNATURE).rename(tmp_path / "elsewhere")
+    with pytest.raises(SignatureError, match=r"not signed; .*`streamrec models sign artifact`"):
+        read_artifact(artifact, trusted=trusted)
+    (artifact / SIGNATURE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SignatureError, match="plain files only"):
+        read_artifact(artifact, trusted=trusted)
+
+
+def test_what_is_parsed_is_what_was_verified(
+    artifact: Path, trusted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = read_manifest(artifact)
+    read = artifact_module._read
+
+    def read_and_swap(path: Path, max_bytes: int) -> bytes:
+        value = read(path, max_bytes)
+        if path.name == MANIFEST:  # as somebody might who waits for the moment
+            edit_manifest(artifact, lambda manifest: manifest.update(seed=good.seed + 1))
+        return value
+
+    monkeypatch.setattr(artifact_module, "_read", read_and_swap)
+    manifest, _ = read_artifact(artifact, trusted=trusted)
+    assert manifest == good
+    with pytest.raises(SignatureError):
+        read_artifact(artifact, trusted=trusted)
+
+
+def test_an_artifact_is_signed_again_by_another_key(
+    artifact: Path, trusted: list[str], tmp_path: Path
+) -> None:
+    other = SigningKey.create(tmp_path / "other.key")
+    files = sorted(path.name for path in artifact.iterdir())
+    sign_artifact(artifact, other)
+    assert sorted(path.name for path in artifact.iterdir()) == files
+    assert read_artifact(artifact, trusted=[other.public])
+    with pytest.raises(SignatureError):
+        read_artifact(artifact, trusted=trusted)
+
+
+def test_a_damaged_artifact_is_not_signed(artifact: Path, signing_key: Path) -> None:
+    (artifact / SIGNATURE).unlink()
+    (artifact / "bias.npy").write_bytes(b"")
+    files = sorted(path.name for path in artifact.iterdir())
+    with pytest.raises(ArtifactError, match=r"bias\.npy"):
+        sign_artifact(artifact, SigningKey.load(signing_key))
+    assert sorted(path.name for path in artifact.iterdir()) == files

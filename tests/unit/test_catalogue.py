@@ -41,6 +41,8 @@ def test_what_is_known_of_an_item_is_kept() -> None:
     [
         (None, encode(Item(item_id="a", available=True)), "the key of an item record is the item id"),
         (b"\xff", None, "utf-8"),
+        (b"k" * 1025, None, "1025 bytes, 1024 are allowed"),
+        (b"a", b"[" * ((1 << 20) + 1), "1048577 bytes, 1048576 are allowed"),
         (b"b", encode(Item(item_id="a", available=True)), "the key is 'b', the item's id 'a'"),
         (b"a", b"{", "item: "),
         (b"a", b'{"item_id": "a", "price": "much"}', "price"),

@@ -110,8 +110,11 @@ def test_the_settings_in_force_are_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMREC_KAFKA__PREFIX", "shop.")
+    monkeypatch.setenv("STREAMREC_PRIVACY__PSEUDONYM_KEY", "not to be told to anybody")
     assert _run("config", "show") == 0
-    assert json.loads(capsys.readouterr().out)["kafka"]["prefix"] == "shop."
+    out = capsys.readouterr().out
+    assert json.loads(out)["kafka"]["prefix"] == "shop."
+    assert json.loads(out)["privacy"]["pseudonym_key"].strip("*") == ""
     assert _run("config", "schema") == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Settings"
 

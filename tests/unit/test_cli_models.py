@@ -1,6 +1,8 @@
 """`streamrec train` and `streamrec models` without a broker."""
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import Any
 import pytest
 from session_models import Published, ring_sessions
 
-from streamrec.artifact import MANIFEST
+from streamrec.artifact import MANIFEST, SIGNATURE
 from streamrec.cli import main
 from streamrec.datasets import make_clicks, write_clicks
 from streamrec.registry import Registry
+from streamrec.signing import SigningKey
 
 SMALL = ["embedding_size=16", "hidden_size=16", "epochs=2", "batch_size=8", "n_sample=16"]
 PARAMETERS = [each for value in SMALL for each in ("--param", value)]
@@ -21,9 +24,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+def registry(tmp_path: Path, signing_key: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    public = SigningKey.load(signing_key).public
     monkeypatch.setenv("STREAMREC_REGISTRY__PATH", str(tmp_path / "registry"))
-    return Registry(tmp_path / "registry")
+    monkeypatch.setenv("STREAMREC_REGISTRY__SIGNING_KEY", str(signing_key))
+    monkeypatch.setenv("STREAMREC_REGISTRY__TRUSTED_KEYS", json.dumps([public]))
+    return Registry(tmp_path / "registry", trusted=[public], signing_key=signing_key)
 
 
 @pytest.fixture
@@ -129,7 +135,7 @@ def test_an_empty_registry_says_how_to_fill_it(run: Run) -> None:
 
 
 def test_versions_are_listed_the_damaged_ones_as_such(run: Run, registry: Registry, version: str) -> None:
-    registry.publish("gru4rec", "v2", lambda place: (place / MANIFEST).write_text("{"))
+    Registry(registry.path).publish("gru4rec", "v2", lambda place: (place / MANIFEST).write_text("{"))
     code, out, _ = run("models", "list", "--json")
     assert code == 0
     whole, damaged = json.loads(out)
@@ -160,6 +166,66 @@ def test_verify_loads_and_probes(run: Run, registry: Registry, version: str) -> 
     code, _, err = run("models", "verify", version)
     assert code == 1
     assert "bias.npy" in err
+
+
+def test_what_is_not_signed_is_neither_verified_nor_released_until_it_is(
+    run: Run, registry: Registry, version: str
+) -> None:
+    (registry.directory("gru4rec", version) / SIGNATURE).unlink()
+    assert [row["signed"] for row in json.loads(run("models", "list", "--json")[1])] == [False]
+    for verb in ("verify", "release"):
+        code, _, err = run("models", verb, version)
+        assert code == 1
+        assert f"not signed; if you answer for it: `streamrec models sign {version}`" in err
+    assert run("models", "sign", version)[0] == 0
+    assert [row["signed"] for row in json.loads(run("models", "list", "--json")[1])] == [True]
+    assert run("models", "verify", version)[0] == 0
+
+
+def test_a_damaged_version_is_not_signed(run: Run, registry: Registry, version: str) -> None:
+    directory = registry.directory("gru4rec", version)
+    (directory / SIGNATURE).unlink()
+    (directory / "step.onnx").write_bytes(b"")
+    code, _, err = run("models", "sign", version)
+    assert code == 1
+    assert "step.onnx" in err
+    assert not (directory / SIGNATURE).exists()
+
+
+def test_a_key_pair_is_made_once_and_works_as_it_is_printed(
+    run: Run, registry: Registry, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "new" / "signing.key"
+    code, out, _ = run("models", "keygen", str(key))
+    assert code == 0
+    for name, value in re.findall(r"export (\w+)=(.*)", out):
+        monkeypatch.setenv(name, shlex.split(value)[0])
+    assert run("models", "verify", version)[0] == 1
+    assert run("models", "sign", version)[0] == 0
+    assert run("models", "verify", version)[0] == 0
+    code, out, err = run("models", "keygen", str(key))
+    assert (code, out) == (2, "")
+    assert "keys are not overwritten" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--release"]])
+def test_a_key_that_cannot_be_used_is_found_out_before_training(
+    run: Run, data: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMREC_REGISTRY__SIGNING_KEY", "nowhere.key")
+    code, _, err = run("train", "gru4rec", "--data", str(data), *options)
+    assert code == 2
+    assert "nowhere.key" in err
+    assert "streamrec models keygen" in err
+
+
+def test_who_wants_to_release_has_to_be_able_to_sign(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STREAMREC_REGISTRY__SIGNING_KEY")
+    code, _, err = run("train", "gru4rec", "--data", str(data), "--release")
+    assert code == 2
+    assert "no key to sign with" in err
 
 
 @pytest.mark.parametrize("name", ["v9", "../v1", ""])

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from streamrec.config import Settings, load_settings
 from streamrec.errors import ConfigError
@@ -73,6 +73,9 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("STREAMREC_KAFKA__STALL_TIMEOUT_S", "15", r"STREAMREC_KAFKA: .*at least twice session_timeout_s=10"),
         ("STREAMREC_SCORING__K", "501", r"STREAMREC_SCORING__K: .*500"),
         ("STREAMREC_LOG_LEVEL", "LOUD", r"STREAMREC_LOG_LEVEL: .*INFO"),
+        ("STREAMREC_REGISTRY__TRUSTED_KEYS", '["no key"]', r"TRUSTED_KEYS__0: .*`streamrec models keygen`"),
+        ("STREAMREC_REGISTRY__TRUSTED_KEYS", f'["{"A" * 43}="]', r"an Ed25519 public key is wanted"),
+        ("STREAMREC_REGISTRY__TRUSTED_KEYS", f'["{"B" * 40}"]', r"an Ed25519 public key is wanted"),
         ("STREAMREC_STATE__WEIGHTS", "{view}", r"state.*have to be JSON"),
         (
             "STREAMREC_SCORING__WEIGHTS",
@@ -97,6 +100,37 @@ def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("STREAMREC_WEB__PORT", "70000")
     with pytest.raises(ConfigError, match=r"STREAMREC_KAFKA__PARTITIONS(.|\n)*STREAMREC_WEB__PORT"):
         load_settings()
+
+
+SECRET = "not to be told to anybody"
+
+
+def test_a_child_process_gets_the_same_settings_secrets_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(
+        privacy={"pseudonym_key": SECRET},
+        registry={"signing_key": "keys/my.key", "require_signature": False},
+        log_level="DEBUG",
+    )
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+    assert load_settings().privacy.pseudonym_key == SecretStr(SECRET)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(privacy={"pseudonym_key": SECRET})
+    for shown in (str(settings), repr(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "pseudonym_key" in shown
+        assert SECRET not in shown
+
+
+@pytest.mark.parametrize("value", ["too short", '["a list"]', "7"])
+def test_a_wrong_secret_is_named_and_not_quoted(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_PRIVACY__PSEUDONYM_KEY", value)
+    with pytest.raises(ConfigError, match="STREAMREC_PRIVACY__PSEUDONYM_KEY") as caught:
+        load_settings()
+    assert value not in str(caught.value).replace("not 7", "")
+    assert caught.value.__cause__ is None
 
 
 def test_settings_do_not_change() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from streamrec.errors import RecordError
 from streamrec.events import (
+    MAX_ITEM_BYTES,
+    MAX_RELEASE_BYTES,
     Interaction,
     Item,
     ModelRelease,
@@ -237,6 +239,89 @@ def test_a_bad_item_or_release_is_a_record_error(decode: Any, value: bytes) -> N
     with pytest.raises(RecordError, match=r"^(item|model release): ") as caught:
         decode(value)
     assert caught.value.reason == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("decode", "limit"), [(decode_item, MAX_ITEM_BYTES), (decode_release, MAX_RELEASE_BYTES)]
+)
+def test_an_oversized_item_or_release_is_refused_before_it_is_decoded(decode: Any, limit: int) -> None:
+    for size, reason in ((limit, "invalid"), (limit + 1, "oversized")):
+        with pytest.raises(RecordError) as caught:
+            decode(b"[" * size)
+        assert caught.value.reason == reason
+        assert len(str(caught.value)) < 200
+    assert str(caught.value).endswith(f"{limit + 1} bytes, {limit} are allowed")
+
+
+def test_the_largest_item_within_its_limits_is_no_oversized_one() -> None:
+    widest = "\U0001f600"
+    fields = {
+        "item_id": widest * 256,
+        "title": widest * 1024,
+        "text": widest * 65_536,
+        "tags": [widest * 64] * 256,
+        "categories": [widest * 64] * 64,
+    }
+    assert len(encode(decode_item(json.dumps(fields, ensure_ascii=False).encode()))) < MAX_ITEM_BYTES
+    with pytest.raises(RecordError, match=r"at `\$\.text`"):
+        decode_item(json.dumps({"item_id": "i", "text": "t" * 65_537}).encode())
+
+
+OUT_OF_RANGE = {
+    "an id too long": {"item_id": "i" * 257},
+    "an id empty": {"item_id": ""},
+    "a title too long": {"title": "t" * 1025},
+    "too many tags": {"tags": ["t"] * 257},
+    "a tag too long": {"tags": ["t" * 65]},
+    "too many categories": {"categories": ["c"] * 65},
+    "a time before 1970": {"time": -1},
+    "a time in nanoseconds": {"time": 1_700_000_000_000_000_000},
+    "a number for a switch": {"available": 1},
+    "a price of text": {"price": "1"},
+    "another schema": {"schema": 2},
+}
+
+
+@pytest.mark.parametrize("fields", OUT_OF_RANGE.values(), ids=OUT_OF_RANGE.keys())
+def test_an_item_out_of_its_limits_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(RecordError, match=r"^item: "):
+        decode_item(json.dumps({"item_id": "i", **fields}).encode())
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 5000])
+def test_a_price_that_is_no_finite_number_is_refused(price: str) -> None:
+    with pytest.raises(RecordError, match=r"^item: "):
+        decode_item(f'{{"item_id":"i","price":{price}}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sequence": 0},
+        {"sequence": 2**64},
+        {"version": "v" * 257},
+        {"model": "m" * 65},
+        {"slot": ""},
+        {"time": -1},
+        {"schema": 2},
+    ],
+    ids=str,
+)
+def test_a_release_out_of_its_limits_is_refused(fields: dict[str, Any]) -> None:
+    good = {"model": "m", "slot": "live", "version": "v", "sequence": 1, "digest": "0" * 64, "time": 1}
+    decode_release(json.dumps(good).encode())
+    with pytest.raises(RecordError, match=r"^model release: "):
+        decode_release(json.dumps({**good, **fields}).encode())
+
+
+@given(data=st.data(), records=st.sampled_from([(items, decode_item), (releases, decode_release)]))
+def test_a_damaged_item_or_release_gives_one_or_a_record_error(data: st.DataObject, records: Any) -> None:
+    strategy, decode = records
+    value = bytearray(encode(data.draw(strategy)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(RecordError):
+        decode(bytes(value[: data.draw(st.integers(0, len(value)))]))
 
 
 def test_a_releases_digest_is_64_hexadecimal_digits() -> None:

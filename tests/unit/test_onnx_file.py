@@ -19,7 +19,7 @@ from streamrec.onnx_file import check_onnx
 def product() -> Any:
     """x @ w as an ONNX model."""
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [helper.make_node("Gemm", ["x", "w"], ["y"])],
         "product",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", 2])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["B", 2])],
@@ -41,6 +41,20 @@ def weights_elsewhere_unsaid(model: Any) -> None:
 
 def foreign_operator(model: Any) -> None:
     model.graph.node[0].domain = "com.example"
+
+
+def unknown_operator(model: Any) -> None:
+    model.graph.node[0].op_type = "Guess"
+
+
+def room_out_of_nothing(model: Any) -> None:
+    shape = numpy_helper.from_array(np.array([1 << 40]), "shape")
+    model.graph.initializer.append(shape)
+    model.graph.node.append(helper.make_node("ConstantOfShape", ["shape"], ["z"]))
+
+
+def loop(model: Any) -> None:
+    model.graph.node.append(helper.make_node("Loop", ["m", "c"], ["z"]))
 
 
 def foreign_operator_set(model: Any) -> None:
@@ -75,6 +89,9 @@ def no_graph(model: Any) -> None:
         weights_elsewhere,
         weights_elsewhere_unsaid,
         foreign_operator,
+        unknown_operator,
+        room_out_of_nothing,
+        loop,
         foreign_operator_set,
         graph_within,
         weights_in_an_attribute,

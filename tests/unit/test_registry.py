@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from session_models import Published
 
 from streamrec.artifact import MANIFEST
-from streamrec.errors import RegistryError
+from streamrec.config import RegistrySettings
+from streamrec.errors import ConfigError, RegistryError, SignatureError
 from streamrec.registry import Registry
+from streamrec.signing import SigningKey
 
 
 def write(directory: Path) -> None:
@@ -138,3 +141,62 @@ def test_a_place_that_cannot_be_written_to_is_named_with_its_setting(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(RegistryError, match="STREAMREC_REGISTRY__PATH"):
         Registry(tmp_path / "file").publish("gru4rec", "v1", write)
+
+
+# -- signatures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unsigned(published: Published, tmp_path: Path) -> Registry:
+    """A registry without keys, and a whole version in it."""
+    registry = Registry(tmp_path / "registry")
+    registry.publish("gru4rec", "v1", lambda place: published.model.export(place, version="v1"))
+    return registry
+
+
+def test_nothing_is_trusted_unless_it_is_said(unsigned: Registry, published: Published) -> None:
+    assert not unsigned.is_signed("gru4rec", "v1")
+    for read in (unsigned.read, unsigned.digest):
+        with pytest.raises(SignatureError, match="no key is trusted"):
+            read("gru4rec", "v1")
+    manifest, _ = unsigned.read("gru4rec", "v1", signed=False)
+    assert manifest.version == "v1"
+    assert Registry(unsigned.path, trusted=None).read("gru4rec", "v1")[0] == manifest
+    assert published.registry.is_signed("gru4rec", published.version)
+
+
+def test_a_version_is_signed_where_it_lies(unsigned: Registry, signing_key: Path) -> None:
+    public = SigningKey.load(signing_key).public
+    registry = Registry(unsigned.path, trusted=[public], signing_key=signing_key)
+    with pytest.raises(SignatureError, match="`streamrec models sign v1`"):
+        registry.read("gru4rec", "v1")
+    assert registry.sign("gru4rec", "v1") == public
+    assert registry.is_signed("gru4rec", "v1")
+    assert registry.read("gru4rec", "v1") == unsigned.read("gru4rec", "v1", signed=False)
+    with pytest.raises(ConfigError, match="STREAMREC_REGISTRY__SIGNING_KEY"):
+        unsigned.sign("gru4rec", "v1")
+
+
+def test_a_key_that_cannot_be_used_publishes_nothing(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry", signing_key=tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="nowhere"):
+        registry.publish("gru4rec", "v1", lambda _: pytest.fail("written without a key to sign with"))
+
+
+def test_who_publishes_for_workers_needs_a_key_that_they_trust(
+    registry: Registry, signing_key: Path, tmp_path: Path
+) -> None:
+    public = SigningKey.load(signing_key).public
+    with pytest.raises(ConfigError, match="no key to sign with"):
+        registry.require_trusted_signer()
+    with pytest.raises(ConfigError, match=r"is not trusted; .*STREAMREC_REGISTRY__TRUSTED_KEYS"):
+        Registry(tmp_path, signing_key=signing_key).require_trusted_signer()
+    Registry(tmp_path, trusted=[public], signing_key=signing_key).require_trusted_signer()
+    Registry(tmp_path, trusted=None).require_trusted_signer()
+
+
+def test_the_settings_say_whose_models_are_read(published: Published) -> None:
+    path, version = published.registry.path, published.version
+    assert Registry.of(RegistrySettings(path=path, require_signature=False)).read("gru4rec", version)
+    with pytest.raises(SignatureError, match="no key is trusted"):
+        Registry.of(RegistrySettings(path=path)).read("gru4rec", version)

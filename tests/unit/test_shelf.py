@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streamrec.errors import ArtifactError
+from streamrec.errors import ArtifactError, SignatureError
 from streamrec.events import ModelRelease, encode
 from streamrec.metrics import REGISTRY
 from streamrec.shelf import ModelShelf
@@ -19,13 +19,15 @@ def release(version: str, sequence: int = 1, model: str = "gru4rec", slot: str =
 
 
 class Loader:
-    """Loads every version that does not begin with `bad`, as its name in capitals."""
+    """Loads every version that does not begin with `bad` or `unsigned`, as its name in capitals."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str | None]] = []
 
     def __call__(self, version: str, digest: str | None) -> str:
         self.calls.append((version, digest))
+        if version.startswith("unsigned"):
+            raise SignatureError(f"{version}: not signed")
         if version.startswith("bad"):
             raise ArtifactError(f"{version} is damaged")
         return version.upper()
@@ -94,10 +96,22 @@ async def test_a_refused_release_leaves_the_old_one_serving_and_is_not_tried_aga
         assert (shelf.live, shelf.live_release) == ("V1", release("v1"))
         assert [version for version, _ in load.calls] == ["v1", "bad"]
         assert swaps("refused") == before + 1
-        assert "bad is refused, the old one goes on serving: bad is damaged" in caplog.text
+        assert "'bad' is refused, the old one goes on serving: bad is damaged" in caplog.text
         await settle(shelf, release("v3", 3))
         assert shelf.live == "V3"
         assert not task.done()
+
+
+async def test_an_unsigned_release_is_refused_and_counted_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    load = Loader()
+    shelf = ModelShelf("gru4rec", load)
+    untrusted, refused = swaps("untrusted"), swaps("refused")
+    async with running(shelf):
+        await settle(shelf, release("v1"), release("unsigned", 2), release("unsigned", 2))
+        assert (shelf.live, shelf.live_release) == ("V1", release("v1"))
+    assert [version for version, _ in load.calls] == ["v1", "unsigned"]
+    assert (swaps("untrusted"), swaps("refused")) == (untrusted + 1, refused)
+    assert "'unsigned' is refused, the old one goes on serving: unsigned: not signed" in caplog.text
 
 
 async def test_announced_anew_a_refused_version_has_another_chance() -> None:
