@@ -117,13 +117,6 @@ def test_a_child_process_gets_the_same_settings_secrets_included(monkeypatch: py
     assert load_settings().privacy.pseudonym_key == SecretStr(SECRET)
 
 
-def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load_settings(privacy={"pseudonym_key": SECRET})
-    for shown in (str(settings), repr(settings), str(settings.model_dump()), settings.model_dump_json()):
-        assert "pseudonym_key" in shown
-        assert SECRET not in shown
-
-
 @pytest.mark.parametrize("value", ["too short", '["a list"]', "7"])
 def test_a_wrong_secret_is_named_and_not_quoted(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMREC_PRIVACY__PSEUDONYM_KEY", value)
@@ -141,13 +134,12 @@ def test_settings_do_not_change() -> None:
         settings.kafka.prefix = "other."  # type: ignore[misc]
 
 
-SECRET = "hush-7f3a"
 SASL = {"security_protocol": "SASL_SSL", "username": "shop", "password": SECRET}
 
 
 def test_secrets_are_shown_nowhere_and_handed_to_child_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka = {**SASL, "ssl_certfile": "c.pem", "ssl_key_password": f"{SECRET}-2"}
-    settings = load_settings(kafka=kafka)
+    settings = load_settings(kafka=kafka, privacy={"pseudonym_key": SECRET})
     for shown in (
         repr(settings),
         str(settings.kafka),
