@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from faust.serializers import codecs
@@ -13,6 +14,7 @@ from sources import modules
 from streamrec.config import load_settings
 from streamrec.engine.app import create_app
 from streamrec.engine.memory import MemoryLog
+from streamrec.engine.reader import read_range
 from streamrec.engine.runner import add_agent
 from streamrec.engine.table import PartitionTable
 
@@ -117,12 +119,13 @@ def test_fausts_pickle_codecs_are_out_of_reach(codec: str) -> None:
 def test_an_app_takes_keys_and_values_as_raw_bytes() -> None:
     settings = load_settings()
     app = create_app(settings, "state")
-    table = PartitionTable(app, name="rows", topic="rows", log=MemoryLog(), partitions=1)
+    missing = partial(read_range, settings.kafka, "rows")
+    table = PartitionTable(app, name="rows", topic="rows", log=MemoryLog(), partitions=1, missing=missing)
 
     async def handle(_: object) -> None:
         pass
 
-    add_agent(app, "state", "clicks", handle, before=lambda: handle(None))
+    add_agent(app, "state", settings.kafka, "clicks", handle, before=lambda: handle(None))
     assert (app.conf.key_serializer, app.conf.value_serializer) == ("raw", "raw")
     channels = [agent.channel for agent in app.agents.values()]
     for topic in (*channels, table.changelog_topic):
