@@ -20,11 +20,14 @@ _SET_BOOTSTRAP: Final = "set STREAMREC_KAFKA__BOOTSTRAP=host:port, or start one 
 
 
 @contextlib.contextmanager
-def connect(bootstrap: str, timeout_s: float = _CONNECT_TIMEOUT_S) -> Iterator[Any]:
+def connect(
+    bootstrap: str, timeout_s: float = _CONNECT_TIMEOUT_S, request_timeout_s: float = REQUEST_TIMEOUT_S
+) -> Iterator[Any]:
     """A kafka-python admin client, closed at the end.
 
     bootstrap: comma-separated host:port. Raises BrokerError if nothing answers there
-    within `timeout_s`, and for every Kafka error inside the block.
+    within `timeout_s`, and for every Kafka error inside the block, such as a request
+    without an answer for `request_timeout_s`.
     """
     _require_listener(bootstrap, timeout_s)
     clients: list[Any] = []
@@ -38,7 +41,7 @@ def connect(bootstrap: str, timeout_s: float = _CONNECT_TIMEOUT_S) -> Iterator[A
             with KafkaAdminClient(
                 bootstrap_servers=bootstrap.split(","),
                 bootstrap_timeout_ms=int(timeout_s * 1000),
-                request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+                request_timeout_ms=int(request_timeout_s * 1000),
                 kafka_client=client,
             ) as admin:
                 yield admin
