@@ -8,12 +8,10 @@ import aiokafka
 import faust
 
 from streamrec.config import Settings
+from streamrec.engine.tested import TESTED
 from streamrec.errors import EngineError
 
-__all__ = ["TESTED", "check_app", "create_app"]
-
-TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
-"""Versions the batch transport and the table were tested with: they lean on the insides of both."""
+__all__ = ["check_app", "create_app"]
 
 # How long a worker may take to answer a poll; a stuck one then loses its partitions.
 _MAX_POLL_INTERVAL_S = 300.0

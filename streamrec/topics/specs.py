@@ -12,7 +12,14 @@ from typing import Final
 
 from streamrec.config import KafkaSettings, Settings
 
-__all__ = ["INTERACTION_BATCH_BYTES", "MIN_IN_SYNC", "STATE_BATCH_BYTES", "TopicSpec", "min_in_sync", "topic_specs"]
+__all__ = [
+    "INTERACTION_BATCH_BYTES",
+    "MIN_IN_SYNC",
+    "STATE_BATCH_BYTES",
+    "TopicSpec",
+    "min_in_sync",
+    "topic_specs",
+]
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS

@@ -7,7 +7,8 @@ import faust
 import pytest
 
 from streamrec.config import load_settings
-from streamrec.engine.app import TESTED, check_app, create_app
+from streamrec.engine.app import check_app, create_app
+from streamrec.engine.tested import TESTED
 from streamrec.errors import EngineError
 
 
