@@ -23,6 +23,7 @@ from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.web import OperatorsPages
 from streamrec.events import Recommendation, encode
 from streamrec.item_board import ItemBoard
+from streamrec.ports import PAGES_PORTS
 from streamrec.ranking import recommend
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
@@ -31,8 +32,6 @@ from streamrec.state.rows import ITEM, VISITOR, VisitorRow, decode_visitor_row
 from streamrec.topics import require_topics
 
 __all__ = ["ListMaker", "run_scoring"]
-
-DEFAULT_PORT = 9102
 
 Visitor = tuple[str, VisitorRow]
 
@@ -184,5 +183,6 @@ def run_scoring(settings: Settings) -> NoReturn:
         return None if app.tables.actives_ready else "joining the group"
 
     add_agent(app, "scoring", visitor_states, maker.handle, before=broadcasts_known)
-    pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
+    web = settings.web
+    pages = OperatorsPages(web.host, web.port or PAGES_PORTS["scoring"], ready, web.fd)
     run_worker(app, settings, pages=pages, background=[models.run, items.run, shelf.run], on_stop=[log.stop])

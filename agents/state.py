@@ -22,6 +22,7 @@ from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.ports import PAGES_PORTS
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
@@ -29,8 +30,6 @@ from streamrec.state.rows import Row
 from streamrec.topics import require_topics, topic_id
 
 __all__ = ["StateKeeper", "run_state"]
-
-DEFAULT_PORT = 9101
 
 # A visitor id has at most 256 characters of at most four bytes.
 _MAX_KEY_BYTES = 1024
@@ -230,5 +229,6 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
     add_agent(app, "state", interactions, keeper.handle, before=models_known)
-    pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
+    web = settings.web
+    pages = OperatorsPages(web.host, web.port or PAGES_PORTS["state"], ready, web.fd)
     run_worker(app, settings, pages=pages, background=[models.run, shelf.run], on_stop=[log.stop])

@@ -77,8 +77,8 @@ def _how_to_use(kafka: "Kafka", apps: "Apps") -> str:
     pages = "\n".join(f"  {address}/metrics  ({role})" for role, address in apps.pages.items())
     return (
         f"\nUp. Clicks go to {interactions}, lists come on {lists}.\n"
-        f"  export STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap}\n"
-        "  streamrec replay               # real clicks as traffic, from another terminal\n"
+        "Real clicks as traffic, from another terminal:\n"
+        f"  STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap} streamrec replay\n"
         f"Metrics:\n{pages}\n"
         f"Logs: {', '.join(str(path) for path in apps.logs.values())}\n"
         "Ctrl-C stops it."
