@@ -8,7 +8,7 @@ Thin wiring around `streamrec.ranking.recommend`.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -58,6 +58,10 @@ class ListMaker:
         self._missing = missing
         self._boards: dict[int, ItemBoard] = {}
         self._next: dict[int, int] = {}
+
+    def keep(self, partitions: Collection[int]) -> None:
+        """Let go what is known of all other partitions: they are another worker's now."""
+        self._boards = {n: board for n, board in self._boards.items() if n in partitions}
 
     async def handle(self, batch: Batch) -> None:
         """Send a list for every row of the batch that asks for one."""
@@ -169,6 +173,11 @@ def run_scoring(settings: Settings) -> NoReturn:
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
     items = BroadcastReader(kafka, kafka.topic("items"), catalogue.on_record)
     maker = ListMaker(settings, log, shelf, catalogue, missing=partial(read_range, kafka, visitor_states))
+
+    async def keep_what_is_ours(_: Any, assigned: Collection[Any], **__: Any) -> None:
+        maker.keep({place.partition for place in assigned if place.topic == visitor_states})
+
+    app.on_partitions_assigned.connect(keep_what_is_ours, weak=False)
 
     async def broadcasts_known() -> None:
         await models.caught_up.wait()
