@@ -203,6 +203,8 @@ def check_model(facts: Facts, settings: Settings) -> Iterator[Finding]:
     model = facts.model
     if isinstance(model, Unknown):
         yield Finding("model", _WARNING, f"the live version could not be looked at: {model.why}")
+    elif model is None and not settings.scoring.weights.get("gru4rec"):
+        yield Finding("model", _OK, "nothing is released, and STREAMREC_SCORING__WEIGHTS asks for none")
     elif model is None:
         yield Finding(
             "model",

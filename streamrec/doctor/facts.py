@@ -115,8 +115,10 @@ class Tail:
     """What the newest rows of a partition of visitor-states say."""
 
     watermark: Watermark | None
-    versions: frozenset[str]
-    """Model versions that they name."""
+    versions: Mapping[str, int]
+    """Model versions that they name, each with the offset of the newest row that does."""
+    fault: str | None = None
+    """Why they cannot be read, if they cannot."""
 
 
 @dataclass(frozen=True)

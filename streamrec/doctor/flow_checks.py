@@ -103,7 +103,7 @@ def check_topics(facts: Facts, settings: Settings) -> Iterator[Finding]:
 
 
 def check_rows(facts: Facts, settings: Settings) -> Iterator[Finding]:
-    """Whether the rows belong to the input that is there, and name models that are there."""
+    """Whether the rows belong to the input that is there, and those without a list name models that are."""
     kafka = facts.kafka
     if isinstance(kafka, Unknown):
         return
@@ -120,8 +120,9 @@ def check_rows(facts: Facts, settings: Settings) -> Iterator[Finding]:
     committed = kafka.groups["state"].committed
     states, inputs = (kafka.spans.get(name, {}) for name in ("visitor-states", "interactions"))
     found = [
+        *_unreadable(kafka.tails, settings),
         *_made_anew(kafka.tails, kafka.topics.get("interactions"), settings),
-        *_versions(kafka.tails, facts.registry),
+        *_versions(kafka.tails, kafka.groups["scoring"].committed, facts.registry),
     ]
     if not found:  # offsets of another topic would tell nothing
         found = [*_offsets(_done(kafka.tails, states), committed, inputs, settings)]
@@ -131,6 +132,15 @@ def check_rows(facts: Facts, settings: Settings) -> Iterator[Finding]:
         of = f"{marked} of {len(kafka.tails)} partitions"
         text = f"{of} have some, made from the interactions that are there" if marked else "none yet"
         yield Finding("rows", _OK, text)
+
+
+def _unreadable(tails: Mapping[int, Tail], settings: Settings) -> Iterator[Finding]:
+    faults = {partition: tail.fault for partition, tail in tails.items() if tail.fault is not None}
+    if faults:
+        rows, why = settings.kafka.topic("visitor-states"), next(iter(faults.values()))
+        text = f"{rows} has rows that this version cannot read ({why}): workers refuse to start"
+        remedy = f"run the version that wrote them, or {_REBUILD}"
+        yield Finding("rows", _FAILED, f"{text} ({_partitions([*faults])})", remedy)
 
 
 def _made_anew(tails: Mapping[int, Tail], topic: Topic | None, settings: Settings) -> Iterator[Finding]:
@@ -164,11 +174,18 @@ def _offsets(
         yield Finding("rows", _WARNING, text, remedy)
 
 
-def _versions(tails: Mapping[int, Tail], registry: RegistryFolder | Unknown) -> Iterator[Finding]:
+def _versions(
+    tails: Mapping[int, Tail], scored: Mapping[int, int], registry: RegistryFolder | Unknown
+) -> Iterator[Finding]:
     if isinstance(registry, Unknown):
         return
-    named = frozenset[str]().union(*(tail.versions for tail in tails.values()))
-    if missing := sorted(named - registry.versions):
+    needed = {
+        version
+        for partition, tail in tails.items()
+        for version, offset in tail.versions.items()
+        if offset >= scored.get(partition, 0)
+    }
+    if missing := sorted(needed - registry.versions):
         text = (
             f"scoring will stop at rows whose model version is not in {registry.path}: {', '.join(missing)}"
         )

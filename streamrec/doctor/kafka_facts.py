@@ -214,17 +214,15 @@ def _tails(settings: Settings) -> dict[int, Tail]:
 def _tail(records: Sequence[Any]) -> Tail:
     try:
         marks = [record.value for record in records if record.key == WATERMARK_KEY]
-        rows = [
-            decode_visitor_row(record.value)
+        versions = {
+            decode_visitor_row(record.value).model_version: record.offset
             for record in records
             if (record.key or b"").startswith(VISITOR) and record.value is not None
-        ]
-        return Tail(
-            watermark=decode_watermark(marks[-1]) if marks else None,
-            versions=frozenset(row.model_version for row in rows if row.model_version),
-        )
+        }
+        versions.pop("", None)  # rows without a model
+        return Tail(decode_watermark(marks[-1]) if marks else None, versions)
     except msgspec.MsgspecError as error:
-        raise BrokerError(f"visitor-states holds rows that this version cannot read ({error})") from None
+        return Tail(None, {}, str(error))
 
 
 def _places(admin: Any, settings: Settings, names: Iterable[str]) -> list[TopicPartition]:

@@ -26,6 +26,7 @@ from streamrec.doctor import Outcome, Report, examine, gather
 from streamrec.engine.broker import Broker
 from streamrec.registry import Registry
 from streamrec.releases import announce
+from streamrec.state.rows import WATERMARK_KEY
 from streamrec.topics import connect, create_topics
 
 Run = Callable[[Settings], tuple[int, dict[str, list[Any]]]]
@@ -57,10 +58,10 @@ def _delete(settings: Settings, topic: str) -> None:
             pass
 
 
-def _done(settings: Settings, n: int) -> bool:
-    """Whether all that was published has been handled and committed by both apps."""
-    kafka = gather(settings).kafka
-    return all(sum(group.committed.values()) >= n for group in kafka.groups.values())  # type: ignore[union-attr]
+def _caught_up(settings: Settings, *roles: str) -> bool:
+    """Whether nothing waits for these apps."""
+    waiting = {each.check: each.finding for each in _examined(settings).findings}
+    return all("; 0 records" in waiting[f"{role} workers"] for role in roles)
 
 
 @pytest.fixture
@@ -77,10 +78,12 @@ def test_a_system_at_work_is_well_until_its_input_or_its_model_is_taken_away(
     settings: Settings, live: str, tmp_path: Path
 ) -> None:
     now = time.time_ns() // 1_000_000
-    with running("state", settings, tmp_path) as state, running("scoring", settings, tmp_path):
-        publish(settings, "interactions", [click(f"v{n}", f"i{n:02d}", f"e{n}", now) for n in range(20)])
-        state.wait(lambda: _done(settings, 20))
-        report = _examined(settings)
+    clicks = [click(f"v{n}", f"i{n:02d}", f"e{n}", now) for n in range(40)]
+    with running("state", settings, tmp_path) as state:
+        with running("scoring", settings, tmp_path):
+            publish(settings, "interactions", clicks[:20])
+            state.wait(lambda: _caught_up(settings, "state", "scoring"))
+            report = _examined(settings)
         assert report.outcome == Outcome.OK, report
         assert set(_by_check(report)) == {
             *("broker", "clock", "rights", "topics", "rows", "state workers", "scoring workers"),
@@ -89,6 +92,8 @@ def test_a_system_at_work_is_well_until_its_input_or_its_model_is_taken_away(
         said = "\n".join(each.finding for each in report.findings)
         for text in ("Kafka 4.1", "1 in the group; 0 records", f"{live} is live", "2 of 2 partitions"):
             assert text in said
+        publish(settings, "interactions", clicks[20:])
+        state.wait(lambda: _caught_up(settings, "state"))
         assert state.stop() == 0
 
     shutil.rmtree(settings.registry.path)
@@ -133,6 +138,13 @@ def test_a_missing_topic_and_a_wrong_setting_are_named_with_what_mends_them(sett
     assert "streamrec topics mend" in policy
     assert f"{settings.kafka.topic('items')}: topic is missing" in items
     assert "streamrec topics create" in items
+
+
+def test_rows_of_another_format_are_found_before_a_worker_is_started(settings: Settings) -> None:
+    publish(settings, "visitor-states", [(WATERMARK_KEY, b"no watermark")])
+    [failed] = _failed(_examined(settings))
+    assert "rows that this version cannot read" in failed
+    assert "streamrec state rebuild" in failed
 
 
 def test_a_live_version_that_is_damaged_is_found(settings: Settings, live: str) -> None:

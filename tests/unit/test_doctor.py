@@ -42,7 +42,7 @@ _NOTHING = Unknown("Kafka said no")
 
 def _healthy() -> Facts:
     """Two partitions: 100 interactions in each, all done, and a list for every row."""
-    tail = Tail(Watermark(offset=99, topic_id="topic-1", clock_ms=0), frozenset({"v1"}))
+    tail = Tail(Watermark(offset=99, topic_id="topic-1", clock_ms=0), {"v1": 298})
     return Facts(
         addresses={"k1:9092": None, "k2:9092": None},
         kafka=KafkaFacts(
@@ -98,6 +98,12 @@ def _groups(state: Group | None = None, scoring: Group | None = None) -> Callabl
             "scoring": scoring or Group(1, {0: 300, 1: 300}),
         }
     )
+
+
+def _unscored(*versions: str) -> Callable[[Facts], Facts]:
+    """Rows without a list yet."""
+    tail = Tail(Watermark(99, "topic-1", 0), dict.fromkeys(versions, 300))
+    return _in_kafka(tails={0: tail})
 
 
 def _interactions(first: int, end: int) -> Callable[[Facts], Facts]:
@@ -184,11 +190,17 @@ CASES: dict[str, list[tuple[Callable[[Facts], Facts], str, str, str | None]]] = 
     "rows": [
         (_in_kafka(tails=_NOTHING), "warning", "Kafka said no", None),
         (_in_kafka(groups=_NOTHING), "warning", "Kafka said no", None),
+        (
+            _in_kafka(tails={1: Tail(None, {}, "Expected `int`")}),
+            "failed",
+            r"cannot read \(Expected `int`\).* \(partition 1\)",
+            "state rebuild",
+        ),
         (_topics(topic_id="topic-2"), "failed", r"made anew .* \(partitions 0, 1\)", "state rebuild"),
         (_groups(Group(0, {0: 101, 1: 100})), "failed", r"rows are lost \(partition 0\)", "state rebuild"),
         (
             _in_kafka(
-                tails={0: Tail(None, frozenset())},
+                tails={0: Tail(None, {})},
                 spans={"visitor-states": {0: Span(0, 0)}, "interactions": {0: Span(0, 100)}},
             ),
             "failed",
@@ -198,15 +210,17 @@ CASES: dict[str, list[tuple[Callable[[Facts], Facts], str, str, str | None]]] = 
         (_interactions(0, 99), "failed", r"taken for repeats \(partition 1\)", "state rebuild"),
         (_interactions(107, 200), "warning", "taken 7 interactions", "retention.ms"),
         (_folder(50 * _GIB), "ok", "2 of 2 partitions", None),
+        (_unscored("v1", "v0"), "failed", "not in r: v0$", "STREAMREC_REGISTRY__PATH"),
+        (_here(registry=_NOTHING), "ok", "2 of 2 partitions", None),
         (
             _here(registry=RegistryFolder(Path("r"), Disk("r", _GIB, _GIB), True, frozenset())),
-            "failed",
-            "not in r: v1",
-            "STREAMREC_REGISTRY__PATH",
+            "ok",  # their lists are made
+            "2 of 2 partitions",
+            None,
         ),
         (
             _in_kafka(
-                tails={0: Tail(None, frozenset())},
+                tails={0: Tail(None, {})},
                 groups={"state": Group(0), "scoring": Group(0)},
                 spans={"visitor-states": {0: Span(0, 0)}, "interactions": {0: Span(50, 100)}},
             ),
@@ -331,6 +345,12 @@ def test_without_kafka_this_machine_is_examined_all_the_same() -> None:
     report = examine(facts, _SETTINGS)
     assert [each.check for each in report.findings] == ["broker", "disk", "versions"]
     assert report.outcome == Outcome.FAILED
+
+
+def test_without_a_release_all_is_well_if_none_is_asked_for() -> None:
+    settings = load_settings(kafka={"partitions": 2}, scoring={"weights": {"popularity": 1}})
+    facts = replace(_healthy(), model=None)
+    assert [each.outcome for each in _findings(facts, "model", settings)] == [Outcome.OK]
 
 
 def test_a_topic_that_may_not_be_seen_is_a_matter_of_rights_and_not_missing() -> None:
