@@ -61,9 +61,7 @@ class Kafka:
         self.settings = settings
         """The settings that point at it."""
         if not has_kafka(settings):
-            if port is None:
-                port = KAFKA_PORT if _is_free(KAFKA_PORT) else 0
-            self._broker = Broker.start(data_dir=data, port=port)
+            self._broker = _start_broker(data, port)
             address = settings.kafka.model_copy(update={"bootstrap": self._broker.bootstrap})
             self.settings = settings.model_copy(update={"kafka": address})
         try:
@@ -227,6 +225,19 @@ class Apps:
 
 def _is_setting(name: str) -> bool:
     return name.upper().startswith("STREAMREC_")
+
+
+def _start_broker(data: Path | None, port: int | None) -> Broker:
+    if port is not None:
+        return Broker.start(data_dir=data, port=port)
+    if _is_free(KAFKA_PORT):
+        try:
+            return Broker.start(data_dir=data, port=KAFKA_PORT)
+        except BrokerError:
+            # Another broker that started at the same time may have taken it.
+            if _is_free(KAFKA_PORT):
+                raise
+    return Broker.start(data_dir=data)
 
 
 def _own(folder: Path) -> tuple[Path, IO[bytes]]:

@@ -115,7 +115,7 @@ def _clock(admin: Any) -> Clock:
     leader: dict[str, Any] = next(
         (voter for voter in quorum["current_voters"] if voter["replica_id"] == quorum["leader_id"]), {}
     )
-    now_ms = leader.get("last_caught_up_timestamp", -1)
+    now_ms = leader.get("last_caught_up_timestamp") or -1
     if now_ms < 0:
         raise BrokerError("the controllers do not tell their time")
     return Clock(ahead_s=now_ms / 1000 - (before + after) / 2, within_s=(after - before) / 2)
