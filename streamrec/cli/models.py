@@ -107,10 +107,11 @@ def _slots(rows: Sequence[Mapping[str, Any]]) -> list[list[str] | None]:
     from streamrec.doctor.facts import Unknown
     from streamrec.releases import released
 
+    if not rows:
+        return []
     releases = answer(ask(partial(released, load_settings())), _KAFKA_S)
     if isinstance(releases, Unknown):
-        if rows:
-            typer.echo(f"which version is live is not known: {releases.why}", err=True)
+        typer.echo(f"which version is live is not known: {releases.why}", err=True)
         return [None for _ in rows]
     slots: dict[tuple[str, str], list[str]] = {}
     for each in releases.values():

@@ -7,6 +7,7 @@ pure. Nothing is changed, and nothing is started.
     asking       questions in threads of their own, so that no answer is waited for too long
     kafka_facts  what Kafka says of itself, its topics, the groups and the rows
     local_facts  what this machine says: packages, registry, the live model
+    examination  what to ask, for how long, and which checks to read it with
     checks       from facts to findings: brokers, disks, packages, model
     flow_checks  from facts to findings: topics, rights, rows, workers
     report       findings, and what they come to

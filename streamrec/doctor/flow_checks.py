@@ -186,9 +186,8 @@ def _versions(
         if offset >= scored.get(partition, 0)
     }
     if missing := sorted(needed - registry.versions):
-        text = (
-            f"scoring will stop at rows whose model version is not in {registry.path}: {', '.join(missing)}"
-        )
+        names = ", ".join(missing)
+        text = f"scoring will stop at rows whose model version is not in {registry.path}: {names}"
         remedy = f"copy it into {registry.path}, or set STREAMREC_REGISTRY__PATH"
         yield Finding("rows", _FAILED, text, remedy)
 
