@@ -8,7 +8,7 @@ Thin wiring around `streamrec.ranking.recommend`.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -23,6 +23,7 @@ from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.web import OperatorsPages
 from streamrec.events import Recommendation, encode
 from streamrec.item_board import ItemBoard
+from streamrec.ports import PAGES_PORTS
 from streamrec.ranking import recommend
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
@@ -31,8 +32,6 @@ from streamrec.state.rows import ITEM, VISITOR, VisitorRow, decode_visitor_row
 from streamrec.topics import require_topics
 
 __all__ = ["ListMaker", "run_scoring"]
-
-DEFAULT_PORT = 9102
 
 Visitor = tuple[str, VisitorRow]
 
@@ -59,6 +58,10 @@ class ListMaker:
         self._missing = missing
         self._boards: dict[int, ItemBoard] = {}
         self._next: dict[int, int] = {}
+
+    def keep(self, partitions: Collection[int]) -> None:
+        """Let go what is known of all other partitions: they are another worker's now."""
+        self._boards = {n: board for n, board in self._boards.items() if n in partitions}
 
     async def handle(self, batch: Batch) -> None:
         """Send a list for every row of the batch that asks for one."""
@@ -171,6 +174,11 @@ def run_scoring(settings: Settings) -> NoReturn:
     items = BroadcastReader(kafka, kafka.topic("items"), catalogue.on_record)
     maker = ListMaker(settings, log, shelf, catalogue, missing=partial(read_range, kafka, visitor_states))
 
+    async def keep_what_is_ours(_: Any, assigned: Collection[Any], **__: Any) -> None:
+        maker.keep({place.partition for place in assigned if place.topic == visitor_states})
+
+    app.on_partitions_assigned.connect(keep_what_is_ours, weak=False)
+
     async def broadcasts_known() -> None:
         await models.caught_up.wait()
         await items.caught_up.wait()
@@ -184,6 +192,7 @@ def run_scoring(settings: Settings) -> NoReturn:
         return None if app.tables.actives_ready else "joining the group"
 
     watchdog = add_agent(app, "scoring", kafka, visitor_states, maker.handle, before=broadcasts_known)
-    pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
+    web = settings.web
+    pages = OperatorsPages(web.host, web.port or PAGES_PORTS["scoring"], ready, web.fd)
     background = [models.run, items.run, shelf.run, watchdog]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

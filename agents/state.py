@@ -24,6 +24,7 @@ from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
 from streamrec.events import MAX_KEY_BYTES
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.ports import PAGES_PORTS
 from streamrec.privacy import Pseudonyms
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
@@ -34,8 +35,6 @@ from streamrec.topics import require_topics, topic_id
 __all__ = ["StateKeeper", "run_state"]
 
 log = logging.getLogger(__name__)
-
-DEFAULT_PORT = 9101
 
 
 class Table(Protocol):
@@ -254,5 +253,6 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
-    pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
+    web = settings.web
+    pages = OperatorsPages(web.host, web.port or PAGES_PORTS["state"], ready, web.fd)
     run_worker(app, settings, pages=pages, background=[models.run, shelf.run, watchdog], on_stop=[log.stop])

@@ -129,7 +129,6 @@ def _measure(
                 },
                 state={"online": workload.online},
                 registry=registry,
-                web={"port": _free_port()},
                 log_level="WARNING",
             )
             folder = work / f"{n}-{number}"
@@ -145,13 +144,6 @@ def _measure(
                 )
                 progress.update(task, completed=filled)
     return rounds, load
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:
@@ -177,12 +169,15 @@ def _run(
     """Run one contender to its end. Raises BenchmarkError if it does not get there."""
     warm_up = round(n_events * _WARM_UP)
     arguments = [workload.kind, str(n_events), str(warm_up), str(folder)]
-    child = Child(
-        [sys.executable, "-m", "benchmarks.contender", *arguments],
-        folder / "log",
-        cwd=_ROOT,
-        env={**os.environ, **settings.environment()},
-    )
+    with socket.create_server(("127.0.0.1", 0)) as pages:
+        web = settings.web.model_copy(update={"fd": pages.fileno()})
+        child = Child(
+            [sys.executable, "-m", "benchmarks.contender", *arguments],
+            folder / "log",
+            cwd=_ROOT,
+            env={**os.environ, **settings.model_copy(update={"web": web}).environment()},
+            files=[pages.fileno()],
+        )
     done, heard = 0, time.monotonic()
     try:
         while not child.wait(_LOOK_S) and not (folder / RESULT).exists():

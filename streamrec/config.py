@@ -7,8 +7,12 @@ they are only passed through (`STREAMREC_ONLINE_MF__FACTORS`).
 
 import base64
 import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from streamrec.errors import ConfigError
+from streamrec.ports import KAFKA_PORT
 
 __all__ = [
     "KafkaSettings",
@@ -36,6 +41,15 @@ __all__ = [
     "WebSettings",
     "load_settings",
 ]
+
+_PREFIX: Final = "STREAMREC_"
+_OF_THE_TESTS: Final = frozenset({"STREAMREC_REQUIRE_KAFKA"})
+# Kubernetes sets these in every pod beside a service whose name begins with streamrec.
+_OF_A_SERVICE: Final = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
+    r"|\w+_PORT=(tcp|udp|sctp)://.*",
+    re.DOTALL,
+)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -64,7 +78,7 @@ class _Section(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=
 class KafkaSettings(_Section):
     """Where Kafka is and how the topics are called and cut."""
 
-    bootstrap: str = "127.0.0.1:9092"
+    bootstrap: str = f"127.0.0.1:{KAFKA_PORT}"
     """Comma-separated host:port of one or more brokers."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to connect: encrypted with SSL in its name, with user and password with SASL in it."""
@@ -244,13 +258,15 @@ class WebSettings(_Section):
     """Address to listen on; 0.0.0.0 in a container."""
     port: int = Field(default=0, ge=0, le=65535)
     """Port; 0 takes the app's own default (state 9101, scoring 9102)."""
+    fd: int = Field(default=-1, ge=-1)
+    """A listening socket, inherited from whoever started the process, instead of host and port."""
 
 
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAMREC_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         env_parse_none_str="null",
         frozen=True,
@@ -271,7 +287,7 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """The variables that give a child process the same settings, secrets included."""
         return {
-            f"STREAMREC_{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=_text)
+            f"{_PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value, default=_text)
             for name, value in self.model_dump().items()
         }
 
@@ -289,15 +305,51 @@ def _text(value: SecretStr | Path) -> str:
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with `overrides` on top.
 
-    Raises ConfigError naming each offending variable.
+    Raises ConfigError naming each offending variable, those too that set nothing.
     """
+    unknown = _unknown(os.environ)
+    faults = [f"{name}: no such setting; {advice}" for name, advice in unknown.items()]
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except SettingsError as error:
         raise ConfigError(f"settings cannot be used: {error}; tables and lists have to be JSON") from None
     except ValidationError as error:
-        lines = [
-            f"STREAMREC_{'__'.join(str(part) for part in fault['loc']).upper() or '*'}: {fault['msg']}"
-            for fault in error.errors()
-        ]
-        raise ConfigError("settings cannot be used:\n  " + "\n  ".join(lines)) from None
+        named = {name.upper() for name in unknown}
+        for fault in error.errors():
+            variable = f"{_PREFIX}{'__'.join(str(part) for part in fault['loc']).upper() or '*'}"
+            if variable not in named:
+                faults.append(f"{variable}: {fault['msg']}")
+    if faults:
+        raise ConfigError("settings cannot be used:\n  " + "\n  ".join(faults))
+    return settings
+
+
+def _unknown(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables with our prefix that set nothing, each with what to do about it."""
+    known = list(_variables(Settings, _PREFIX))
+    found: dict[str, str] = {}
+    for name, value in environment.items():
+        variable = name.upper()
+        if (
+            not variable.startswith(_PREFIX)
+            or variable in (*known, *_OF_THE_TESTS)
+            # What follows may be any key of a mapping.
+            or any(variable.startswith(each) for each in known if each.endswith("__"))
+            or _OF_A_SERVICE.fullmatch(f"{variable}={value}")
+        ):
+            continue
+        rests = [each.removeprefix(_PREFIX) for each in known if not each.endswith("__")]
+        near = get_close_matches(variable.removeprefix(_PREFIX), rests, n=1)
+        found[name] = f"did you mean {_PREFIX}{near[0]}?" if near else "see `streamrec config show`"
+    return found
+
+
+def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Every variable that sets something; one that ends with `__` is followed by a key."""
+    for name, field in model.model_fields.items():
+        variable = f"{prefix}{name.upper()}"
+        yield variable
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _variables(field.annotation, f"{variable}__")
+        elif get_origin(field.annotation) is dict:
+            yield f"{variable}__"

@@ -4,6 +4,7 @@ The apps are child processes: they end with this one, however it ends, and when 
 itself it is noticed. For `streamrec standalone` and the demo.
 """
 
+import fcntl
 import os
 import socket
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from rich.console import Console
 
@@ -24,6 +25,7 @@ from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
 from streamrec.errors import BrokerError, ConfigError, WorkerError
+from streamrec.ports import KAFKA_PORT, PAGES_PORTS
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
 from streamrec.signing import SigningKey
@@ -37,8 +39,6 @@ ROLES: Final = ("state", "scoring")
 
 _HOST: Final = "127.0.0.1"
 _EVERY_ADDRESS: Final = (str(IPv4Address(socket.INADDR_ANY)), "")
-_KAFKA_PORT: Final = 9092
-_PORTS: Final = {"state": 9101, "scoring": 9102}
 _READY_TIMEOUT_S: Final = 120.0
 # An app without its Kafka does not end by itself; killing one loses nothing.
 _STOP_TIMEOUT_S: Final = 10.0
@@ -83,15 +83,18 @@ class Kafka:
                     "started here has no users; set STREAMREC_KAFKA__BOOTSTRAP to yours, or unset "
                     "STREAMREC_KAFKA__SECURITY_PROTOCOL and what goes with it"
                 )
-            self._broker = Broker.start(
-                data_dir=data, port=_port(_HOST, _KAFKA_PORT) if port is None else port
-            )
+            self._broker = _start_broker(data, port)
             address = settings.kafka.model_copy(update={"bootstrap": self._broker.bootstrap})
             self.settings = settings.model_copy(update={"kafka": address})
         try:
             create_topics(self.settings)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, BrokerError) and not self.embedded:
+                # It may be left over from an earlier one of ours.
+                raise BrokerError(
+                    f"{error}. Unset STREAMREC_KAFKA__BOOTSTRAP, and an embedded Kafka is started"
+                ) from error
             raise
 
     @property
@@ -149,16 +152,17 @@ def live_model(settings: Settings, console: Console) -> str:
 class Apps:
     """The state and the scoring app on this machine, each a process of its own.
 
-    Starts both; use it as a context manager. Their output goes to `<role>.log` in `folder`.
-    Their pages take the usual ports (9101, 9102), or others if those are taken.
+    Starts both; use it as a context manager. Their output goes to `<role>.log` in `folder`, or, where
+    other Apps write theirs there, in one beside it. Their pages take the usual ports (9101, 9102),
+    or others if those are taken.
     """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.logs = {role: folder / f"{role}.log" for role in ROLES}
+        self.folder, self._lock = _own(folder)
+        self.logs = {role: self.folder / f"{role}.log" for role in ROLES}
         # What listens on every address answers on this one.
         self._host = settings.web.host if settings.web.host not in _EVERY_ADDRESS else _HOST
-        self._ports = {role: _port(settings.web.host, _PORTS[role]) for role in ROLES}
+        self._ports: dict[str, int] = {}
         self._children: dict[str, Child] = {}
         try:
             for role in ROLES:
@@ -168,17 +172,22 @@ class Apps:
             raise
 
     def _start(self, role: str, settings: Settings) -> Child:
-        web = settings.web.model_copy(update={"port": self._ports[role]})
         # Apps serve; they have no business with the key that signs.
         registry = settings.registry.model_copy(update={"signing_key": None})
         # The variables of our own environment are in the settings already, and would win.
         inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
-        return Child(
-            # -P: a folder named streamrec where we happen to run is not the one that is installed.
-            [sys.executable, "-P", "-m", "streamrec.cli", role],
-            self.logs[role],
-            env={**inherited, **settings.model_copy(update={"web": web, "registry": registry}).environment()},
-        )
+        # A port that was only found free could be somebody else's by the time the app listens.
+        with _listening(settings.web.host, PAGES_PORTS[role]) as pages:
+            self._ports[role] = pages.getsockname()[1]
+            web = settings.web.model_copy(update={"fd": pages.fileno()})
+            own = settings.model_copy(update={"web": web, "registry": registry})
+            return Child(
+                # -P: a folder named streamrec where we happen to run is not the one that is installed.
+                [sys.executable, "-P", "-m", "streamrec.cli", role],
+                self.logs[role],
+                env={**inherited, **own.environment()},
+                files=[pages.fileno()],
+            )
 
     def wait_until_ready(self, timeout_s: float = _READY_TIMEOUT_S) -> None:
         """Wait until both say that they are ready. Raises WorkerError if one ends or takes longer."""
@@ -229,6 +238,7 @@ class Apps:
         """Stop both in order, if they still run; returns their exit codes."""
         for child in self._children.values():
             child.stop(_STOP_TIMEOUT_S)
+        self._lock.close()
         return {role: child.exit_code for role, child in self._children.items()}
 
     def __enter__(self) -> Self:
@@ -244,15 +254,48 @@ def _is_setting(name: str) -> bool:
     return name.upper().startswith("STREAMREC_")
 
 
-def _port(host: str, usual: int) -> int:
-    """The usual port if it is free, else one that is."""
+def _start_broker(data: Path | None, port: int | None) -> Broker:
+    if port is not None:
+        return Broker.start(data_dir=data, port=port)
+    if _is_free(KAFKA_PORT):
+        try:
+            return Broker.start(data_dir=data, port=KAFKA_PORT)
+        except BrokerError:
+            # Another broker that started at the same time may have taken it.
+            if _is_free(KAFKA_PORT):
+                raise
+    return Broker.start(data_dir=data)
+
+
+def _own(folder: Path) -> tuple[Path, IO[bytes]]:
+    """The folder, or one beside it if another process has it, with the lock that keeps it ours."""
+    place, n = folder, 1
+    while True:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = (place / ".lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return place, lock
+        n += 1
+        place = folder.with_name(f"{folder.name}-{n}")
+
+
+def _listening(host: str, usual: int) -> socket.socket:
+    """A socket that listens on the usual port, or on another if that is taken."""
     for port in (usual, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            free: int = probe.getsockname()[1]
-            return free
+        try:
+            return socket.create_server((host, port))
+        except OSError:
+            continue
     raise WorkerError(f"{host} has no free port, or is no address of this machine (STREAMREC_WEB__HOST)")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError:
+        return False
+    return True

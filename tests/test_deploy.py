@@ -35,6 +35,12 @@ TEXTS = {
 }
 
 
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+
+
 def run(*command: str | Path) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,9 +126,10 @@ def variables(model: type[BaseModel], prefix: str = "STREAMREC_") -> Iterator[st
 KNOWN = set(variables(Settings))
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", [*TEXTS, *DOCUMENTS])
 def test_every_variable_that_is_named_is_a_setting(name):
-    named = set(re.findall(r"STREAMREC_[A-Z][A-Z_]*[A-Z]", TEXTS[name]))
+    named = set(re.findall(r"STREAMREC_[A-Z][A-Z_]*[A-Z]", {**TEXTS, **DOCUMENTS}[name]))
+    named -= {"STREAMREC_REQUIRE_KAFKA"}
     unknown = {each for each in named if each not in KNOWN and f"{each.rpartition('__')[0]}__" not in KNOWN}
     assert not unknown
 
@@ -157,9 +164,8 @@ def verbs(text: str) -> set[tuple[str, ...]]:
 
 def commands() -> set[tuple[str, ...]]:
     named = {tuple(word for word in SERVICES[name]["command"] if not word.startswith("-")) for name in OURS}
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     sources = [path for folder in ("agents", "models", "streamrec") for path in (ROOT / folder).rglob("*.py")]
-    advice = [*TEXTS.values(), *(path.read_text() for path in documents + sources)]
+    advice = [*TEXTS.values(), *DOCUMENTS.values(), *(path.read_text() for path in sources)]
     return named.union(*map(verbs, advice)) - {()}
 
 

@@ -7,10 +7,9 @@ import typer
 
 from streamrec.cli.output import JsonOption, print_json
 from streamrec.cli.signals import interrupt_when_terminated
+from streamrec.ports import KAFKA_PORT
 
 __all__ = ["register"]
-
-_DEFAULT_PORT = 9092
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def _run(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
-    ] = _DEFAULT_PORT,
+    ] = KAFKA_PORT,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps the data; without it they go when the broker stops."),

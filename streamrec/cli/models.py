@@ -1,6 +1,7 @@
 """`streamrec models`: the versions in the registry, who signed them, and which of them is live."""
 
 import json as json_text
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _MODEL = "gru4rec"
+_KAFKA_S = 3.0
 
 _models = typer.Typer(help="The model versions in the registry.", no_args_is_help=True)
 
@@ -27,18 +29,21 @@ def register(app: typer.Typer) -> None:
 
 @_models.command("list")
 def list_(json: JsonOption = False) -> None:
-    """List the published versions, oldest first."""
+    """List the published versions, oldest first, and which of them is live, if Kafka can be asked."""
     registry = _registry()
     found = [
         _row(registry, model, version) for model in registry.models() for version in registry.versions(model)
     ]
+    if not found and not json:
+        typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
+        return
+    for row, slots in zip(found, _slots(found), strict=True):
+        row["slots"] = slots
     if json:
         print_json(found)
-    elif found:
-        columns = ["model", "version", "items", "Recall@20", "signed", "from"]
-        print_table(columns, [_cells(row) for row in found])
     else:
-        typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
+        columns = ["model", "version", "released as", "items", "Recall@20", "signed", "from"]
+        print_table(columns, [_cells(row) for row in found])
 
 
 @_models.command()
@@ -129,6 +134,27 @@ def release(version: Version = "latest", json: JsonOption = False) -> None:
         typer.echo(f"{named} is live at {settings.kafka.bootstrap} as release {released.sequence}")
 
 
+def _slots(rows: Sequence[Mapping[str, Any]]) -> list[list[str] | None]:
+    """The slots (live, previous) that each version is released in; None if Kafka cannot be asked."""
+    from functools import partial
+
+    from streamrec.config import load_settings
+    from streamrec.doctor.asking import answer, ask
+    from streamrec.doctor.facts import Unknown
+    from streamrec.releases import released
+
+    if not rows:
+        return []
+    releases = answer(ask(partial(released, load_settings())), _KAFKA_S)
+    if isinstance(releases, Unknown):
+        typer.echo(f"which version is live is not known: {releases.why}", err=True)
+        return [None for _ in rows]
+    slots: dict[tuple[str, str], list[str]] = {}
+    for each in releases.values():
+        slots.setdefault((each.model, each.version), []).append(each.slot)
+    return [slots.get((row["model"], row["version"]), []) for row in rows]
+
+
 def _registry() -> "Registry":
     from streamrec.config import load_settings
     from streamrec.registry import Registry
@@ -154,12 +180,14 @@ def _row(registry: "Registry", model: str, version: str) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
+    slots = ", ".join(row["slots"] or ())
     if "fault" in row:
-        return [row["model"], row["version"], "", "", "", row["fault"]]
+        return [row["model"], row["version"], slots, "", "", "", row["fault"]]
     recall = row["metrics"].get("recall_at_20")
     return [
         row["model"],
         row["version"],
+        slots,
         row["n_items"],
         "" if recall is None else f"{recall:.4f}",
         "yes" if row["signed"] else "no",

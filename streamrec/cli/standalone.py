@@ -78,8 +78,8 @@ def _how_to_use(kafka: "Kafka", apps: "Apps") -> str:
     pages = "\n".join(f"  {address}/metrics  ({role})" for role, address in apps.pages.items())
     return (
         f"\nUp. Clicks go to {interactions}, lists come on {lists}.\n"
-        f"  export STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap}\n{_keys(kafka)}"
-        "  streamrec replay               # real clicks as traffic, from another terminal\n"
+        "Real clicks as traffic, from another terminal:\n"
+        f"  STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap} streamrec replay\n{_keys(kafka)}"
         f"Metrics:\n{pages}\n"
         f"Logs: {', '.join(str(path) for path in apps.logs.values())}\n"
         "Ctrl-C stops it."
@@ -93,8 +93,9 @@ def _keys(kafka: "Kafka") -> str:
         return ""
     trusted = json.dumps(registry.trusted_keys)
     return (
-        f"  export STREAMREC_REGISTRY__SIGNING_KEY={registry.signing_key} "
-        f"STREAMREC_REGISTRY__TRUSTED_KEYS='{trusted}'   # to train and release from there\n"
+        "To train and release from there, before `streamrec train`:\n"
+        f"  STREAMREC_REGISTRY__SIGNING_KEY={registry.signing_key} "
+        f"STREAMREC_REGISTRY__TRUSTED_KEYS='{trusted}'\n"
     )
 
 

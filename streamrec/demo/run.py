@@ -181,7 +181,7 @@ def _serve(kafka: Kafka, judge: Judge, speed_up: float, out: Path, console: Cons
     started = time.monotonic()
     with Apps(kafka.settings, out / "logs") as apps:
         apps.wait_until_ready()
-        _print(console, f"ready; logs in {out / 'logs'}", time.monotonic() - started)
+        _print(console, f"ready; logs in {apps.folder}", time.monotonic() - started)
         for role, address in apps.pages.items():
             console.print(f"   {address}/metrics ({role})", highlight=False)
         clicks = f"{len(judge.clicks):,} clicks of the days after"

@@ -8,6 +8,7 @@ What an app is made of (see the module of each for the details):
     log        Log: whole record batches out, acknowledged; one append is all or nothing
     reader     read a range of a partition, or follow a broadcast topic, without a group
     runner     from a handler of batches to an agent, and from an app to a process
+    tested     the versions of Faust and aiokafka it was tested with
     memory     MemoryLog: the same seam without Kafka, for tests of everything above
 
 A handler is `async def handle(batch: Batch) -> None`. When it returns, the batch is

@@ -13,12 +13,10 @@ from faust.serializers import codecs
 
 from streamrec.access import addresses, client_options
 from streamrec.config import KafkaSettings, Settings
+from streamrec.engine.tested import TESTED
 from streamrec.errors import EngineError
 
-__all__ = ["TESTED", "App", "check_app", "create_app"]
-
-TESTED = {"faust-streaming": {"0.15.3"}, "aiokafka": {"0.14.0"}}
-"""Versions the batch transport and the table were tested with: they lean on the insides of both."""
+__all__ = ["App", "check_app", "create_app"]
 
 # How long a worker may take to answer a poll; a stuck one then loses its partitions.
 _MAX_POLL_INTERVAL_S = 300.0

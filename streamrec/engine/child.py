@@ -4,7 +4,7 @@ import os
 import subprocess  # nosec B404 # what it is for
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Child:
     """A process started by us, in a session of its own: Ctrl-C in the terminal is for us alone.
 
     command: path of the executable, and its arguments. Its output goes to the file `output`.
-    env: its environment; ours if not given.
+    env: its environment; ours if not given. files: open files that it inherits, by number.
     Raises OSError if it cannot be started. On other systems than Linux it outlives a parent
     that is killed.
     """
@@ -39,6 +39,7 @@ class Child:
         output: Path,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        files: Collection[int] = (),
     ) -> None:
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
@@ -56,6 +57,7 @@ class Child:
                         stdout=out,
                         stderr=subprocess.STDOUT,
                         start_new_session=True,
+                        pass_fds=files,
                     )
             except OSError as error:
                 started.set_exception(error)

@@ -9,11 +9,13 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import faust
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from faust.exceptions import ConsumerNotStarted
 from mode import Service
 
@@ -28,6 +30,7 @@ __all__ = ["Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
 
+_COORDINATOR_S = 30.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -129,6 +132,20 @@ def _lag(app: faust.App, topic: str, done: Mapping[int, int]) -> dict[tuple[str,
     }
 
 
+class _NotYet(logging.Filter):
+    """Holds back what aiokafka calls an error at the first start of all: Kafka is still making the topic
+    that it keeps offsets in. What goes on for longer is told."""
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__()
+        self._until = time.monotonic() + patience_s
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return time.monotonic() > self._until or not any(
+            isinstance(each, GroupCoordinatorNotAvailableError) for each in record.args or ()
+        )
+
+
 class _Beside(Service):
     """What runs beside the app: starts before it, stops after it."""
 
@@ -186,6 +203,7 @@ def run_worker(
         logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.WARNING)
     # Below that it logs the bytes of all requests and answers: visitors' records, and passwords.
     logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)
+    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_NotYet(_COORDINATOR_S))
     worker = faust.Worker(
         app,
         _Beside(pages, background, on_stop),

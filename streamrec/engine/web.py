@@ -6,6 +6,7 @@ with the reason until the app is ready.
 """
 
 import errno
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -21,13 +22,15 @@ class OperatorsPages:
     """Serves the pages on one address.
 
     host, port: where to listen; port 0 takes a free one.
+    fd: a listening socket of ours to serve on instead; -1 for none.
     ready: None once the app is ready, else the reason why not; called in the event loop.
     """
 
-    def __init__(self, host: str, port: int, ready: Callable[[], str | None]) -> None:
+    def __init__(self, host: str, port: int, ready: Callable[[], str | None], fd: int = -1) -> None:
         self._host = host
         self._port = port
         self._ready = ready
+        self._fd = fd
         self._runner: web.AppRunner | None = None
 
     @property
@@ -46,11 +49,16 @@ class OperatorsPages:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await self._site(runner).start()
         except OSError as error:
             await runner.cleanup()
             raise ConfigError(self._advice(error)) from None
         self._runner = runner
+
+    def _site(self, runner: web.AppRunner) -> web.BaseSite:
+        if self._fd < 0:
+            return web.TCPSite(runner, self._host, self._port)
+        return web.SockSite(runner, socket.socket(fileno=self._fd))
 
     async def stop(self) -> None:
         """Stop listening. Does nothing if it never began."""
@@ -59,6 +67,11 @@ class OperatorsPages:
             await runner.cleanup()
 
     def _advice(self, error: OSError) -> str:
+        if self._fd >= 0:
+            return (
+                f"the operators' pages cannot listen on file {self._fd}, which is no listening socket "
+                f"({error.strerror or error}); unset STREAMREC_WEB__FD"
+            )
         where = f"the operators' pages cannot listen on {self._host}:{self._port}"
         if error.errno == errno.EADDRINUSE:
             return f"{where}: the port is taken; set STREAMREC_WEB__PORT to a free one"

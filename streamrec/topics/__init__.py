@@ -12,7 +12,7 @@ from streamrec.topics.operations import (
     require_topics,
     topic_id,
 )
-from streamrec.topics.reading import answering, read_topic
+from streamrec.topics.reading import answering, read_tail, read_topic
 from streamrec.topics.rebuild import forget_state
 from streamrec.topics.specs import TopicSpec, topic_specs
 
@@ -27,6 +27,7 @@ __all__ = [
     "describe_topics",
     "forget_state",
     "mend_topics",
+    "read_tail",
     "read_topic",
     "require_rights",
     "require_topics",

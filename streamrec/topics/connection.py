@@ -21,11 +21,14 @@ _CONNECT_TIMEOUT_S: Final = 8.0
 
 
 @contextlib.contextmanager
-def connect(kafka: KafkaSettings, timeout_s: float = _CONNECT_TIMEOUT_S) -> Iterator[Any]:
+def connect(
+    kafka: KafkaSettings, timeout_s: float = _CONNECT_TIMEOUT_S, request_timeout_s: float = REQUEST_TIMEOUT_S
+) -> Iterator[Any]:
     """A kafka-python admin client, closed at the end.
 
     Raises BrokerError if no broker answers within `timeout_s` in the way that the settings say,
-    AccessError if it does not accept the user; BrokerError for every Kafka error inside the block.
+    AccessError if it does not accept the user; BrokerError for every Kafka error inside the block,
+    such as a request without an answer for `request_timeout_s`.
     """
     clients: list[Any] = []
 
@@ -39,7 +42,7 @@ def connect(kafka: KafkaSettings, timeout_s: float = _CONNECT_TIMEOUT_S) -> Iter
             with KafkaAdminClient(
                 **client_options(kafka),
                 bootstrap_timeout_ms=int(timeout_s * 1000),
-                request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+                request_timeout_ms=int(request_timeout_s * 1000),
                 kafka_client=client,
             ) as admin:
                 yield admin

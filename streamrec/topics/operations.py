@@ -14,7 +14,7 @@ from streamrec.config import KafkaSettings, Settings
 from streamrec.errors import TopicError
 from streamrec.topics.connection import REQUEST_TIMEOUT_S, connect
 from streamrec.topics.granted import require_on_topics
-from streamrec.topics.specs import TopicSpec, topic_specs
+from streamrec.topics.specs import MIN_IN_SYNC, TopicSpec, min_in_sync, topic_specs
 
 __all__ = [
     "Problem",
@@ -124,9 +124,11 @@ def check_topics(settings: Settings) -> list[Problem]:
             problems.append(
                 Problem(spec.name, "replication", str(replication), f"{spec.replication} or more", remedy)
             )
+        # Where copies are missing, what the settings ask for could stop every write.
+        in_sync = min_in_sync(min(replication, spec.replication))
         problems += [
             Problem(spec.name, key, actual, value, "run `streamrec topics mend`")
-            for key, value in spec.config.items()
+            for key, value in {**spec.config, MIN_IN_SYNC: in_sync}.items()
             if (actual := configs[spec.name].get(key, "unset")) != value
         ]
     return problems

@@ -1,4 +1,4 @@
-"""A topic read whole, once, without a group: for work beside the stream."""
+"""A topic read once, without a group: for work beside the stream."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from streamrec.errors import BrokerError
 from streamrec.topics.first_contact import SET_BOOTSTRAP
 from streamrec.topics.operations import require_topics
 
-__all__ = ["answering", "read_topic"]
+__all__ = ["answering", "read_tail", "read_topic"]
 
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 5000
@@ -28,19 +28,46 @@ def read_topic(
     offset after the last. Raises TopicError, or BrokerError if Kafka stops answering.
     """
     require_topics(settings, [name], to="READ")
+    return _read(settings, name, take, offsets=None)
+
+
+def read_tail(settings: Settings, name: str, offsets: int) -> dict[int, list[Any]]:
+    """The newest records of every partition of a topic (name without prefix), in order.
+
+    offsets: how far back to begin; less records come where offsets hold none. Errors as in `read_topic`.
+    """
+    require_topics(settings, [name], to="READ")
+    found: dict[int, list[Any]] = {}
+
+    def take(records: list[Any]) -> None:
+        for record in records:
+            found.setdefault(record.partition, []).append(record)
+
+    places = _read(settings, name, take, offsets=offsets)
+    return {partition: found.get(partition, []) for partition in places}
+
+
+def _read(
+    settings: Settings, name: str, take: Callable[[list[Any]], None], offsets: int | None
+) -> dict[int, tuple[int, int]]:
     topic = settings.kafka.topic(name)
     with answering(settings, "READ", topic):
         consumer = KafkaConsumer(
             **client_options(settings.kafka),
             group_id=None,
             enable_auto_commit=False,
+            # Where retention takes the start away meanwhile, go on with what is left.
+            auto_offset_reset="earliest",
             max_poll_records=_MAX_RECORDS,
         )
         try:
             places = [TopicPartition(topic, each) for each in sorted(consumer.partitions_for_topic(topic))]
             consumer.assign(places)
             first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
-            consumer.seek_to_beginning(*places)
+            for place in places:
+                consumer.seek(
+                    place, first[place] if offsets is None else max(first[place], end[place] - offsets)
+                )
             # By position, not by count: offsets of transactions and compacted records hold nothing.
             while any(consumer.position(place) < end[place] for place in places):
                 for place, records in consumer.poll(timeout_ms=_POLL_MS).items():

@@ -12,12 +12,21 @@ from typing import Final
 
 from streamrec.config import KafkaSettings, Settings
 
-__all__ = ["INTERACTION_BATCH_BYTES", "STATE_BATCH_BYTES", "TopicSpec", "topic_specs"]
+__all__ = [
+    "INTERACTION_BATCH_BYTES",
+    "MIN_IN_SYNC",
+    "STATE_BATCH_BYTES",
+    "TopicSpec",
+    "min_in_sync",
+    "topic_specs",
+]
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
+
+MIN_IN_SYNC: Final = "min.insync.replicas"
 
 INTERACTION_BATCH_BYTES: Final = _MIB
 """Largest record batch that apps may send."""
@@ -98,6 +107,14 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
     )
 
 
+def min_in_sync(copies: int) -> str:
+    """Copies that an acknowledged record is on at least, given how many a partition has.
+
+    Of three copies two, and one may be down; never more than there are, or nothing could be written.
+    """
+    return str(max(1, copies - 1))
+
+
 def _broadcast(segment_bytes: int) -> dict[str, str]:
     # Every worker reads these whole at its start: compact early, in small segments.
     return {
@@ -111,8 +128,7 @@ def _broadcast(segment_bytes: int) -> dict[str, str]:
 def _spec(
     kafka: KafkaSettings, name: str, partitions: int, config: dict[str, str], defaults: dict[str, str]
 ) -> TopicSpec:
-    # With three copies an acknowledged record is on two of them, and one may be down.
-    config["min.insync.replicas"] = str(max(1, kafka.replication - 1))
+    config[MIN_IN_SYNC] = min_in_sync(kafka.replication)
     return TopicSpec(
         kafka.topic(name), partitions, kafka.replication, MappingProxyType(config), MappingProxyType(defaults)
     )

@@ -52,17 +52,20 @@ class MemoryMaker:
 
     def __init__(self, log: MemoryLog, published: "Published", settings: Settings = SETTINGS) -> None:
         self.log = log
+        self.reread: list[int] = []
+        """Offsets from which the log was read again."""
         self.shelf = ModelShelf("gru4rec", partial(load_scorer, published.registry))
-        self._maker = ListMaker(settings, log, self.shelf, Catalogue(), missing=self._missing)
+        self.maker = ListMaker(settings, log, self.shelf, Catalogue(), missing=self._missing)
 
     def handle(self, *batches: Batch) -> None:
         async def all_of_them() -> None:
             for batch in batches:
-                await self._maker.handle(batch)
+                await self.maker.handle(batch)
 
         asyncio.run(all_of_them())
 
     async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
+        self.reread.append(start)
         yield list(self.log.records(STATES, partition)[start:end])
 
 
@@ -126,6 +129,21 @@ def test_what_comes_again_to_another_worker_has_the_same_ids(published: "Publish
         MemoryMaker(log, published).handle(*cut(log, [20]))
     sent = lists(log)
     assert sent[: len(sent) // 2] == sent[len(sent) // 2 :]
+
+
+def test_the_items_of_a_partition_that_moved_away_are_let_go_and_read_anew(published: "Published") -> None:
+    log, whole = states(published), states(published)
+    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
+    maker = MemoryMaker(log, published)
+    first, *rest = cut(log, [40])
+    maker.handle(first)
+    maker.maker.keep({0, 7})
+    maker.handle(rest[0])
+    assert maker.reread == []
+    maker.maker.keep({7})
+    maker.handle(*rest[1:])
+    assert maker.reread == [0]
+    assert lists(log) == lists(whole)
 
 
 def test_the_version_that_a_row_names_is_loaded_before_its_list_is_made(published: "Published") -> None:

@@ -202,6 +202,19 @@ def test_train_from_the_topic_and_release(settings: Settings, run: Run) -> None:
     assert load_step(Registry.of(settings.registry), live.version, live.digest).version == made["version"]
 
 
+def test_the_list_of_versions_tells_which_is_live_and_which_was(
+    settings: Settings, registry: Registry, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ("v1", "v3"):
+        announce(settings, "gru4rec", version)
+    slots = {row["version"]: row["slots"] for row in run("models", "list")}
+    assert slots == {"v1": ["previous"], "v2": [], "v3": ["live"]}
+    with pytest.raises(SystemExit):
+        main(["models", "list"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["gru4rec", "v3", "live"] in [row[:3] for row in rows]
+
+
 def test_release_checks_a_version_before_it_makes_it_live(
     settings: Settings, registry: Registry, run: Run
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from streamrec.config import Settings, load_settings
-from streamrec.errors import ConfigError
-from streamrec.standalone import Kafka
+from streamrec.errors import BrokerError, ConfigError
+from streamrec.standalone import Apps, Kafka
 
 
 def test_users_are_for_a_kafka_of_yours() -> None:
@@ -87,6 +88,24 @@ def test_nothing_outlives_it(standalone: Standalone, number: signal.Signals) -> 
     standalone.process.send_signal(number)
     assert standalone.process.wait(timeout=60) == (-number if number == signal.SIGKILL else 0)
     standalone.wait(lambda: not any(_alive(pid) for pid in children))
+
+
+def test_two_at_once_keep_their_logs_and_ports_apart(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    with Apps(settings, folder) as first, Apps(settings, folder) as second:
+        assert second.folder == tmp_path / "logs-2"
+        assert not {*first.pages.values()} & {*second.pages.values()}
+        assert not {*first.logs.values()} & {*second.logs.values()}
+    with Apps(settings, folder) as third:
+        assert third.folder == folder
+
+
+def test_an_address_left_over_from_an_earlier_one_is_named_as_such(settings: Settings) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        kafka = settings.kafka.model_copy(update={"bootstrap": f"127.0.0.1:{nobody.getsockname()[1]}"})
+        with pytest.raises(BrokerError, match=r"Connection refused.*Unset STREAMREC_KAFKA__BOOTSTRAP"):
+            Kafka(settings.model_copy(update={"kafka": kafka}))
 
 
 def test_the_end_of_an_app_ends_it_with_an_error(standalone: Standalone) -> None:

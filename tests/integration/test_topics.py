@@ -81,6 +81,16 @@ def test_another_number_of_partitions_is_a_problem_that_mend_leaves_alone(settin
     assert mend_topics(other) == []
 
 
+def test_mend_asks_for_no_more_copies_in_sync_than_there_are(settings: Settings) -> None:
+    kafka = settings.kafka.model_copy(update={"replication": 3})
+    three = settings.model_copy(update={"kafka": kafka})
+    assert {problem.setting for problem in check_topics(three)} == {"replication"}
+    assert mend_topics(three) == []
+    _set(settings, "items", "min.insync.replicas", "2")
+    [mended] = mend_topics(three)
+    assert (mended.setting, mended.actual, mended.wanted) == ("min.insync.replicas", "2", "1")
+
+
 def test_missing_topics_are_named_with_the_way_to_make_them(settings: Settings) -> None:
     absent = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"prefix": "absent."})})
     problems = check_topics(absent)

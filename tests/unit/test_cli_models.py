@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,19 @@ def test_an_empty_registry_says_how_to_fill_it(run: Run) -> None:
         code, _, err = run("models", verb)
         assert code == 1
         assert "train one with `streamrec train gru4rec`" in err
+
+
+def test_without_a_broker_versions_are_listed_with_a_note(
+    run: Run, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        monkeypatch.setenv("STREAMREC_KAFKA__BOOTSTRAP", address)
+        code, out, err = run("models", "list", "--json")
+    assert code == 0
+    assert [(row["version"], row["slots"]) for row in json.loads(out)] == [(version, None)]
+    assert f"which version is live is not known: no Kafka broker at {address}" in err
 
 
 def test_versions_are_listed_the_damaged_ones_as_such(run: Run, registry: Registry, version: str) -> None:

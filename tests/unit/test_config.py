@@ -69,7 +69,11 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("STREAMREC_KAFKA__PARTITIONS", "0", r"STREAMREC_KAFKA__PARTITIONS: .*greater than 0"),
         ("STREAMREC_KAFKA__PARTITIONS", "four", r"STREAMREC_KAFKA__PARTITIONS: .*integer"),
-        ("STREAMREC_KAFKA__BOOTSTRP", "k:9092", r"STREAMREC_KAFKA__BOOTSTRP: Extra inputs are not permitted"),
+        (
+            "STREAMREC_KAFKA",
+            '{"bootstrp": "k:9092"}',
+            r"STREAMREC_KAFKA__BOOTSTRP: Extra inputs are not perm",
+        ),
         ("STREAMREC_KAFKA__STALL_TIMEOUT_S", "15", r"STREAMREC_KAFKA: .*at least twice session_timeout_s=10"),
         ("STREAMREC_SCORING__K", "501", r"STREAMREC_SCORING__K: .*500"),
         ("STREAMREC_LOG_LEVEL", "LOUD", r"STREAMREC_LOG_LEVEL: .*INFO"),
@@ -124,6 +128,55 @@ def test_a_wrong_secret_is_named_and_not_quoted(value: str, monkeypatch: pytest.
         load_settings()
     assert value not in str(caught.value).replace("not 7", "")
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("STREAMREC_KAFKA_BOOTSTRAP", "STREAMREC_KAFKA__BOOTSTRAP"),
+        ("STREAMREC_KAFKA__BOOTSTRP", "STREAMREC_KAFKA__BOOTSTRAP"),
+        ("STREAMREC_BOOTSTRAP", "STREAMREC_KAFKA__BOOTSTRAP"),
+        ("STREAMREC_LOGLEVEL", "STREAMREC_LOG_LEVEL"),
+        ("streamrec_scoring_k", "STREAMREC_SCORING__K"),
+        ("STREAMREC_ONLINEMF", "STREAMREC_ONLINE_MF"),
+        ("STREAMREC_LOG_LEVEL__X", "STREAMREC_LOG_LEVEL"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_refused_with_the_one_that_was_meant(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "9")
+    with pytest.raises(ConfigError, match=rf"{variable}: no such setting; did you mean {meant}\?") as caught:
+        load_settings()
+    assert str(caught.value).count(variable) == 1
+
+
+def test_a_variable_unlike_any_other_is_refused_with_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_XYZZY", "1")
+    monkeypatch.setenv("STREAMREC_WEB__PORT", "70000")
+    with pytest.raises(
+        ConfigError, match=r"XYZZY: no such setting; see `streamrec config show`(.|\n)*WEB__PORT"
+    ):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STREAMREC_REQUIRE_KAFKA", "1"),
+        ("STREAMREC_KAFKA_SERVICE_HOST", "10.0.0.7"),
+        ("STREAMREC_KAFKA_SERVICE_PORT_CLIENTS", "9092"),
+        ("STREAMREC_KAFKA_PORT", "tcp://10.0.0.7:9092"),
+        ("STREAMREC_KAFKA_PORT_9092_TCP", "tcp://10.0.0.7:9092"),
+        ("STREAMREC_KAFKA_PORT_9092_TCP_ADDR", "10.0.0.7"),
+        ("STREAMRECORDER", "another program's"),
+    ],
+)
+def test_variables_of_the_tests_and_those_kubernetes_makes_for_services_set_nothing(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert load_settings() == Settings.model_construct()
 
 
 def test_settings_do_not_change() -> None:

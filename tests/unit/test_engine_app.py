@@ -9,7 +9,8 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from streamrec.access import client_options
 from streamrec.config import load_settings
-from streamrec.engine.app import TESTED, check_app, create_app
+from streamrec.engine.app import check_app, create_app
+from streamrec.engine.tested import TESTED
 from streamrec.errors import EngineError
 
 

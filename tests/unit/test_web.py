@@ -75,6 +75,25 @@ async def test_a_foreign_address_names_the_setting():
         await foreign.start()
 
 
+async def test_an_inherited_socket_is_served_on_and_closed_at_the_end(app):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        pages = OperatorsPages("192.0.2.1", 1, app.ready, fd=listening.detach())
+    await pages.start()
+    assert pages.port == address[1]
+    assert (await get(pages, "/livez"))[0] == 200
+    await pages.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+async def test_a_number_that_is_no_socket_names_the_setting(app, tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        pages = OperatorsPages("127.0.0.1", 0, app.ready, fd=file.fileno())
+        with pytest.raises(ConfigError, match="STREAMREC_WEB__FD"):
+            await pages.start()
+
+
 async def test_stopping_frees_the_port(app):
     pages = OperatorsPages("127.0.0.1", 0, app.ready)
     await pages.start()

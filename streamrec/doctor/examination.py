@@ -1,0 +1,73 @@
+"""From settings to a report: what to ask, for how long, and which checks to read it with."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Final
+
+from streamrec.config import Settings
+from streamrec.doctor.asking import answer, ask
+from streamrec.doctor.checks import check_brokers, check_clock, check_disks, check_model, check_packages
+from streamrec.doctor.facts import Facts, KafkaFacts, Known, Model, Unknown
+from streamrec.doctor.flow_checks import check_rights, check_rows, check_topics, check_workers
+from streamrec.doctor.kafka_facts import ask_kafka, knock
+from streamrec.doctor.local_facts import find_packages, load_model, look_at_registry
+from streamrec.doctor.report import Finding, Report
+
+__all__ = ["examine", "gather"]
+
+# Together they bound how long the doctor takes; each alone is far above what a healthy system needs.
+_CONNECT_S: Final = 2.0
+_KAFKA_S: Final = 10.0
+_MODEL_S: Final = 6.0
+_LOCAL_S: Final = 1.0
+
+_CHECKS: Final[tuple[Callable[[Facts, Settings], Iterator[Finding]], ...]] = (
+    check_brokers,
+    check_clock,
+    check_rights,
+    check_topics,
+    check_rows,
+    check_workers,
+    check_model,
+    check_disks,
+    check_packages,
+)
+
+
+def gather(settings: Settings) -> Facts:
+    """Ask Kafka and this machine; takes 20 s at most, whatever hangs. Raises nothing of theirs."""
+    asked_packages = ask(find_packages)
+    asked_registry = ask(partial(look_at_registry, settings.registry.path))
+    knocking = {
+        address.strip(): ask(partial(knock, address, _CONNECT_S))
+        for address in settings.kafka.bootstrap.split(",")
+    }
+    addresses = {
+        address: fault.why if isinstance(fault := answer(asked, _CONNECT_S + 1), Unknown) else fault
+        for address, asked in knocking.items()
+    }
+    kafka: Known[KafkaFacts]
+    if all(addresses.values()):
+        kafka = Unknown("no address answers")
+    else:
+        kafka = answer(ask(partial(ask_kafka, settings)), _KAFKA_S)
+    model = _model(settings, kafka)
+    registry, packages = answer(asked_registry, _LOCAL_S), answer(asked_packages, _LOCAL_S)
+    return Facts(addresses, kafka, model, registry, packages)
+
+
+def _model(settings: Settings, kafka: Known[KafkaFacts]) -> Known[Model | None]:
+    if isinstance(kafka, Unknown):
+        return kafka
+    if isinstance(kafka.releases, Unknown):
+        return kafka.releases
+    live = kafka.releases.get("gru4rec/live")
+    if live is None:
+        return None
+    return answer(ask(partial(load_model, settings.registry, live)), _MODEL_S)
+
+
+def examine(facts: Facts, settings: Settings) -> Report:
+    """Judge what was found. Without Kafka only what is on this machine can be judged."""
+    return Report(tuple(chain.from_iterable(check(facts, settings) for check in _CHECKS)))

@@ -1,0 +1,77 @@
+"""What this machine says: installed packages, the registry, and whether the live model works here."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+
+from streamrec.artifact import read_manifest
+from streamrec.config import RegistrySettings
+from streamrec.doctor.facts import Disk, Model, Package, RegistryFolder
+from streamrec.engine.tested import TESTED
+from streamrec.errors import ConfigError, StreamrecError
+from streamrec.events import ModelRelease
+from streamrec.registry import Registry
+from streamrec.scorer import load_step
+
+__all__ = ["find_packages", "load_model", "look_at_registry"]
+
+_DISTRIBUTION: Final = "streamrec"
+_MODEL: Final = "gru4rec"
+
+
+def find_packages() -> Sequence[Package]:
+    """Python and what serving needs, with the versions that are installed. Raises ConfigError if
+    streamrec itself is not installed as a package."""
+    try:
+        own = metadata.metadata(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        raise ConfigError(
+            "streamrec is not installed as a package; in a checkout `make env` does it"
+        ) from None
+    found = [Package("Python", own["Requires-Python"], ".".join(map(str, sys.version_info[:3])))]
+    for line in metadata.requires(_DISTRIBUTION) or ():
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            found.append(_package(requirement))
+    return found
+
+
+def _package(requirement: Requirement) -> Package:
+    try:
+        installed = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        installed = None
+    return Package(
+        requirement.name, str(requirement.specifier), installed, TESTED.get(requirement.name, frozenset())
+    )
+
+
+def look_at_registry(path: Path) -> RegistryFolder:
+    """The registry's folder and the disk it is on, or will be. Raises OSError."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    usage = shutil.disk_usage(there)
+    return RegistryFolder(
+        path=path,
+        disk=Disk(str(path), usage.free, usage.total),
+        writable=os.access(there, os.W_OK | os.X_OK),
+        versions=frozenset(Registry(path).versions(_MODEL)),
+    )
+
+
+def load_model(settings: RegistrySettings, release: ModelRelease) -> Model:
+    """Verify, load and probe a released version, as the apps do before they serve from it."""
+    registry = Registry.of(settings)
+    started = time.monotonic()
+    try:
+        load_step(registry, release.version, release.digest)
+        n_items = read_manifest(registry.directory(release.model, release.version)).n_items
+    except StreamrecError as error:
+        return Model(release.version, fault=str(error))
+    return Model(release.version, n_items, time.monotonic() - started)
