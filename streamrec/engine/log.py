@@ -114,7 +114,11 @@ class KafkaLog:
             max_request_size=MAX_BATCH_BYTES + 4096,
             transactional_id=transactional_id,
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
         return producer
 
     async def _started(self) -> Any:

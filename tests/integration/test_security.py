@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from app_processes import App, click, publish, read, running
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from secured import PASSWORD, Secured, secured_broker, with_kafka
 
-from streamrec.access import client_options, may
+from streamrec.access import client_options
 from streamrec.cli import main
 from streamrec.config import KafkaSettings, RegistrySettings, Settings, load_settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
+from streamrec.engine.log import KafkaLog, Out
 from streamrec.errors import AccessError, BrokerError, TopicError
 from streamrec.releases import announce, released
 from streamrec.replay import replay
 from streamrec.rights import Right, rights
+from streamrec.signing import SigningKey
 from streamrec.topic_clicks import read_clicks
 from streamrec.topics import (
     check_topics,
@@ -231,27 +232,23 @@ def test_every_right_of_an_app_is_needed_and_missed_before_it_starts(
     require_rights(settings, role)
 
 
-async def test_a_partitions_producer_needs_the_right_to_its_transactional_id(
+async def test_who_takes_a_partition_over_needs_the_right_to_its_transactional_id(
     secured: Secured, admin: Settings
 ) -> None:
     principal, way = _ways(secured)["state"]
     kafka = with_kafka(admin, **way).kafka
-    fence = kafka.topic("visitor-states-1")
+    topic = kafka.topic("visitor-states")
     *others, right = rights(kafka, "state")
     secured.grant(principal, others)
-    with pytest.raises(AccessError, match=f"user 'state' may not WRITE transactional id {fence} at"):
-        await _start_producer(kafka, fence)
-    secured.grant(principal, [right])
-    await _start_producer(kafka, fence)
-
-
-async def _start_producer(kafka: KafkaSettings, transactional_id: str) -> None:
-    producer = AIOKafkaProducer(**client_options(kafka), transactional_id=transactional_id)
+    log = KafkaLog(kafka, "test")
     try:
-        with may(kafka, "WRITE", transactional_id):
-            await producer.start()
+        with pytest.raises(AccessError, match=f"user 'state' may not WRITE transactional id {topic}-1 at"):
+            await log.claim(topic, 1)
+        secured.grant(principal, [right])
+        await log.claim(topic, 1)
+        await log.append(topic, 1, [Out(b"row", b"value")])
     finally:
-        await producer.stop()
+        await log.stop()
 
 
 def _as(secured: Secured, admin: Settings, role: str) -> Settings:
@@ -314,7 +311,7 @@ def test_a_group_that_is_not_deleted_is_named(secured: Secured, admin: Settings)
 
 
 def test_clicks_are_replayed_trained_on_and_released_with_the_printed_rights_alone(
-    secured: Secured, admin: Settings, published: "Published"
+    secured: Secured, admin: Settings, published: "Published", signing_key: Path
 ) -> None:
     with pytest.raises(AccessError, match=f"may not WRITE topic {admin.kafka.topic('interactions')}"):
         asyncio.run(_replay(with_kafka(admin, **secured.sasl("publisher"))))
@@ -323,7 +320,10 @@ def test_clicks_are_replayed_trained_on_and_released_with_the_printed_rights_alo
         read_clicks(with_kafka(admin, **secured.sasl("training")))
     training = with_kafka(_as(secured, admin, "training"))
     assert len(read_clicks(training).clicks) == 30
-    training = training.model_copy(update={"registry": RegistrySettings(path=published.registry.path)})
+    registry = RegistrySettings(
+        path=published.registry.path, trusted_keys=[SigningKey.load(signing_key).public]
+    )
+    training = training.model_copy(update={"registry": registry})
     announce(training, "gru4rec", published.version)
     assert released(training)["gru4rec/live"].version == published.version
 
