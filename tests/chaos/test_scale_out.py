@@ -57,3 +57,29 @@ def test_rolling_restarts(bench: Bench) -> None:
     verdict.check()
     assert set(verdict.exits) == {0}
     assert verdict.repeats == 0
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("bench", [{"kafka": {"partitions": 8, "standbys": 1}}], indirect=True)
+def test_a_standby_takes_over(bench: Bench) -> None:
+    """Of two state workers each keeps the other's rows; the first is killed for good, and comes back."""
+    with bench.system() as system:
+        first = system.start("state")
+        system.start("scoring")
+        with system.traffic():
+            system.wait_until_flowing()
+            second = system.start("state")
+            system.wait(lambda: second.handles)
+            system.wait_until_flowing()
+            system.fault()
+            first.end()
+            system.wait_until_flowing()
+            third = system.start("state")
+            system.wait(lambda: third.handles)
+            system.wait_until_flowing()
+        system.settle()
+        for each in system.workers[1:]:
+            assert each.stop()[0] == 0
+        verdict = bench.judge(system)
+    verdict.check()
+    assert verdict.repeats == 0
