@@ -250,6 +250,9 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.recovery_remaining.read_from(
         lambda: {(str(tp.partition),): n for tp, n in app.tables.recovery.active_remaining().items()}
     )
+    metrics.standby_remaining.read_from(
+        lambda: {(str(tp.partition),): max(0, n) for tp, n in app.tables.recovery.standby_remaining().items()}
+    )
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)

@@ -50,6 +50,7 @@ __all__ = [
     "replayed_events",
     "reread_records",
     "stage_seconds",
+    "standby_remaining",
     "state_bytes",
     "state_entries",
     "state_evictions",
@@ -190,6 +191,11 @@ recovery_seconds = _histogram(
 )
 recovery_remaining = _assigned(
     "recovery_remaining", "Rows of visitor-states still to be read before a partition can go on.", "partition"
+)
+standby_remaining = _assigned(
+    "standby_remaining",
+    "Rows of visitor-states still to be read before this worker can take a partition over at once.",
+    "partition",
 )
 
 # Models

@@ -72,9 +72,17 @@ class Worker:
     @property
     def handles(self) -> bool:
         """Whether it has handled a batch."""
+        return any(self._values("streamrec_batch_size_count"))
+
+    @property
+    def holds_standbys(self) -> bool:
+        """Whether it is the standby of some partitions, and has all their rows."""
+        values = self._values("streamrec_standby_remaining")
+        return bool(values) and not any(values)
+
+    def _values(self, metric: str) -> list[float]:
         lines = self._app.page("metrics")[1].splitlines()
-        counts = [line for line in lines if line.startswith("streamrec_batch_size_count")]
-        return any(float(line.rpartition(" ")[2]) > 0 for line in counts)
+        return [float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{metric}{{")]
 
     def kill(self) -> None:
         """SIGKILL; the supervisor starts it again."""
@@ -171,9 +179,13 @@ class System:
 
         self.wait(flowing, timeout_s, "lists in every partition")
 
+    def settle_state(self, timeout_s: float = 120.0) -> None:
+        """Wait until all input is handled by state."""
+        self.wait(self._state_is_done, timeout_s, "state at the end of its input")
+
     def settle(self, timeout_s: float = 120.0) -> None:
         """Wait until all input is handled, by state and by scoring."""
-        self.wait(self._state_is_done, timeout_s, "state at the end of its input")
+        self.settle_state(timeout_s)
         self.wait(self._scoring_is_done, timeout_s, "scoring at the end of visitor-states")
 
     def _state_is_done(self) -> bool:

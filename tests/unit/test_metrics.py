@@ -47,6 +47,7 @@ PROMISED = {
     "streamrec_replayed_events",
     "streamrec_reread_records",
     "streamrec_stage_seconds",
+    "streamrec_standby_remaining",
     "streamrec_state_bytes",
     "streamrec_state_entries",
     "streamrec_state_evictions",
