@@ -14,15 +14,17 @@ from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from mode import Service
 
 from streamrec import metrics
 from streamrec.config import KafkaSettings, Settings
 from streamrec.engine.app import check_app
+from streamrec.engine.client_log import ClientLog
 from streamrec.engine.watchdog import watch
 from streamrec.engine.web import OperatorsPages
-from streamrec.errors import StreamrecError
+from streamrec.errors import BrokerError, StreamrecError
 
 __all__ = ["Batch", "add_agent", "fatal", "run_worker"]
 
@@ -43,6 +45,8 @@ class Batch(NamedTuple):
 
 def fatal(error: BaseException) -> NoReturn:
     """End the process at once: nothing in memory is worth saving, Kafka has it all."""
+    if isinstance(error, KafkaError):
+        error = BrokerError(f"Kafka failed: {error!r}. Nothing is lost; start this worker again")
     if isinstance(error, StreamrecError):
         code = error.exit_code
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -165,6 +169,20 @@ def _collect_rarely() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def _quiet_libraries() -> None:
+    # Faust logs every step of a rebalance, aiokafka every retry, and mode, while a broker is
+    # away, every timer that waits for it.
+    for name, level in (
+        ("faust", "WARNING"),
+        ("mode", "WARNING"),
+        ("aiokafka", "WARNING"),
+        ("mode.timers", "ERROR"),
+    ):
+        logging.getLogger(name).setLevel(level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(ClientLog())
+
+
 def run_worker(
     app: faust.App,
     settings: Settings,
@@ -181,9 +199,8 @@ def run_worker(
     """
     check_app(app)
     logging.basicConfig(level=settings.log_level, format=_LOG_FORMAT)
-    # Faust logs every step of a rebalance, aiokafka every retry.
-    for name in ("faust", "mode", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.WARNING)
+    if settings.log_level != "DEBUG":
+        _quiet_libraries()
     worker = faust.Worker(
         app,
         _Beside(pages, background, on_stop),

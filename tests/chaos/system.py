@@ -22,7 +22,7 @@ from streamrec.state.rows import WATERMARK_KEY, decode_watermark
 
 _decode_list = msgspec.json.Decoder(Recommendation).decode
 _RESTART_AFTER_S = 0.2
-_MOST_STARTS = 40
+_MOST_STARTS = 400
 
 
 class Worker:
