@@ -24,11 +24,14 @@ from streamrec.engine.app import check_app
 from streamrec.engine.client_log import ClientLog
 from streamrec.engine.watchdog import watch
 from streamrec.engine.web import OperatorsPages
-from streamrec.errors import BrokerError, StreamrecError
+from streamrec.errors import BrokerError, EngineError, StreamrecError
 
 __all__ = ["Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
+
+_STOP_TIMEOUT_S = 8.0
+"""For what is under way when a worker is told to stop: supervisors kill after ten seconds and more."""
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -158,6 +161,20 @@ class _Beside(Service):
         await self._pages.stop()
 
 
+class _Worker(faust.Worker):
+    """Stops in order, or at once if that cannot be: flushes and commits wait for a broker for good."""
+
+    async def stop(self) -> None:
+        """Stop the app and what runs beside it. Called by mode, on a signal or after a crash."""
+        too_late = EngineError(
+            f"told to stop, this worker could not finish what was under way within {_STOP_TIMEOUT_S:g} s: "
+            "is Kafka away? Nothing is lost: what is not committed is read again at the next start"
+        )
+        deadline = self.loop.call_later(_STOP_TIMEOUT_S, fatal, too_late)
+        await super().stop()
+        deadline.cancel()
+
+
 def _collect_rarely() -> None:
     """Leave what is loaded out of garbage collection, and look at the rest less often.
 
@@ -201,7 +218,7 @@ def run_worker(
     logging.basicConfig(level=settings.log_level, format=_LOG_FORMAT)
     if settings.log_level != "DEBUG":
         _quiet_libraries()
-    worker = faust.Worker(
+    worker = _Worker(
         app,
         _Beside(pages, background, on_stop),
         loglevel=settings.log_level,
