@@ -9,28 +9,30 @@ import gc
 import logging
 import os
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import faust
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from mode import Service
 
 from streamrec import metrics
 from streamrec.config import KafkaSettings, Settings
 from streamrec.engine.app import check_app
+from streamrec.engine.client_log import ClientLog
 from streamrec.engine.watchdog import watch
 from streamrec.engine.web import OperatorsPages
-from streamrec.errors import StreamrecError
+from streamrec.errors import BrokerError, EngineError, StreamrecError
 
 __all__ = ["Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
 
-_COORDINATOR_S = 30.0
+_STOP_TIMEOUT_S = 8.0
+"""For what is under way when a worker is told to stop: supervisors kill after ten seconds and more."""
+
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -46,6 +48,8 @@ class Batch(NamedTuple):
 
 def fatal(error: BaseException) -> NoReturn:
     """End the process at once: nothing in memory is worth saving, Kafka has it all."""
+    if isinstance(error, KafkaError):
+        error = BrokerError(f"Kafka failed: {error!r}. Nothing is lost; start this worker again")
     if isinstance(error, StreamrecError):
         code = error.exit_code
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -132,20 +136,6 @@ def _lag(app: faust.App, topic: str, done: Mapping[int, int]) -> dict[tuple[str,
     }
 
 
-class _NotYet(logging.Filter):
-    """Holds back what aiokafka calls an error at the first start of all: Kafka is still making the topic
-    that it keeps offsets in. What goes on for longer is told."""
-
-    def __init__(self, patience_s: float) -> None:
-        super().__init__()
-        self._until = time.monotonic() + patience_s
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return time.monotonic() > self._until or not any(
-            isinstance(each, GroupCoordinatorNotAvailableError) for each in record.args or ()
-        )
-
-
 class _Beside(Service):
     """What runs beside the app: starts before it, stops after it."""
 
@@ -171,6 +161,20 @@ class _Beside(Service):
         await self._pages.stop()
 
 
+class _Worker(faust.Worker):
+    """Stops in order, or at once if that cannot be: flushes and commits wait for a broker for good."""
+
+    async def stop(self) -> None:
+        """Stop the app and what runs beside it. Called by mode, on a signal or after a crash."""
+        too_late = EngineError(
+            f"told to stop, this worker could not finish what was under way within {_STOP_TIMEOUT_S:g} s: "
+            "is Kafka away? Nothing is lost: what is not committed is read again at the next start"
+        )
+        deadline = self.loop.call_later(_STOP_TIMEOUT_S, fatal, too_late)
+        await super().stop()
+        deadline.cancel()
+
+
 def _collect_rarely() -> None:
     """Leave what is loaded out of garbage collection, and look at the rest less often.
 
@@ -180,6 +184,20 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def _quiet_libraries() -> None:
+    # Faust logs every step of a rebalance, aiokafka every retry, and mode, while a broker is
+    # away, every timer that waits for it.
+    for name, level in (
+        ("faust", "WARNING"),
+        ("mode", "WARNING"),
+        ("aiokafka", "WARNING"),
+        ("mode.timers", "ERROR"),
+    ):
+        logging.getLogger(name).setLevel(level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(ClientLog())
 
 
 def run_worker(
@@ -198,13 +216,11 @@ def run_worker(
     """
     check_app(app)
     logging.basicConfig(level=settings.log_level, format=_LOG_FORMAT)
-    # Faust logs every step of a rebalance, aiokafka every retry.
-    for name in ("faust", "mode", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.WARNING)
     # Below that it logs the bytes of all requests and answers: visitors' records, and passwords.
     logging.getLogger("aiokafka.conn").setLevel(logging.WARNING)
-    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_NotYet(_COORDINATOR_S))
-    worker = faust.Worker(
+    if settings.log_level != "DEBUG":
+        _quiet_libraries()
+    worker = _Worker(
         app,
         _Beside(pages, background, on_stop),
         loglevel=settings.log_level,

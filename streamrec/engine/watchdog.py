@@ -83,7 +83,12 @@ async def _watch(app: faust.App, settings: KafkaSettings, topic: str, done: Mapp
                 work = await asyncio.wait_for(_work(app, broker, topic, done), timeout_s / 2)
             except (KafkaError, TimeoutError) as error:
                 # Whether there is work is not known, and a broker that is away ends no worker.
-                log.warning("the end of %s is not known: %r", topic, error)
+                log.warning(
+                    "Kafka at %s does not tell the end of %s (%r): waiting for it, the state is safe there",
+                    settings.bootstrap,
+                    topic,
+                    error,
+                )
                 clock.forget()
                 continue
             stalled_s = clock.look(time.monotonic(), work.progress, working=bool(work.waiting))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from proxy import Proxy
 from system import System
 from verdict import Verdict, judge
 
@@ -60,3 +61,19 @@ class Bench:
         verdict = judge(system, self.steps, self.scorers, **options)
         REPORTS.append({"fault": self.name, "seed": self.seed, **dataclasses.asdict(verdict)})
         return verdict
+
+
+class FarBench(NamedTuple):
+    """A bench whose workers are to reach the broker through a proxy; traffic and verdict do not."""
+
+    bench: Bench
+    proxy: Proxy
+    bootstrap: str
+    """The proxy's address, for the workers."""
+
+    @property
+    def settings(self) -> Settings:
+        """Of a worker."""
+        settings = self.bench.settings
+        kafka = settings.kafka.model_copy(update={"bootstrap": self.bootstrap})
+        return settings.model_copy(update={"kafka": kafka})

@@ -4,17 +4,20 @@ import itertools
 import json
 import os
 import random
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from bench import BENCH_SETTINGS, REPORT, REPORTS, Bench
+from bench import BENCH_SETTINGS, REPORT, REPORTS, Bench, FarBench
 from fresh import fresh_topics
+from proxy import Proxy
 
 from streamrec.config import RegistrySettings
 from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.engine.broker import Broker
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.releases import announce
@@ -85,6 +88,59 @@ def bench(
     """
     with _bench(broker.bootstrap, clicks_model, seed, tmp_path, request) as made:
         yield made
+
+
+@pytest.fixture
+def own_broker(broker: Any, tmp_path: Path) -> Iterator[Broker]:
+    """A broker that a test may stop and kill."""
+    if not isinstance(broker, Broker):
+        pytest.skip("a broker of somebody else's is used")
+    with Broker.start(data_dir=tmp_path / "broker") as made:
+        yield made
+
+
+@pytest.fixture
+def own_bench(
+    own_broker: Broker,
+    clicks_model: tuple[Path, str],
+    seed: int,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[Bench]:
+    """A bench on a broker of its own; see `bench`."""
+    with _bench(own_broker.bootstrap, clicks_model, seed, tmp_path, request) as made:
+        yield made
+
+
+@pytest.fixture
+def far_bench(
+    broker: Any, clicks_model: tuple[Path, str], seed: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[FarBench]:
+    """A bench on a broker of its own, which workers reach through a proxy; see `bench`."""
+    if not isinstance(broker, Broker):
+        pytest.skip("a broker of somebody else's is used")
+    near, far, proxied, controller = (f"127.0.0.1:{port}" for port in _free_ports(4))
+    overrides = {
+        "listeners": f"PLAINTEXT://{near},FAR://{far},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{near},FAR://{proxied}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.voters": f"1@{controller}",
+    }
+    with ExitStack() as stack:
+        stack.enter_context(Broker.start(tmp_path / "broker", _port(near), overrides=overrides))
+        proxy = stack.enter_context(Proxy(_port(proxied), _port(far), seed))
+        bench = stack.enter_context(_bench(near, clicks_model, seed, tmp_path, request))
+        yield FarBench(bench, proxy, proxied)
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _free_ports(n: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
+        return [each.getsockname()[1] for each in sockets]
 
 
 def pytest_sessionfinish() -> None:

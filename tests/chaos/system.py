@@ -22,7 +22,7 @@ from streamrec.state.rows import WATERMARK_KEY, decode_watermark
 
 _decode_list = msgspec.json.Decoder(Recommendation).decode
 _RESTART_AFTER_S = 0.2
-_MOST_STARTS = 40
+_MOST_STARTS = 400
 
 
 class Worker:
@@ -62,6 +62,11 @@ class Worker:
         return self._log.read_text()
 
     @property
+    def stopped(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stopping
+
+    @property
     def pid(self) -> int:
         return self._app.process.pid
 
@@ -97,6 +102,7 @@ class Worker:
         start = time.monotonic()
         self._app.process.send_signal(signal.SIGTERM)
         self._thread.join(timeout=60)
+        assert not self._thread.is_alive(), f"{self.role} has not stopped within 60 s:\n{self.log[-3000:]}"
         return self.exits[-1], time.monotonic() - start
 
     def end(self) -> None:
@@ -207,8 +213,8 @@ class System:
             consumer.close()
 
     def stop(self) -> None:
-        """Stop all workers in order; each has to end with exit code 0 within ten seconds."""
-        for each in self.workers:
+        """Stop the workers in order; each has to end with exit code 0 within ten seconds."""
+        for each in [each for each in self.workers if not each.stopped]:
             code, seconds = each.stop()
             assert code == 0, f"{each.role} ended with {code}:\n{each.log[-3000:]}"
             assert seconds < 10, f"{each.role} took {seconds:.1f} s to stop"

@@ -1,29 +1,37 @@
-"""What a worker lets into its log."""
+"""What a worker says when it ends."""
 
-import logging
+import subprocess
+import sys
 
 import pytest
-from aiokafka.errors import GroupCoordinatorNotAvailableError, RequestTimedOutError
 
-from streamrec.engine.runner import _NotYet
+PROGRAM = """
+import logging
+from aiokafka.errors import OutOfOrderSequenceNumber
+from streamrec.engine.runner import fatal
+from streamrec.errors import ConfigError
+logging.basicConfig()
+fatal({})
+"""
 
 
 @pytest.mark.parametrize(
-    ("patience_s", "error", "told"),
+    ("error", "code", "says"),
     [
-        (30, GroupCoordinatorNotAvailableError(), False),
-        (0, GroupCoordinatorNotAvailableError(), True),
-        (30, RequestTimedOutError(), True),
+        ("OutOfOrderSequenceNumber()", 1, "error: Kafka failed: OutOfOrderSequenceNumber"),
+        ("ConfigError('partitions=0: at least 1')", 2, "error: partitions=0: at least 1"),
     ],
-    ids=["at the first start", "for long", "another fault"],
 )
-def test_a_coordinator_that_is_being_made_is_no_error(
-    patience_s: float, error: Exception, told: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    log = logging.getLogger("streamrec.test_runner")
-    quiet = _NotYet(patience_s)
-    log.addFilter(quiet)
-    log.error("Group Coordinator Request failed: %s", error)
-    log.error("a line without arguments")
-    log.removeFilter(quiet)
-    assert [record.args for record in caplog.records] == [(error,), ()][not told :]
+def test_what_was_to_be_reckoned_with_is_one_line(error: str, code: int, says: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM.format(error)], capture_output=True, text=True)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(says)
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_bug_is_shown_with_its_traceback() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format("KeyError('a bug')")], capture_output=True, text=True
+    )
+    assert ended.returncode == 70
+    assert "KeyError: 'a bug'" in ended.stderr
