@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import msgspec
 import worker
-from app_processes import App, last
-from kafka import KafkaConsumer, TopicPartition
+from app_processes import App, last, reading
+from kafka import TopicPartition
 from traffic import Traffic, real_clicks
 
 from streamrec.config import Settings
@@ -203,14 +203,11 @@ class System:
 
     def _scoring_is_done(self) -> bool:
         kafka = self.settings.kafka
-        consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=kafka.topic("scoring"))
-        try:
+        with reading(self.settings, kafka.topic("scoring")) as consumer:
             topic = kafka.topic("visitor-states")
             places = [TopicPartition(topic, each) for each in range(kafka.partitions)]
             ends = consumer.end_offsets(places)
             return all((consumer.committed(place) or 0) == ends[place] for place in places)
-        finally:
-            consumer.close()
 
     def stop(self) -> None:
         """Stop the workers in order; each has to end with exit code 0 within ten seconds."""

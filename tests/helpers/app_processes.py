@@ -10,13 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
+from kafka.net.compat import KafkaNetClient
 
 from streamrec.access import client_options
 from streamrec.config import Settings
@@ -112,10 +113,29 @@ def publish(
     return asyncio.run(send())
 
 
+@contextmanager
+def reading(settings: Settings, group: str | None = None) -> Iterator[KafkaConsumer]:
+    """A consumer, closed at the end with all its sockets, whatever has become of the broker."""
+    clients: list[KafkaNetClient] = []
+
+    def client(**config: Any) -> KafkaNetClient:
+        clients.append(KafkaNetClient(**config))
+        return clients[-1]
+
+    try:
+        with closing(
+            KafkaConsumer(**client_options(settings.kafka), group_id=group, kafka_client=client)
+        ) as consumer:
+            yield consumer
+    finally:
+        for each in clients:
+            each.close()
+            each._manager._net.stop()
+
+
 def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float = 60.0) -> list[Any]:
     """The records of a topic: up to its present end, or, given n, once there are so many."""
-    consumer = KafkaConsumer(**client_options(settings.kafka), group_id=None)
-    try:
+    with reading(settings) as consumer:
         name = settings.kafka.topic(topic)
         partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
         consumer.assign(partitions)
@@ -132,14 +152,11 @@ def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float 
             for records in consumer.poll(timeout_ms=200).values():
                 found.extend(records)
         return found
-    finally:
-        consumer.close()
 
 
 def last(settings: Settings, topic: str, key: bytes | None = None) -> dict[int, Any]:
     """The last record of every partition that has one; given a key, the last one with it."""
-    consumer = KafkaConsumer(**client_options(settings.kafka), group_id=None)
-    try:
+    with reading(settings) as consumer:
         name = settings.kafka.topic(topic)
         partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
         ends = {each: end for each, end in consumer.end_offsets(partitions).items() if end}
@@ -162,8 +179,6 @@ def last(settings: Settings, topic: str, key: bytes | None = None) -> dict[int, 
                 else:
                     starts[each] = max(0, starts[each] - 16)
         return found
-    finally:
-        consumer.close()
 
 
 def click(session_id: str, item_id: str, event_id: str, time_ms: int) -> tuple[bytes, bytes]:
