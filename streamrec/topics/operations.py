@@ -21,6 +21,7 @@ __all__ = [
     "create_topics",
     "describe_topics",
     "mend_topics",
+    "require",
     "require_topics",
     "topic_id",
 ]
@@ -142,7 +143,7 @@ def mend_topics(settings: Settings) -> list[Problem]:
     or the broker refuses a change.
     """
     with connect(settings.kafka.bootstrap) as admin:
-        _require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
+        require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
     problems = _config_problems(settings)
     if problems:
         with connect(settings.kafka.bootstrap) as admin:
@@ -207,7 +208,7 @@ def require_topics(settings: Settings, names: Iterable[str]) -> None:
     specs = {spec.name: spec for spec in topic_specs(settings)}
     with connect(settings.kafka.bootstrap) as admin:
         wanted = [settings.kafka.topic(name) for name in names]
-        for name, topic in _require(admin, settings.kafka, wanted).items():
+        for name, topic in require(admin, settings.kafka, wanted).items():
             partitions = len(topic["partitions"])
             if partitions != specs[name].partitions:
                 raise TopicError(
@@ -223,10 +224,11 @@ def topic_id(settings: Settings, name: str) -> str:
     """
     with connect(settings.kafka.bootstrap) as admin:
         topic = settings.kafka.topic(name)
-        return str(_require(admin, settings.kafka, [topic])[topic]["topic_id"])
+        return str(require(admin, settings.kafka, [topic])[topic]["topic_id"])
 
 
-def _require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str]) -> dict[str, Any]:
+def require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str]) -> dict[str, Any]:
+    """Descriptions of topics by full name. Raises TopicError if one does not exist."""
     topics = _by_name(admin.describe_topics(wanted))
     missing = [name for name in wanted if name not in topics]
     if missing:

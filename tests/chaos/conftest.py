@@ -25,7 +25,8 @@ def clicks_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A small GRU4Rec of real sessions: its registry and version."""
     path = tmp_path_factory.mktemp("registry")
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
-    gru4rec.train(itertools.islice(item_sequences(bundled_clicks()), 500))
+    # One item more, for the fault of a model that fails on it.
+    gru4rec.train([*itertools.islice(item_sequences(bundled_clicks()), 500), ["cursed"] * 5])
     return path, str(gru4rec.publish(Registry(path)))
 
 
