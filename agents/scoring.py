@@ -225,5 +225,9 @@ def run_scoring(settings: Settings) -> NoReturn:
 
     watchdog = add_agent(app, "scoring", kafka, visitor_states, maker.handle, before=broadcasts_known)
     pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
-    background = [models.run, items.run, shelf.run, watchdog, partial(watch_topics, settings, topic_ids)]
+
+    async def topics_stay() -> None:
+        await watch_topics(settings, topic_ids)
+
+    background = [models.run, items.run, shelf.run, watchdog, topics_stay]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

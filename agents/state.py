@@ -245,5 +245,9 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.state_bytes.read_from(keeper.size_bytes)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
     pages = OperatorsPages(settings.web.host, settings.web.port or DEFAULT_PORT, ready)
-    background = [models.run, shelf.run, watchdog, partial(watch_topics, settings, topic_ids)]
+
+    async def topics_stay() -> None:
+        await watch_topics(settings, topic_ids)
+
+    background = [models.run, shelf.run, watchdog, topics_stay]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

@@ -15,9 +15,9 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from streamrec.errors import ArtifactError
 
@@ -81,6 +81,13 @@ class Manifest(BaseModel, frozen=True):
     """Clicks, sessions, time range; offsets by partition if it came from a topic."""
     metrics: dict[str, float]
     code_version: str
+
+    @model_validator(mode="after")
+    def _one_width(self) -> Self:
+        widths = {len(probe.hidden) for probe in self.probes}
+        if widths != {self.hidden_size}:
+            raise ValueError(f"hidden_size is {self.hidden_size}, the probes' hidden states have {widths}")
+        return self
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> str:

@@ -98,7 +98,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "flipped-step": (partial(one_bit_flipped, "step.onnx"), "sha256 is not the manifest's"),
     "flipped-bias": (partial(one_bit_flipped, "bias.npy"), "sha256 is not the manifest's"),
     "other-shape": (partial(edited, of_other_shape), "score.onnx"),
-    "other-width": (partial(manifest, hidden_size=32), "score.onnx"),
+    "other-width": (partial(manifest, hidden_size=32), "hidden_size is 32"),
     "nan": (partial(edited, with_nan), "not finite"),
     "external-data": (partial(edited, with_external_data), "weights, which have to be in the file itself"),
     "foreign-operator": (partial(edited, with_foreign_operator), "'elsewhere' are not allowed"),

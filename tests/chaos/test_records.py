@@ -67,7 +67,7 @@ def test_bad_records_are_dead_letters_and_the_others_go_on(bench: Bench) -> None
     assert float(re.findall(r'outcome="repeat",type="click"} (.*)', counted)[0]) >= 2
     for reason in REASONS:
         n = sum(dict(each.headers)["reason"] == reason.encode() for each in letters)
-        assert f'streamrec_dead_letters_total{{reason="{reason}"}} {float(n)}' in counted
+        assert f'streamrec_dlq_total{{reason="{reason}"}} {float(n)}' in counted
 
 
 def _check_letters(system: System, letters: list[Any]) -> None:

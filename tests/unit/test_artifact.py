@@ -109,6 +109,7 @@ def test_a_file_beyond_all_bounds_is_not_read(artifact: Path) -> None:
         ({"format": None}, "format None"),
         ({"n_items": 0}, "n_items"),
         ({"hidden_size": -1}, "hidden_size"),
+        ({"hidden_size": 17}, "hidden_size is 17"),
         ({"probes": []}, "probes"),
         ({"files": {"step.onnx": {"size_bytes": -1, "sha256": "0" * 64}}}, "size_bytes"),
         ({"files": {"step.onnx": {"size_bytes": 1, "sha256": "no digest"}}}, "sha256"),
