@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from functools import partial
 from typing import Any, NoReturn
 
+import msgspec
+
 from streamrec import metrics
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
@@ -21,6 +23,7 @@ from streamrec.engine.log import KafkaLog, Log, Out
 from streamrec.engine.reader import BroadcastReader, read_range
 from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.web import OperatorsPages
+from streamrec.errors import StateError
 from streamrec.events import Recommendation, encode
 from streamrec.item_board import ItemBoard
 from streamrec.ports import PAGES_PORTS
@@ -28,8 +31,15 @@ from streamrec.ranking import recommend
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
 from streamrec.shelf import ModelShelf
-from streamrec.state.rows import ITEM, VISITOR, VisitorRow, decode_visitor_row
-from streamrec.topics import require_topics
+from streamrec.state.rows import (
+    ITEM,
+    VISITOR,
+    WATERMARK_KEY,
+    VisitorRow,
+    decode_visitor_row,
+    decode_watermark,
+)
+from streamrec.topics import known_topics, require_topics, watch_topics
 
 __all__ = ["ListMaker", "run_scoring"]
 
@@ -39,6 +49,7 @@ Visitor = tuple[str, VisitorRow]
 class ListMaker:
     """Makes the lists of this worker's partitions. `handle` is the agent's handler.
 
+    table_id: Kafka's id of visitor-states.
     missing: reads visitor-states again: (partition, start, end) -> batches of records.
     """
 
@@ -49,9 +60,11 @@ class ListMaker:
         shelf: ModelShelf[ScoreModel],
         catalogue: Catalogue,
         *,
+        table_id: str,
         missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
     ) -> None:
         self._settings = settings
+        self._table_id = table_id
         self._log = log
         self._shelf = shelf
         self._catalogue = catalogue
@@ -71,7 +84,7 @@ class ListMaker:
         records = [record for record in batch.records if record.offset >= done]
         lists: list[Recommendation] = []
         asked: dict[int, int] = {}
-        for visitors in _by_tick(records, board):
+        for visitors in _by_tick(records, board, self._table_id):
             asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
@@ -113,7 +126,7 @@ class ListMaker:
             self._next[partition] = 0
         if first > self._next[partition]:
             async for records in self._missing(partition, self._next[partition], first):
-                for _ in _by_tick(records, board):
+                for _ in _by_tick(records, board, self._table_id):
                     pass  # only the item rows count here: these visitors have their lists
             self._next[partition] = first
         return board
@@ -133,38 +146,58 @@ class ListMaker:
         metrics.recommendations.inc(len(lists))
 
 
-def _by_tick(records: Iterable[Any], board: ItemBoard) -> Iterator[list[Visitor]]:
+def _by_tick(records: Iterable[Any], board: ItemBoard, table_id: str) -> Iterator[list[Visitor]]:
     """The visitors that ask, in the order of the log, cut where the board's view changes.
 
     Item rows go to the board on the way; when a list of visitors is yielded, the board
-    shows what their lists may know.
+    shows what their lists may know. Raises StateError if a row cannot be read, or stands in
+    another topic than it was written to.
     """
     asking: list[Visitor] = []
     for record in records:
         key, value = record.key, record.value
-        if key.startswith(ITEM):
-            board.apply(key, value)
-        elif key.startswith(VISITOR) and value is not None:
-            row = decode_visitor_row(value)
-            if board.starts_tick(row.clock_ms):
-                if asking:
-                    yield asking
-                    asking = []
-                board.advance_to(row.clock_ms)
-            if row.asks:
-                asking.append((key[len(VISITOR) :].decode(), row))
+        try:
+            if key.startswith(ITEM):
+                board.apply(key, value)
+                continue
+            if key == WATERMARK_KEY:
+                _require_same_topic(decode_watermark(value).table_id, table_id)
+            if not key.startswith(VISITOR) or value is None:
+                continue
+            visitor_id, row = key[len(VISITOR) :].decode(), decode_visitor_row(value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(
+                f"the row {key!r} at offset {record.offset} cannot be read ({error}); "
+                "run the version that wrote it, or `streamrec state rebuild`"
+            ) from error
+        if board.starts_tick(row.clock_ms):
+            if asking:
+                yield asking
+                asking = []
+            board.advance_to(row.clock_ms)
+        if row.asks:
+            asking.append((visitor_id, row))
     if asking:
         yield asking
+
+
+def _require_same_topic(written: str, read: str) -> None:
+    if written != read:
+        raise StateError(
+            f"rows were written to visitor-states with id {written}, this one is {read}: the topic was made "
+            "anew while a state worker ran, so rows are lost; run `streamrec state rebuild`"
+        )
 
 
 def run_scoring(settings: Settings) -> NoReturn:
     """Run a scoring worker until it is told to stop.
 
-    Raises BrokerError, TopicError, EngineError before it starts; later faults end the process.
+    Raises BrokerError, TopicError, StateError, EngineError before it starts; later faults end the process.
     """
     kafka = settings.kafka
     visitor_states = kafka.topic("visitor-states")
     require_topics(settings, ["visitor-states", "recommendations", "models", "items"])
+    topic_ids = known_topics(settings, ["visitor-states"])
     app = create_app(settings, "scoring")
     log = KafkaLog(kafka, app.conf.id)
     load = partial(load_scorer, Registry.of(settings.registry), threads=settings.scoring.threads)
@@ -172,7 +205,14 @@ def run_scoring(settings: Settings) -> NoReturn:
     catalogue = Catalogue()
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
     items = BroadcastReader(kafka, kafka.topic("items"), catalogue.on_record)
-    maker = ListMaker(settings, log, shelf, catalogue, missing=partial(read_range, kafka, visitor_states))
+    maker = ListMaker(
+        settings,
+        log,
+        shelf,
+        catalogue,
+        table_id=topic_ids["visitor-states"],
+        missing=partial(read_range, kafka, visitor_states),
+    )
 
     async def keep_what_is_ours(_: Any, assigned: Collection[Any], **__: Any) -> None:
         maker.keep({place.partition for place in assigned if place.topic == visitor_states})
@@ -192,7 +232,11 @@ def run_scoring(settings: Settings) -> NoReturn:
         return None if app.tables.actives_ready else "joining the group"
 
     watchdog = add_agent(app, "scoring", kafka, visitor_states, maker.handle, before=broadcasts_known)
+
+    async def topics_stay() -> None:
+        await watch_topics(settings, topic_ids)
+
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["scoring"], ready, web.fd)
-    background = [models.run, items.run, shelf.run, watchdog]
+    background = [models.run, items.run, shelf.run, watchdog, topics_stay]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

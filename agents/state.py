@@ -7,7 +7,7 @@ on the dead letters before it.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
@@ -30,7 +30,7 @@ from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
 from streamrec.state.rows import Row
-from streamrec.topics import require_topics, topic_id
+from streamrec.topics import known_topics, require_topics, watch_topics
 
 __all__ = ["StateKeeper", "run_state"]
 
@@ -49,6 +49,7 @@ class Table(Protocol):
 class StateKeeper:
     """Keeps the rows of this worker's partitions up to date. `handle` is the agent's handler.
 
+    topic_ids: Kafka's ids of interactions and visitor-states.
     missing: reads input again: (partition, start, end) -> batches of records.
     committed: the offset that the group had committed for a partition, or None.
     step_model: the session model that is live now, or None.
@@ -57,7 +58,7 @@ class StateKeeper:
     def __init__(
         self,
         settings: Settings,
-        input_topic_id: str,
+        topic_ids: Mapping[str, str],
         table: Table,
         log: Log,
         *,
@@ -66,7 +67,7 @@ class StateKeeper:
         step_model: Callable[[], StepModel | None],
     ) -> None:
         self._settings = settings
-        self._topic_id = input_topic_id
+        self._topic_ids = topic_ids
         self._table = table
         self._log = log
         self._missing = missing
@@ -132,7 +133,12 @@ class StateKeeper:
                 await self._table.take_over(partition)
                 state = PartitionState(
                     rows,
-                    Place(self._topic_id, partition, settings.kafka.partitions),
+                    Place(
+                        self._topic_ids["interactions"],
+                        partition,
+                        settings.kafka.partitions,
+                        self._topic_ids["visitor-states"],
+                    ),
                     settings.state,
                     make_online=self._make_online,
                     n_negatives=self._online.negatives,
@@ -208,11 +214,12 @@ def _count(changes: Changes) -> None:
 def run_state(settings: Settings) -> NoReturn:
     """Run a state worker until it is told to stop.
 
-    Raises BrokerError, TopicError, EngineError before it starts; later faults end the process.
+    Raises BrokerError, TopicError, StateError, EngineError before it starts; later faults end the process.
     """
     kafka = settings.kafka
     interactions, visitor_states = kafka.topic("interactions"), kafka.topic("visitor-states")
     require_topics(settings, ["interactions", "visitor-states", "models", "dead-letters"])
+    topic_ids = known_topics(settings, ["interactions", "visitor-states"])
     app = create_app(settings, "state")
     log = KafkaLog(kafka, app.conf.id)
     table = PartitionTable(
@@ -228,7 +235,7 @@ def run_state(settings: Settings) -> NoReturn:
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
     keeper = StateKeeper(
         settings,
-        topic_id(settings, "interactions"),
+        topic_ids,
         table,
         log,
         missing=partial(read_range, kafka, interactions),
@@ -256,6 +263,11 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
+
+    async def topics_stay() -> None:
+        await watch_topics(settings, topic_ids)
+
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["state"], ready, web.fd)
-    run_worker(app, settings, pages=pages, background=[models.run, shelf.run, watchdog], on_stop=[log.stop])
+    background = [models.run, shelf.run, watchdog, topics_stay]
+    run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

@@ -81,7 +81,9 @@ class _Call:
         self._session_items = settings.session_items
         self._recent_events = settings.recent_events
         self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
-        self._changes = Changes(Watermark(state.offset, state.place.topic_id, state.clock_ms))
+        self._changes = Changes(
+            Watermark(state.offset, state.place.topic_id, state.clock_ms, state.place.table_id)
+        )
         self._accepted = dict.fromkeys(settings.weights, 0)
         self._waiting: list[tuple[int, bytes, bytes, int]] = []
         self._size = 0
@@ -264,7 +266,7 @@ class _Call:
             if learner != state.learner:
                 state.learner = learner
                 changes.rows.append((LEARNER_KEY, encode_row(learner), ()))
-        changes.watermark = Watermark(offset, state.place.topic_id, state.clock_ms)
+        changes.watermark = Watermark(offset, state.place.topic_id, state.clock_ms, state.place.table_id)
         changes.rows.append((WATERMARK_KEY, encode_row(changes.watermark), ()))
         state.uncommitted = True
 

@@ -49,11 +49,12 @@ _decode_last_time: Final[Callable[[bytes], Any]] = msgspec.msgpack.Decoder(_Last
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which partition of which input topic the state belongs to."""
+    """Which partition of which input topic the state belongs to, and where its rows are."""
 
     topic_id: str
     partition: int
     n_partitions: int
+    table_id: str = ""
 
 
 class Held(msgspec.Struct, gc=False):
@@ -71,7 +72,7 @@ class PartitionState:
     make_online: makes an empty online learner; None leaves online learning out.
     n_negatives: items drawn as unwanted for every interaction learned.
     tick_ms: event-time ticks at which item rows become visible to lists.
-    Raises StateError if the rows cannot be read or belong to another input topic.
+    Raises StateError if the rows cannot be read or belong to other topics.
     """
 
     def __init__(
@@ -95,17 +96,23 @@ class PartitionState:
     def is_current(self) -> bool:
         """Whether the rows are still those that this state made or was derived from."""
         value = self.rows.get(WATERMARK_KEY)
-        return (-1 if value is None else decode_watermark(value).offset) == self.offset
+        try:
+            return (-1 if value is None else decode_watermark(value).offset) == self.offset
+        except msgspec.DecodeError as error:
+            raise self._unreadable(error) from error
 
     def rebuild(self) -> None:
         """Derive everything from the rows anew, forgetting what is not in them."""
         try:
             self._rebuild()
         except (ValueError, msgspec.DecodeError) as error:
-            raise StateError(
-                f"partition {self.place.partition}: the stored rows cannot be read ({error}); "
-                "run the version that wrote them, or `streamrec state rebuild`"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> StateError:
+        return StateError(
+            f"partition {self.place.partition}: the stored rows cannot be read ({error}); "
+            "run the version that wrote them, or `streamrec state rebuild`"
+        )
 
     def _rebuild(self) -> None:
         last_times: list[tuple[int, str]] = []
@@ -134,12 +141,21 @@ class PartitionState:
 
     def _restore_watermark(self) -> None:
         value = self.rows.get(WATERMARK_KEY)
-        watermark = Watermark(-1, self.place.topic_id, 0) if value is None else decode_watermark(value)
-        if watermark.topic_id != self.place.topic_id:
+        place = self.place
+        watermark = (
+            Watermark(-1, place.topic_id, 0, place.table_id) if value is None else decode_watermark(value)
+        )
+        if watermark.topic_id != place.topic_id:
             raise StateError(
-                f"partition {self.place.partition}: the state was made from input topic "
-                f"{watermark.topic_id}, this one is {self.place.topic_id}: the topic was made anew; "
+                f"partition {place.partition}: the state was made from input topic "
+                f"{watermark.topic_id}, this one is {place.topic_id}: the topic was made anew; "
                 "run `streamrec state rebuild`"
+            )
+        if watermark.table_id != place.table_id:
+            raise StateError(
+                f"partition {place.partition}: the rows were written to visitor-states with id "
+                f"{watermark.table_id}, this one is {place.table_id}: the topic was made anew while a worker "
+                "ran, so rows are lost; run `streamrec state rebuild`"
             )
         self.offset = watermark.offset
         self.clock_ms = watermark.clock_ms
@@ -161,7 +177,12 @@ class PartitionState:
         if visitor_id in self.held:
             return self.held[visitor_id]
         value = self.rows.get(key)
-        return None if value is None else Held(decode_visitor_row(value))
+        if value is None:
+            return None
+        try:
+            return Held(decode_visitor_row(value))
+        except msgspec.DecodeError as error:
+            raise self._unreadable(error) from error
 
     def _last_time(self, visitor_id: str) -> int:
         held = self.held.get(visitor_id)

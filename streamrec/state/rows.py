@@ -119,6 +119,8 @@ class Watermark(msgspec.Struct, array_like=True, gc=False):
     """Kafka's id of the input topic: a topic made anew is another topic."""
     clock_ms: int
     """Highest accepted event time of the partition, ms."""
+    table_id: str = ""
+    """Kafka's id of the visitor-states that the rows were written to: made anew, it lacks some of them."""
 
 
 encode_row = msgspec.msgpack.Encoder().encode

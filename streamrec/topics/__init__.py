@@ -1,6 +1,7 @@
 """The topics: how each is cut and kept; made, checked and described through the admin API."""
 
 from streamrec.topics.connection import connect
+from streamrec.topics.continuity import known_topics, watch_topics
 from streamrec.topics.granted import require_rights
 from streamrec.topics.operations import (
     Problem,
@@ -26,6 +27,7 @@ __all__ = [
     "create_topics",
     "describe_topics",
     "forget_state",
+    "known_topics",
     "mend_topics",
     "read_tail",
     "read_topic",
@@ -33,4 +35,5 @@ __all__ = [
     "require_topics",
     "topic_id",
     "topic_specs",
+    "watch_topics",
 ]

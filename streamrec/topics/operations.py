@@ -23,6 +23,7 @@ __all__ = [
     "create_topics",
     "describe_topics",
     "mend_topics",
+    "require",
     "require_topics",
     "topic_id",
 ]
@@ -148,7 +149,7 @@ def mend_topics(settings: Settings) -> list[Problem]:
     or the broker refuses a change.
     """
     with connect(settings.kafka) as admin:
-        topics = _require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
+        topics = require(admin, settings.kafka, [spec.name for spec in topic_specs(settings)])
         require_on_topics(settings.kafka, topics.values(), "ALTER_CONFIGS")
     problems = _config_problems(settings)
     if problems:
@@ -217,7 +218,7 @@ def require_topics(settings: Settings, names: Iterable[str], *, to: str = "DESCR
     specs = {spec.name: spec for spec in topic_specs(settings)}
     with connect(settings.kafka) as admin:
         wanted = [settings.kafka.topic(name) for name in names]
-        for name, topic in _require(admin, settings.kafka, wanted, to).items():
+        for name, topic in require(admin, settings.kafka, wanted, to).items():
             partitions = len(topic["partitions"])
             if partitions != specs[name].partitions:
                 raise TopicError(
@@ -233,10 +234,12 @@ def topic_id(settings: Settings, name: str) -> str:
     """
     with connect(settings.kafka) as admin:
         topic = settings.kafka.topic(name)
-        return str(_require(admin, settings.kafka, [topic])[topic]["topic_id"])
+        return str(require(admin, settings.kafka, [topic])[topic]["topic_id"])
 
 
-def _require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str], to: str = "DESCRIBE") -> dict[str, Any]:
+def require(admin: Any, kafka: KafkaSettings, wanted: Sequence[str], to: str = "DESCRIBE") -> dict[str, Any]:
+    """Descriptions of topics by full name. Raises TopicError if one does not exist, and AccessError if
+    what is going to be done there (`to`) is not allowed."""
     topics = _described(admin, kafka, wanted, to)
     missing = [name for name in wanted if name not in topics]
     if missing:

@@ -33,6 +33,10 @@ INTERACTION_BATCH_BYTES: Final = _MIB
 STATE_BATCH_BYTES: Final = 16 * _MIB
 """Largest append to visitor-states."""
 
+# What workers write has the broker's time: by their own, one whose clock is behind would have its
+# records deleted or compacted too early, one whose clock is far ahead would have them refused.
+_BROKERS_TIME: Final = {"message.timestamp.type": "LogAppendTime"}
+
 
 @dataclass(frozen=True)
 class TopicSpec:
@@ -79,6 +83,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
                 "min.compaction.lag.ms": str(kafka.compaction_lag_s * 1000),
                 # All that one batch of input changes goes out as one record batch.
                 "max.message.bytes": str(STATE_BATCH_BYTES),
+                **_BROKERS_TIME,
             },
             {
                 # The open segment is never compacted: closed hourly or at 128 MiB, so that a quiet
@@ -92,7 +97,11 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             },
         ),
         _spec(
-            kafka, "recommendations", by_visitor, {"cleanup.policy": "delete"}, {"retention.ms": str(_DAY_MS)}
+            kafka,
+            "recommendations",
+            by_visitor,
+            {"cleanup.policy": "delete", **_BROKERS_TIME},
+            {"retention.ms": str(_DAY_MS)},
         ),
         _spec(kafka, "items", 1, {"cleanup.policy": "compact"}, _broadcast(64 * _MIB)),
         _spec(kafka, "models", 1, {"cleanup.policy": "compact"}, _broadcast(16 * _MIB)),
@@ -101,7 +110,11 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             "dead-letters",
             by_visitor,
             # The original bytes fit, with the headers that say where they come from.
-            {"cleanup.policy": "delete", "max.message.bytes": str(INTERACTION_BATCH_BYTES + 64 * _KIB)},
+            {
+                "cleanup.policy": "delete",
+                "max.message.bytes": str(INTERACTION_BATCH_BYTES + 64 * _KIB),
+                **_BROKERS_TIME,
+            },
             {"retention.ms": str(30 * _DAY_MS)},
         ),
     )

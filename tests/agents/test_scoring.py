@@ -16,11 +16,11 @@ from streamrec.config import Settings
 from streamrec.engine.log import Out
 from streamrec.engine.memory import MemoryLog, MemoryRecord
 from streamrec.engine.runner import Batch
-from streamrec.errors import RegistryError
+from streamrec.errors import RegistryError, StateError
 from streamrec.events import Recommendation
 from streamrec.scorer import load_scorer, load_step
 from streamrec.shelf import ModelShelf
-from streamrec.state.rows import VISITOR, decode_visitor_row
+from streamrec.state.rows import VISITOR, WATERMARK_KEY, Watermark, decode_visitor_row, encode_row
 
 if TYPE_CHECKING:
     from session_models import Published
@@ -55,7 +55,7 @@ class MemoryMaker:
         self.reread: list[int] = []
         """Offsets from which the log was read again."""
         self.shelf = ModelShelf("gru4rec", partial(load_scorer, published.registry))
-        self.maker = ListMaker(settings, log, self.shelf, Catalogue(), missing=self._missing)
+        self.maker = ListMaker(settings, log, self.shelf, Catalogue(), table_id="", missing=self._missing)
 
     def handle(self, *batches: Batch) -> None:
         async def all_of_them() -> None:
@@ -161,3 +161,20 @@ def test_a_version_that_is_gone_stops_the_worker(published: "Published", tmp_pat
     with pytest.raises(RegistryError, match=published.version):
         MemoryMaker(log, empty).handle(*cut(log, [20]))
     assert lists(log) == []
+
+
+@pytest.mark.parametrize("key", [b"v:v0", b"i:i0", WATERMARK_KEY])
+def test_a_row_that_cannot_be_read_is_named_and_ends_the_worker(published: "Published", key: bytes) -> None:
+    log = states(published)
+    end = log.publish(STATES, 0, Out(key, b"\xc1"))
+    with pytest.raises(StateError, match=rf"{key.decode()}.* at offset {end} .*`streamrec state rebuild`"):
+        MemoryMaker(log, published).handle(*cut(log, [1000]))
+    assert not log.records(LISTS, 0)
+
+
+def test_rows_written_to_another_topic_are_refused(published: "Published") -> None:
+    log = states(published)
+    log.publish(STATES, 0, Out(WATERMARK_KEY, encode_row(Watermark(1000, "topic-1", BASE, "another"))))
+    with pytest.raises(StateError, match=r"another.*`streamrec state rebuild`"):
+        MemoryMaker(log, published).handle(*cut(log, [1000]))
+    assert not log.records(LISTS, 0)

@@ -12,6 +12,8 @@ Failpoints kill the process (SIGKILL) at the N-th time that it gets there:
     model           the session model fails on the item "cursed", every time
     slow-write      every write takes a second longer, so that a process can be stopped in it
 
+    clock           the clock is N seconds ahead, or behind; see shifted.py
+
 Bugs are such as somebody might build in; the bench has to catch them:
 
     bug-early       a write counts as done at once, and is done a second later

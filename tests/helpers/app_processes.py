@@ -93,11 +93,17 @@ def running(role: str, settings: Settings, folder: Path) -> Iterator[App]:
 
 
 def publish(
-    settings: Settings, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], **producing: Any
+    settings: Settings,
+    topic: str,
+    records: Iterable[tuple[bytes | None, bytes | None]],
+    partition: int | None = None,
+    timestamp_ms: int | None = None,
+    **producing: Any,
 ) -> list[Place]:
     """Write (key, value) records as an app would, in order; returns where each one went.
 
-    producing: options of the producer.
+    partition: of all records; else each goes where its key belongs. timestamp_ms: theirs; else the
+    producer's. producing: options of the producer.
     """
 
     async def send() -> list[Place]:
@@ -105,7 +111,7 @@ def publish(
         await producer.start()
         try:
             name = settings.kafka.topic(topic)
-            sent = [await producer.send(name, key=key, value=value) for key, value in records]
+            sent = [await producer.send(name, value, key, partition, timestamp_ms) for key, value in records]
             return [(each.partition, each.offset) for each in await asyncio.gather(*sent)]
         finally:
             await producer.stop()

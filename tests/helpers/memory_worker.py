@@ -119,7 +119,7 @@ class MemoryWorker:
         self._input = settings.kafka.topic("interactions")
         self._keeper = StateKeeper(
             settings,
-            topic_id,
+            {"interactions": topic_id, "visitor-states": ""},
             self.table,
             log,
             missing=self._missing,

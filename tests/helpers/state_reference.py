@@ -244,5 +244,7 @@ class Reference:
         if self.online is not None and self.online.numbers()[0]:
             rows[b"g:"] = encode_row(LearnerRow(*self.online.numbers()))
         if self.offset >= 0:
-            rows[b"w:"] = encode_row(Watermark(self.offset, self.place.topic_id, self.clock))
+            rows[b"w:"] = encode_row(
+                Watermark(self.offset, self.place.topic_id, self.clock, self.place.table_id)
+            )
         return rows

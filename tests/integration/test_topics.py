@@ -1,24 +1,27 @@
 """The topics at a real broker."""
 
+import asyncio
 import socket
 import threading
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 from kafka.errors import InvalidTimestampError
 
 from streamrec.config import KafkaSettings, Settings, load_settings
-from streamrec.errors import BrokerError, TopicError
+from streamrec.errors import BrokerError, StateError, TopicError
 from streamrec.topics import (
     check_topics,
     connect,
     create_topics,
     describe_topics,
+    known_topics,
     mend_topics,
     require_topics,
     topic_id,
     topic_specs,
+    watch_topics,
 )
 
 
@@ -111,15 +114,51 @@ def test_more_copies_than_brokers_is_refused_with_the_brokers_reason(settings: S
         create_topics(settings.model_copy(update={"kafka": kafka}))
 
 
+def _remove(settings: Settings, topic: str) -> None:
+    with connect(settings.kafka) as admin:
+        admin.delete_topics([settings.kafka.topic(topic)])
+        while settings.kafka.topic(topic) in admin.list_topics():
+            pass
+
+
 def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
     before = topic_id(settings, "items")
     assert topic_id(settings, "items") == before
-    with connect(settings.kafka) as admin:
-        admin.delete_topics([settings.kafka.topic("items")])
-        while settings.kafka.topic("items") in admin.list_topics():
-            pass
+    _remove(settings, "items")
     assert create_topics(settings) == [settings.kafka.topic("items")]
     assert topic_id(settings, "items") != before
+
+
+def test_rows_that_were_cut_off_are_noticed_by_where_their_log_begins(settings: Settings) -> None:
+    topic = settings.kafka.topic("visitor-states")
+    with KafkaProducer(bootstrap_servers=settings.kafka.bootstrap) as producer:
+        for n in range(3):
+            producer.send(topic, b"%d" % n, key=b"v:v", partition=1).get(10)
+    known = known_topics(settings, ["interactions", "visitor-states"])
+    assert known == {name: topic_id(settings, name) for name in known}
+    _set(settings, "visitor-states", "cleanup.policy", "compact,delete")
+    with connect(settings.kafka) as admin:
+        admin.delete_records({TopicPartition(topic, 1): 2})
+    mend_topics(settings)
+    with pytest.raises(
+        StateError, match=r"visitor-states\[1\] begins at offset 2: .*`streamrec state rebuild`"
+    ):
+        known_topics(settings, ["visitor-states"])
+    assert known_topics(settings, ["interactions"]) == {"interactions": known["interactions"]}
+
+
+async def test_a_worker_learns_that_a_topic_is_gone_or_was_made_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamrec.topics.continuity._LOOK_S", 0.05)
+    known = known_topics(settings, ["interactions", "visitor-states"])
+    watching = asyncio.create_task(watch_topics(settings, known))
+    await asyncio.to_thread(_remove, settings, "interactions")
+    with pytest.raises(TopicError, match="interactions does not exist"):
+        await asyncio.wait_for(watching, 30)
+    create_topics(settings)
+    with pytest.raises(StateError, match=r"interactions was made anew .*`streamrec state rebuild`"):
+        await asyncio.wait_for(watch_topics(settings, known), 30)
 
 
 def test_an_interaction_from_the_far_future_is_refused_by_the_broker(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The state app's step, rule by rule. That they hold in any batch: test_advance_law.py."""
 
+import msgspec
 import pytest
 from state_parts import BASE, Partition, Record, SmallOnline, SmallStep, click, states
 
@@ -243,6 +244,24 @@ def test_rows_of_another_input_topic_are_refused() -> None:
     partition.take(click(0))
     with pytest.raises(StateError, match=r"topic-1.*streamrec state rebuild"):
         Partition(place=Place("topic-2", 0, 1), rows=dict(partition.rows))
+
+
+def test_rows_written_to_another_table_are_refused() -> None:
+    partition = Partition(place=Place("topic-1", 0, 1, "table-1"))
+    partition.take(click(0))
+    with pytest.raises(StateError, match=r"table-1.*table-2.*streamrec state rebuild"):
+        Partition(place=Place("topic-1", 0, 1, "table-2"), rows=dict(partition.rows))
+
+
+def test_a_row_whose_inside_is_damaged_is_refused_when_its_visitor_comes_back() -> None:
+    partition = Partition()
+    partition.take(click(0), click(1, "other"))
+    fields = msgspec.msgpack.decode(partition.rows[b"v:v"])
+    partition.rows[b"v:v"] = msgspec.msgpack.encode([*fields[:8], "no items", *fields[9:]])
+    partition.restore()
+    partition.take(click(2, "other"))
+    with pytest.raises(StateError, match="streamrec state rebuild"):
+        partition.take(click(3))
 
 
 @pytest.mark.parametrize("key", [b"v:v", b"i:a", b"g:", b"w:"])

@@ -144,6 +144,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_read_on(
         ({"n_items": 40.5}, "n_items"),
         ({"hidden_size": -1}, "hidden_size"),
         ({"hidden_size": MAX_HIDDEN_SIZE + 1}, f"hidden_size: .* less than or equal to {MAX_HIDDEN_SIZE}"),
+        ({"hidden_size": 17}, "a hidden state of 17"),
         ({"probes": []}, "probes"),
         ({"probes": [{}] * 65}, "probes: .* at most 64 items"),
         ({"files": {f"f{n}": {"size_bytes": 0, "sha256": "0" * 64} for n in range(17)}}, "at most 16 items"),

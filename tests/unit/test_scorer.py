@@ -3,6 +3,9 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -506,3 +509,10 @@ def test_a_release_names_the_digest_it_means(published: Published) -> None:
         with pytest.raises(ArtifactError, match="the release says 0000"):
             load(published.registry, published.version, "0" * 64)
     assert check_artifact(published.registry, published.version).version == published.version
+
+
+def test_onnx_runtime_reports_to_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    environment = {**kept, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "import streamrec.scorer"], env=environment, check=True)
+    assert not list(tmp_path.iterdir())

@@ -51,6 +51,12 @@ def test_rows_are_kept_for_the_compaction_lag_and_fit_in_one_append() -> None:
     assert int(states.defaults["segment.bytes"]) > int(states.config["max.message.bytes"])
 
 
+def test_what_workers_write_has_the_brokers_time_and_interactions_have_their_own() -> None:
+    specs = _by_name(load_settings())
+    kinds = {name: specs[name].config["message.timestamp.type"] for name in VISITOR_TOPICS}
+    assert kinds == {**dict.fromkeys(VISITOR_TOPICS, "LogAppendTime"), "interactions": "CreateTime"}
+
+
 def test_a_dead_letter_has_room_for_the_largest_interaction_and_its_headers() -> None:
     specs = _by_name(load_settings())
     largest = int(specs["interactions"].config["max.message.bytes"])
