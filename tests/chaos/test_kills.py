@@ -105,3 +105,7 @@ def test_killed_at_a_failpoint(bench: Bench, role: str, fault: str) -> None:
 
 def test_killed_with_an_append_on_its_way(bench: Bench) -> None:
     run_failpoint(bench, "state", "sent")
+
+
+def test_killed_with_lists_sent_and_not_committed(bench: Bench) -> None:
+    run_failpoint(bench, "scoring", "acknowledged")
