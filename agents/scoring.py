@@ -167,7 +167,7 @@ def _by_tick(records: Iterable[Any], board: ItemBoard, table_id: str) -> Iterato
             visitor_id, row = key[len(VISITOR) :].decode(), decode_visitor_row(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateError(
-                f"the row {key!r} at offset {record.offset} cannot be read ({error}); "
+                f"a visitor's or item's row at offset {record.offset} cannot be read ({error}); "
                 "run the version that wrote it, or `streamrec state rebuild`"
             ) from error
         if board.starts_tick(row.clock_ms):
@@ -233,10 +233,7 @@ def run_scoring(settings: Settings) -> NoReturn:
 
     watchdog = add_agent(app, "scoring", kafka, visitor_states, maker.handle, before=broadcasts_known)
 
-    async def topics_stay() -> None:
-        await watch_topics(settings, topic_ids)
-
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["scoring"], ready, web.fd)
-    background = [models.run, items.run, shelf.run, watchdog, topics_stay]
+    background = [models.run, items.run, shelf.run, watchdog, partial(watch_topics, settings, topic_ids)]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

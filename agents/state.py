@@ -264,10 +264,7 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.state_bytes.read_from(keeper.size_bytes)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
 
-    async def topics_stay() -> None:
-        await watch_topics(settings, topic_ids)
-
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["state"], ready, web.fd)
-    background = [models.run, shelf.run, watchdog, topics_stay]
+    background = [models.run, shelf.run, watchdog, partial(watch_topics, settings, topic_ids)]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

@@ -7,7 +7,7 @@
     ├── TopicError       a topic is missing or set up differently than it has to be
     ├── RecordError      one record cannot be accepted; it goes to the dead letters
     ├── StateError       the stored state does not belong to the input
-    ├── EngineError      Faust, or its settings, are not what the engine was built for
+    ├── EngineError      a worker cannot go on: its engine, its settings, or its place in the group
     ├── ArtifactError    an exported model is damaged, incomplete or does not fit
     │   └── SignatureError   nobody trusted has signed it
     ├── RegistryError    a model version is missing or cannot be published
@@ -72,7 +72,7 @@ class StateError(StreamrecError):
 
 
 class EngineError(StreamrecError):
-    """Faust, or its settings, are not what the engine was built for."""
+    """A worker cannot go on: its engine, its settings, or its place in the group."""
 
 
 class ArtifactError(StreamrecError):

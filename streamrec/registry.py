@@ -95,6 +95,7 @@ class Registry:
 
     def digest(self, model: str, version: str) -> str:
         """The sha256 that names a version, its signature and every file checked. Errors as in `read`."""
+        self.read(model, version)
         return artifact_digest(self.directory(model, version), self._trusted)
 
     def is_signed(self, model: str, version: str) -> bool:

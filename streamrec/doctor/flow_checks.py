@@ -128,6 +128,7 @@ def check_rows(facts: Facts, settings: Settings) -> Iterator[Finding]:
     found = [
         *_unreadable(kafka.tails, settings),
         *_made_anew(kafka.tails, kafka.topics.get("interactions"), settings),
+        *_cut_off(kafka.tails, kafka.topics.get("visitor-states"), states, settings),
         *_versions(kafka.tails, kafka.groups["scoring"].committed, facts.registry),
     ]
     if not found:  # offsets of another topic would tell nothing
@@ -155,6 +156,20 @@ def _made_anew(tails: Mapping[int, Tail], topic: Topic | None, settings: Setting
     if other:
         text = f"{settings.kafka.topic('interactions')} has been made anew since the rows were made"
         yield Finding("rows", _FAILED, f"{text}: workers refuse to start ({_partitions(other)})", _REBUILD)
+
+
+def _cut_off(
+    tails: Mapping[int, Tail], topic: Topic | None, states: Mapping[int, Span], settings: Settings
+) -> Iterator[Finding]:
+    rows = settings.kafka.topic("visitor-states")
+    marks = {partition: tail.watermark for partition, tail in tails.items() if tail.watermark is not None}
+    if other := [n for n, mark in marks.items() if topic is not None and mark.table_id != topic.topic_id]:
+        text = f"{rows} has been made anew, its rows are another topic's"
+        yield Finding("rows", _FAILED, f"{text}: workers refuse to start ({_partitions(other)})", _REBUILD)
+    # Compaction leaves the beginning of a log where it is.
+    if cut := [partition for partition, span in states.items() if span.first > 0]:
+        text = f"the beginning of {rows} was deleted: workers refuse to start ({_partitions(cut)})"
+        yield Finding("rows", _FAILED, text, _REBUILD)
 
 
 def _done(tails: Mapping[int, Tail], states: Mapping[int, Span]) -> dict[int, int]:

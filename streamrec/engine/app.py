@@ -69,6 +69,8 @@ def create_app(settings: Settings, role: str) -> App:
         broker_max_poll_records=kafka.max_poll_records,
         broker_max_poll_interval=_MAX_POLL_INTERVAL_S,
         broker_session_timeout=kafka.session_timeout_s,
+        # How long the group waits for a worker that is alive and does not come.
+        broker_rebalance_timeout=kafka.stall_timeout_s / 2,
         broker_heartbeat_interval=kafka.session_timeout_s / 3,
         broker_commit_interval=kafka.commit_interval_s,
         # The runner waits for the batch in work itself; Faust's own wait can hang a rebalance.

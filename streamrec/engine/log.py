@@ -85,7 +85,8 @@ class Log(Protocol):
         """Give a claim up, if there is one."""
 
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
-        """Write all records, at least one, as one atomic append; returns when acknowledged.
+        """Write all records, at least one, as one atomic append to a partition that is claimed; returns
+        when acknowledged.
 
         Raises EngineError, with nothing written, if they do not fit one record batch, or if
         another process has claimed the partition and appended to it since.
@@ -148,7 +149,11 @@ class KafkaLog:
             return await self._append(topic, partition, records)
 
     async def _append(self, topic: str, partition: int, records: Sequence[Record]) -> Append:
-        producer = self._claims.get((topic, partition)) or await self._started()
+        producer = self._claims.get((topic, partition))
+        if producer is None:
+            raise EngineError(
+                f"{topic}[{partition}]: an append without a claim; take the partition over first"
+            )
         builder = producer.create_batch()
         now = time.time_ns() // 1_000_000
         for key, value, headers in records:

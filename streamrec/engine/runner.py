@@ -106,10 +106,12 @@ def add_agent(
     async def run(stream: Any) -> None:
         await _or_fatal(before())
         async for event in stream.events():
+            batch = Batch(event.message.partition, event.message.value)
             try:
-                await finish(Batch(event.message.partition, event.message.value))
+                await finish(batch)
             except asyncio.CancelledError:
-                event.ack()
+                if done.get(batch.partition, 0) > batch.records[-1].offset:
+                    event.ack()
                 raise
 
     async def batch_in_work() -> None:
@@ -167,7 +169,7 @@ class _Worker(faust.Worker):
     async def stop(self) -> None:
         """Stop the app and what runs beside it. Called by mode, on a signal or after a crash."""
         too_late = EngineError(
-            f"told to stop, this worker could not finish what was under way within {_STOP_TIMEOUT_S:g} s: "
+            f"what was under way could not be finished within {_STOP_TIMEOUT_S:g} s of stopping: "
             "is Kafka away? Nothing is lost: what is not committed is read again at the next start"
         )
         deadline = self.loop.call_later(_STOP_TIMEOUT_S, fatal, too_late)

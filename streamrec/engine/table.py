@@ -6,6 +6,8 @@ changelog record batch is applied in one go instead of row by row, and rows are 
 by `Log.append` instead of Faust's record-by-record sends.
 """
 
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,6 +22,10 @@ OWNER_KEY = b"o:"
 """Key of the record without a value that a partition's new owner appends first."""
 
 Rows = dict[bytes, bytes]
+
+# Kafka forgets a transactional id, and whom it shuts out, when it was not asked for within
+# transactional.id.expiration.ms (7 days): appends do not count.
+_CLAIM_S = 6 * 3600.0
 
 
 class RowStore:
@@ -77,15 +83,16 @@ class PartitionTable(faust.Table):
         self._topic = topic
         self._missing = missing
         self._applied: dict[TP, int] = {}
-        self._owned: set[int] = set()
+        self._claimed_at: dict[int, float] = {}
 
     def rows(self, partition: int) -> Rows:
         """The rows of a partition of ours. Change them only after their append."""
         return self.store.rows(partition)
 
     def owns(self, partition: int) -> bool:
-        """Whether a partition was taken over and has not moved away since, as far as this worker knows."""
-        return partition in self._owned
+        """Whether a partition was taken over, not long ago, and has not moved away since, as far as this
+        worker knows."""
+        return time.monotonic() < self._claimed_at.get(partition, -math.inf) + _CLAIM_S
 
     async def take_over(self, partition: int) -> None:
         """Shut out whoever owned the partition before; then hold all that was written until now.
@@ -100,7 +107,7 @@ class PartitionTable(faust.Table):
         async for records in self._missing(partition, self._applied.get(tp, -1) + 1, ours.last_offset):
             self.store.apply(partition, records)
         self._applied[tp] = ours.last_offset
-        self._owned.add(partition)
+        self._claimed_at[partition] = time.monotonic()
 
     async def append(self, partition: int, rows: Sequence[Record]) -> int:
         """Make changed rows durable in one append, whose size in bytes is returned.
@@ -129,7 +136,7 @@ class PartitionTable(faust.Table):
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
         for tp in revoked:
             # A partition's input always moves; its changelog stays if this worker is its standby now.
-            self._owned.discard(tp.partition)
+            self._claimed_at.pop(tp.partition, None)
             await self._log.release(self._topic, tp.partition)
             if tp.topic == self._topic:
                 self.store.drop(tp.partition)

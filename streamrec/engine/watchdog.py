@@ -9,8 +9,9 @@ supervisor starts the process again, and Kafka has all that it needs.
 import asyncio
 import faulthandler
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 import faust
@@ -31,18 +32,34 @@ log = logging.getLogger(__name__)
 _LOOKS_PER_TIMEOUT = 6
 
 
+Steps = Mapping[Hashable, float]
+"""Numbers that grow when a worker gets on."""
+
+
 class StallClock:
-    """How long there has been work and no step was made. Times are seconds of one monotonic clock."""
+    """How long there has been work and nothing got on. Times are seconds of one monotonic clock.
+
+    Going to and fro is no step: a number counts when it is higher than ever since the last batch was done.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._progress: object = None
+        self._done: Steps = {}
+        self._best: dict[Hashable, float] = {}
 
-    def look(self, now_s: float, progress: object, *, working: bool) -> float:
-        """Seconds since the first of an unbroken row of looks at work that left `progress` as it was."""
-        if not working or self._since is None or progress != self._progress:
+    def look(self, now_s: float, done: Steps, others: Steps, *, working: bool) -> float:
+        """Seconds since the first of an unbroken row of looks at work that found no step.
+
+        done: what was brought to its end. others: what shows that something is under way.
+        """
+        finished = _grown(self._done, done)
+        if finished or not working:
+            self._best = {}
+        stepped = finished or _grown(self._best, others)
+        self._done = dict(done)
+        self._best.update({key: max(n, self._best.get(key, n)) for key, n in others.items()})
+        if not working or self._since is None or stepped:
             self._since = now_s if working else None
-            self._progress = progress
             return 0.0
         return now_s - self._since
 
@@ -51,12 +68,16 @@ class StallClock:
         self._since = None
 
 
+def _grown(before: Steps, now: Steps) -> bool:
+    return any(n > before.get(key, -math.inf) for key, n in now.items())
+
+
 class _Work(NamedTuple):
-    """What there is to do, as far as one look tells; any change of `progress` is a step."""
+    """What there is to do, as far as one look tells."""
 
     waiting: str
     """What waits, for people; empty if nothing does."""
-    progress: object
+    under_way: Steps
 
 
 async def watch(app: faust.App, settings: KafkaSettings, topic: str, done: Mapping[int, int]) -> None:
@@ -91,7 +112,7 @@ async def _watch(app: faust.App, settings: KafkaSettings, topic: str, done: Mapp
                 )
                 clock.forget()
                 continue
-            stalled_s = clock.look(time.monotonic(), work.progress, working=bool(work.waiting))
+            stalled_s = clock.look(time.monotonic(), done, work.under_way, working=bool(work.waiting))
             if stalled_s >= timeout_s:
                 raise EngineError(
                     f"nothing has moved for {stalled_s:.0f} s: {work.waiting}. The state is safe in Kafka; "
@@ -111,7 +132,7 @@ async def _work(app: faust.App, broker: Any, topic: str, done: Mapping[int, int]
     try:
         assigned = [tp for tp in app.consumer.assignment() if tp.topic == topic]
     except ConsumerNotStarted:
-        return _Work("the app has not started", None)
+        return _Work("the app has not started", {})
     ends = await broker.end_offsets([TopicPartition(*tp) for tp in assigned])
     positions = {tp.partition: await _position(app, tp) for tp in assigned}
     handed = {tp.partition: offset for tp, offset in app.consumer.handed.items() if tp.topic == topic}
@@ -124,10 +145,10 @@ async def _work(app: faust.App, broker: Any, topic: str, done: Mapping[int, int]
         waiting.append("the group is rebalancing")
     if not app.tables.actives_ready:
         waiting.append("the table is being recovered")
-    progress = (
-        dict(done),
-        positions,
-        app.tables.recovery.active_remaining(),
-        metrics.total(metrics.reread_records),
-    )
-    return _Work("; ".join(waiting), progress)
+    remaining = app.tables.recovery.active_remaining()
+    under_way = {
+        **{("fetched", partition): position for partition, position in positions.items()},
+        **{("recovered", tp.partition): -n for tp, n in remaining.items()},
+        "reread": metrics.total(metrics.reread_records),
+    }
+    return _Work("; ".join(waiting), under_way)

@@ -13,7 +13,7 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 
 from streamrec.config import Settings
-from streamrec.errors import BrokerError, StateError, TopicError
+from streamrec.errors import AccessError, BrokerError, StateError, TopicError
 from streamrec.topics.connection import connect
 from streamrec.topics.operations import require
 
@@ -21,7 +21,7 @@ __all__ = ["known_topics", "watch_topics"]
 
 log = logging.getLogger(__name__)
 
-_LOOK_S: Final = 5.0
+_LOOK_S: Final = 15.0
 _STATES: Final = "visitor-states"
 
 
@@ -55,13 +55,17 @@ async def watch_topics(settings: Settings, known: Mapping[str, str]) -> None:
 
     Raises StateError if one was made anew or visitor-states was cut off, TopicError if one is gone.
     """
-    missed = False
+    away = missed = False
     while True:
         await asyncio.sleep(_LOOK_S)
         try:
             found = await asyncio.to_thread(known_topics, settings, list(known))
+        except AccessError:
+            raise
         except BrokerError as error:
-            log.warning("the topics cannot be looked at: %s", error)
+            if not away:
+                log.warning("the topics cannot be looked at: %s", error)
+            away, missed = True, False
             continue
         except TopicError:
             # A broker that has just started may not know its topics yet.
@@ -69,7 +73,7 @@ async def watch_topics(settings: Settings, known: Mapping[str, str]) -> None:
                 raise
             missed = True
             continue
-        missed = False
+        away = missed = False
         for name, topic_id in found.items():
             if topic_id != known[name]:
                 raise StateError(

@@ -12,8 +12,7 @@ from typing import Any, Self
 
 import shifted
 import worker
-from app_processes import App, last, reading
-from kafka import TopicPartition
+from app_processes import App, committed, last
 from traffic import Traffic, real_clicks
 
 from streamrec.config import Settings
@@ -209,12 +208,8 @@ class System:
         }
 
     def _scoring_is_done(self) -> bool:
-        kafka = self.settings.kafka
-        with reading(self.settings, kafka.topic("scoring")) as consumer:
-            topic = kafka.topic("visitor-states")
-            places = [TopicPartition(topic, each) for each in range(kafka.partitions)]
-            ends = consumer.end_offsets(places)
-            return all((consumer.committed(place) or 0) == ends[place] for place in places)
+        offsets, ends = committed(self.settings, "visitor-states", "scoring")
+        return offsets == ends
 
     def stop(self) -> None:
         """Stop the workers in order; each has to end with exit code 0 within ten seconds."""

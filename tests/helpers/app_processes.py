@@ -9,21 +9,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaProducer
-from kafka import KafkaConsumer, TopicPartition
-from kafka.net.compat import KafkaNetClient
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streamrec.access import client_options
 from streamrec.config import Settings
 from streamrec.errors import TopicError
-from streamrec.topics import forget_state
+from streamrec.topics import forget_state, topic_specs
 
+T = TypeVar("T")
 Place = tuple[int, int]
 """Partition and offset."""
 
@@ -119,72 +119,100 @@ def publish(
     return asyncio.run(send())
 
 
-@contextmanager
-def reading(settings: Settings, group: str | None = None) -> Iterator[KafkaConsumer]:
-    """A consumer, closed at the end with all its sockets, whatever has become of the broker."""
-    clients: list[KafkaNetClient] = []
-
-    def client(**config: Any) -> KafkaNetClient:
-        clients.append(KafkaNetClient(**config))
-        return clients[-1]
-
+@asynccontextmanager
+async def _reading(settings: Settings, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        **client_options(settings.kafka),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        # Whole records, with their partition, also where the engine's transport is imported.
+        value_deserializer=lambda value: value,
+    )
+    await consumer.start()
     try:
-        with closing(
-            KafkaConsumer(**client_options(settings.kafka), group_id=group, kafka_client=client)
-        ) as consumer:
-            yield consumer
+        yield consumer
     finally:
-        for each in clients:
-            each.close()
-            each._manager._net.stop()
+        await consumer.stop()
+
+
+def _done(work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives; tests may have an event loop of their own running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _places(settings: Settings, topic: str) -> list[TopicPartition]:
+    name = settings.kafka.topic(topic)
+    (spec,) = [each for each in topic_specs(settings) if each.name == name]
+    return [TopicPartition(name, each) for each in range(spec.partitions)]
 
 
 def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float = 60.0) -> list[Any]:
     """The records of a topic: up to its present end, or, given n, once there are so many."""
-    with reading(settings) as consumer:
-        name = settings.kafka.topic(topic)
-        partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
+
+    async def run() -> list[Any]:
+        places = _places(settings, topic)
         found: list[Any] = []
-        deadline = time.monotonic() + timeout_s
-        while (
-            len(found) < n
-            if n is not None
-            else any(consumer.position(each) < ends[each] for each in partitions)
-        ):
-            assert time.monotonic() < deadline, f"{name}: {len(found)} records of {n} after {timeout_s} s"
-            for records in consumer.poll(timeout_ms=200).values():
-                found.extend(records)
+        async with _reading(settings) as consumer:
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+            ends = await consumer.end_offsets(places)
+            deadline = time.monotonic() + timeout_s
+            while (
+                len(found) < n
+                if n is not None
+                else any([await consumer.position(each) < ends[each] for each in places])
+            ):
+                assert time.monotonic() < deadline, f"{topic}: {len(found)} of {n} after {timeout_s} s"
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += records
         return found
+
+    return _done(run())
 
 
 def last(settings: Settings, topic: str, key: bytes | None = None) -> dict[int, Any]:
     """The last record of every partition that has one; given a key, the last one with it."""
-    with reading(settings) as consumer:
-        name = settings.kafka.topic(topic)
-        partitions = [TopicPartition(name, each) for each in sorted(consumer.partitions_for_topic(name))]
-        ends = {each: end for each, end in consumer.end_offsets(partitions).items() if end}
-        starts = {each: end - 1 for each, end in ends.items()}
+
+    async def run() -> dict[int, Any]:
         found: dict[int, Any] = {}
-        while starts:
-            consumer.assign(list(starts))
-            for each, start in starts.items():
-                consumer.seek(each, start)
-            read: dict[int, list[Any]] = {each.partition: [] for each in starts}
-            while any(consumer.position(each) < ends[each] for each in starts):
-                for each, records in consumer.poll(timeout_ms=200).items():
-                    read[each.partition] += records
-            for each in list(starts):
-                matching = [record for record in read[each.partition] if key is None or record.key == key]
-                if matching:
-                    found[each.partition] = matching[-1]
-                if matching or not starts[each]:
-                    del starts[each]
-                else:
-                    starts[each] = max(0, starts[each] - 16)
+        async with _reading(settings) as consumer:
+            ends = await consumer.end_offsets(_places(settings, topic))
+            starts = {each: end - 1 for each, end in ends.items() if end}
+            while starts:
+                consumer.assign(list(starts))
+                for each, start in starts.items():
+                    consumer.seek(each, start)
+                newest: dict[int, Any] = {}
+                while any([await consumer.position(each) < ends[each] for each in starts]):
+                    for each, records in (await consumer.getmany(timeout_ms=200)).items():
+                        matching = [record for record in records if key is None or record.key == key]
+                        if matching:
+                            newest[each.partition] = matching[-1]
+                found |= newest
+                starts = {
+                    each: max(0, start - 16)
+                    for each, start in starts.items()
+                    if start and each.partition not in newest
+                }
         return found
+
+    return _done(run())
+
+
+def committed(settings: Settings, topic: str, role: str) -> tuple[dict[int, int], dict[int, int]]:
+    """By partition: what the group of a role has committed of a topic, and the topic's ends."""
+
+    async def run() -> tuple[dict[int, int], dict[int, int]]:
+        async with _reading(settings, settings.kafka.topic(role)) as consumer:
+            places = _places(settings, topic)
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            offsets = {each.partition: await consumer.committed(each) or 0 for each in places}
+            return offsets, {each.partition: end for each, end in ends.items()}
+
+    return _done(run())
 
 
 def click(session_id: str, item_id: str, event_id: str, time_ms: int) -> tuple[bytes, bytes]:

@@ -110,6 +110,8 @@ def main(folder: Path, fault: str = "none") -> None:
             threading.Event().wait()
         if new := changed(rows, records):
             appends += 1
+            if not table.owns(batch.partition):
+                await table.take_over(batch.partition)
             if moment == "before" and appends == places[0]:
                 os.kill(os.getpid(), signal.SIGKILL)
             await table.append(batch.partition, [Out(key, value) for key, value in new.items()])

@@ -11,9 +11,9 @@ import aiokafka.consumer.fetcher
 import engine_app
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
-from app_processes import App, last, publish, read
+from app_processes import App, committed, last, publish, read
 from engine_app import WATERMARK, Mark, changed
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from streamrec.config import Settings
 from streamrec.engine.log import KafkaLog, Out
@@ -80,7 +80,7 @@ def done(settings: Settings) -> Callable[[], bool]:
     ends = {partition: record.offset for partition, record in last(settings, "interactions").items()}
 
     def handled() -> bool:
-        marks = last(settings, "visitor-states")
+        marks = last(settings, "visitor-states", WATERMARK)
         return ends == {partition: json.loads(each.value)[0] for partition, each in marks.items()}
 
     return handled
@@ -98,18 +98,6 @@ def recovered_rows(folder: Path) -> list[Rows]:
     ]
 
 
-def committed(settings: Settings) -> dict[int, int]:
-    """Offsets that the group of the small app has committed."""
-    group = f"{settings.kafka.prefix}engine"
-    topic = settings.kafka.topic("interactions")
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, group_id=group)
-    try:
-        partitions = range(settings.kafka.partitions)
-        return {each: consumer.committed(TopicPartition(topic, each)) or 0 for each in partitions}
-    finally:
-        consumer.close()
-
-
 @small_batches
 def test_every_record_counts_once_and_in_order_over_kills(settings: Settings, tmp_path: Path) -> None:
     publish(settings, "interactions", records(_RECORDS))
@@ -125,7 +113,7 @@ def test_every_record_counts_once_and_in_order_over_kills(settings: Settings, tm
         assert app.stop() == 0
     assert recovered_rows(tmp_path)[-1] == at_kill
     assert logged_rows(settings) == expected_rows(settings)
-    assert committed(settings) == {
+    assert committed(settings, "interactions", "engine")[0] == {
         partition: Mark.of(rows).offset + 1 for partition, rows in logged_rows(settings).items()
     }
 
@@ -190,7 +178,7 @@ def test_a_handler_that_raises_ends_the_process_and_its_batch_comes_again(
         assert "this record cannot be handled" in app.log
     stuck = Mark.of(logged_rows(settings)[1]).offset
     assert stuck < 700
-    assert committed(settings)[1] <= stuck + 1
+    assert committed(settings, "interactions", "engine")[0][1] <= stuck + 1
     with engine(settings, tmp_path) as app:
         app.wait(done(settings))
     assert logged_rows(settings) == expected_rows(settings)
@@ -271,12 +259,13 @@ def test_an_append_is_one_record_batch(settings: Settings, monkeypatch: pytest.M
     topic = settings.kafka.topic("visitor-states")
     appended = write(
         settings,
+        lambda log: log.claim(topic, 0),
         lambda log: log.append(topic, 0, rows(3)),
         lambda log: log.append(topic, 0, [Out(b"gone", None)]),
         lambda log: log.append(topic, 0, rows(5000, 1000)),
     )
-    assert [each.last_offset for each in appended] == [2, 3, 5003]
-    assert 5000 * 1000 < appended[2].size_bytes < 5000 * 1100
+    assert [each.last_offset for each in appended[1:]] == [2, 3, 5003]
+    assert 5000 * 1000 < appended[3].size_bytes < 5000 * 1100
     assert record_batches(settings, "visitor-states", monkeypatch) == [(0, 2), (3, 3), (4, 5003)]
     found = in_range(settings, "visitor-states", 0, 4)
     assert [(each.key, each.value, tuple(each.headers)) for each in found] == [
@@ -288,7 +277,7 @@ def test_an_append_is_one_record_batch(settings: Settings, monkeypatch: pytest.M
 def test_an_append_that_does_not_fit_writes_nothing(settings: Settings) -> None:
     topic = settings.kafka.topic("visitor-states")
     with pytest.raises(EngineError, match=r"20 rows do not fit one append .* lower STREAMREC_KAFKA__"):
-        write(settings, lambda log: log.append(topic, 0, rows(20, 1 << 20)))
+        write(settings, lambda log: log.claim(topic, 0), lambda log: log.append(topic, 0, rows(20, 1 << 20)))
     assert read(settings, "visitor-states") == []
 
 
@@ -368,7 +357,7 @@ def test_a_broadcast_reader_has_caught_up_once_all_is_handed_on_and_then_follows
     topic = settings.kafka.topic("items")
     write(settings, lambda log: log.send(topic, 0, rows(2500)))
     later = [Out(b"later", None), Out(b"last", b"1")]
-    found, at_first = follow(settings, "items", 2502, lambda log: log.append(topic, 0, later))
+    found, at_first = follow(settings, "items", 2502, lambda log: log.send(topic, 0, later))
     assert at_first == 2500
     assert found == [(each.key, each.value) for each in [*rows(2500), *later]]
 

@@ -1,6 +1,7 @@
 """One owner of a partition at a time: the broker refuses whoever had it before."""
 
 import asyncio
+import time
 from functools import partial
 
 import pytest
@@ -60,6 +61,43 @@ def test_a_claim_shuts_out_the_one_before_it_with_its_first_append(settings: Set
         b"new again",
     ]
     assert (1, b"still mine") in written
+
+
+def test_without_a_claim_nothing_is_appended(settings: Settings) -> None:
+    topic = settings.kafka.topic("visitor-states")
+
+    async def run() -> None:
+        log = KafkaLog(settings.kafka, "late")
+        try:
+            await log.claim(topic, 0)
+            await log.append(topic, 0, row(b"mine"))
+            await log.release(topic, 0)
+            with pytest.raises(EngineError, match=r"visitor-states\[0\]: an append without a claim"):
+                await log.append(topic, 0, row(b"not mine any more"))
+        finally:
+            await log.stop()
+
+    asyncio.run(run())
+    assert [each.value for each in read(settings, "visitor-states")] == [b"mine"]
+
+
+def test_a_claim_is_made_anew_long_before_kafka_forgets_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        log = KafkaLog(settings.kafka, "only")
+        rows = table(settings, log)
+        try:
+            await rows.take_over(0)
+            assert rows.owns(0)
+            later = time.monotonic() + 7 * 3600
+            monkeypatch.setattr(time, "monotonic", lambda: later)
+            assert not rows.owns(0)
+        finally:
+            monkeypatch.undo()
+            await log.stop()
+
+    asyncio.run(run())
 
 
 def test_a_claim_given_up_can_be_taken_again(settings: Settings) -> None:

@@ -42,7 +42,7 @@ _NOTHING = Unknown("Kafka said no")
 
 def _healthy() -> Facts:
     """Two partitions: 100 interactions in each, all done, and a list for every row."""
-    tail = Tail(Watermark(offset=99, topic_id="topic-1", clock_ms=0), {"v1": 298})
+    tail = Tail(Watermark(offset=99, topic_id="topic-1", clock_ms=0, table_id="topic-1"), {"v1": 298})
     return Facts(
         addresses={"k1:9092": None, "k2:9092": None},
         kafka=KafkaFacts(
@@ -102,7 +102,7 @@ def _groups(state: Group | None = None, scoring: Group | None = None) -> Callabl
 
 def _unscored(*versions: str) -> Callable[[Facts], Facts]:
     """Rows without a list yet."""
-    tail = Tail(Watermark(99, "topic-1", 0), dict.fromkeys(versions, 300))
+    tail = Tail(Watermark(99, "topic-1", 0, "topic-1"), dict.fromkeys(versions, 300))
     return _in_kafka(tails={0: tail})
 
 
@@ -197,6 +197,18 @@ CASES: dict[str, list[tuple[Callable[[Facts], Facts], str, str, str | None]]] = 
             "state rebuild",
         ),
         (_topics(topic_id="topic-2"), "failed", r"made anew .* \(partitions 0, 1\)", "state rebuild"),
+        (
+            _in_kafka(tails={1: Tail(Watermark(99, "topic-1", 0, "topic-0"), {})}),
+            "failed",
+            r"visitor-states has been made anew.* \(partition 1\)",
+            "state rebuild",
+        ),
+        (
+            _in_kafka(spans={"visitor-states": {0: Span(7, 300)}, "interactions": {0: Span(0, 100)}}),
+            "failed",
+            r"the beginning of .*visitor-states was deleted.* \(partition 0\)",
+            "state rebuild",
+        ),
         (_groups(Group(0, {0: 101, 1: 100})), "failed", r"rows are lost \(partition 0\)", "state rebuild"),
         (
             _in_kafka(
