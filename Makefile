@@ -44,7 +44,7 @@ format: $(VENV)/.dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 
 chaos: $(VENV)/.dev ## Bring every fault on the real system and compare with the oracle (an hour)
-	STREAMREC_REQUIRE_KAFKA=1 $(BIN)/pytest -m "not soak" tests/chaos $(ARGS)
+	STREAMREC_REQUIRE_KAFKA=1 $(BIN)/pytest -m "not soak" --report tests/chaos $(ARGS)
 
 soak: $(VENV)/.dev ## Half an hour under load: memory, open files and state have to stay level
 	STREAMREC_REQUIRE_KAFKA=1 $(BIN)/pytest -s -m soak tests/chaos $(ARGS)

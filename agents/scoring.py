@@ -21,7 +21,7 @@ from streamrec.contracts import ScoreModel
 from streamrec.engine.app import create_app
 from streamrec.engine.log import KafkaLog, Log, Out
 from streamrec.engine.reader import BroadcastReader, read_range
-from streamrec.engine.runner import Batch, add_agent, run_worker
+from streamrec.engine.runner import Background, Batch, add_agent, run_worker
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
 from streamrec.events import Recommendation, encode
@@ -232,8 +232,8 @@ def run_scoring(settings: Settings) -> NoReturn:
         return None if app.tables.actives_ready else "joining the group"
 
     watchdog = add_agent(app, "scoring", kafka, visitor_states, maker.handle, before=broadcasts_known)
-
+    topics_stay = partial(watch_topics, settings, topic_ids)
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["scoring"], ready, web.fd)
-    background = [models.run, items.run, shelf.run, watchdog, partial(watch_topics, settings, topic_ids)]
+    background: list[Background] = [models.run, items.run, shelf.run, watchdog, topics_stay]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

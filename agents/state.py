@@ -18,7 +18,7 @@ from streamrec.contracts import StepModel
 from streamrec.engine.app import create_app
 from streamrec.engine.log import KafkaLog, Log, Out
 from streamrec.engine.reader import BroadcastReader, read_range
-from streamrec.engine.runner import Batch, add_agent, run_worker
+from streamrec.engine.runner import Background, Batch, add_agent, run_worker
 from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
@@ -263,8 +263,8 @@ def run_state(settings: Settings) -> NoReturn:
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
-
+    topics_stay = partial(watch_topics, settings, topic_ids)
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["state"], ready, web.fd)
-    background = [models.run, shelf.run, watchdog, partial(watch_topics, settings, topic_ids)]
+    background: list[Background] = [models.run, shelf.run, watchdog, topics_stay]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

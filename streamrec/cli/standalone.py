@@ -93,7 +93,7 @@ def _keys(kafka: "Kafka") -> str:
         return ""
     trusted = json.dumps(registry.trusted_keys)
     return (
-        "To train and release from there, before `streamrec train`:\n"
+        "Before `streamrec doctor`, `models` and `train`, there too:\n"
         f"  STREAMREC_REGISTRY__SIGNING_KEY={registry.signing_key} "
         f"STREAMREC_REGISTRY__TRUSTED_KEYS='{trusted}'\n"
     )

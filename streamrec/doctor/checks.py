@@ -217,7 +217,8 @@ def check_model(facts: Facts, settings: Settings) -> Iterator[Finding]:
             "model",
             _FAILED,
             f"{model.version} is live, but {model.fault}",
-            f"copy that version into {settings.registry.path}, or `streamrec models release` another",
+            f"have a whole, signed copy of it in {settings.registry.path} and its key among "
+            "STREAMREC_REGISTRY__TRUSTED_KEYS, or `streamrec models release` another",
         )
     elif model.n_items < _LISTS * settings.scoring.k:
         yield Finding(

@@ -26,7 +26,7 @@ from streamrec.engine.watchdog import watch
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import BrokerError, EngineError, StreamrecError
 
-__all__ = ["Batch", "add_agent", "fatal", "run_worker"]
+__all__ = ["Background", "Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ _STOP_TIMEOUT_S = 8.0
 """For what is under way when a worker is told to stop: supervisors kill after ten seconds and more."""
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+Background = Callable[[], Coroutine[Any, Any, None]]
+"""What runs as long as the app does."""
 
 
 class Batch(NamedTuple):
@@ -80,7 +84,7 @@ def add_agent(
     handle: Callable[[Batch], Coroutine[Any, Any, None]],
     *,
     before: Callable[[], Awaitable[None]],
-) -> Callable[[], Coroutine[Any, Any, None]]:
+) -> Background:
     """Have `handle` called with every batch of `topic`, one at a time; returns the app's watchdog.
 
     before: awaited once, before the first batch; for what has to be read first.
@@ -144,7 +148,7 @@ class _Beside(Service):
     def __init__(
         self,
         pages: OperatorsPages,
-        background: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+        background: Sequence[Background],
         on_stop: Sequence[Callable[[], Awaitable[None]]],
     ) -> None:
         super().__init__()
@@ -207,7 +211,7 @@ def run_worker(
     settings: Settings,
     *,
     pages: OperatorsPages,
-    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    background: Sequence[Background] = (),
     on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> NoReturn:
     """Run the app until SIGINT or SIGTERM, with the operators' pages beside it.

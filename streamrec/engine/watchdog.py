@@ -11,7 +11,7 @@ import faulthandler
 import logging
 import math
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import faust
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _LOOKS_PER_TIMEOUT = 6
 
 
-Steps = Mapping[Hashable, float]
+Steps = Mapping[Any, float]
 """Numbers that grow when a worker gets on."""
 
 
@@ -45,7 +45,7 @@ class StallClock:
     def __init__(self) -> None:
         self._since: float | None = None
         self._done: Steps = {}
-        self._best: dict[Hashable, float] = {}
+        self._best: dict[Any, float] = {}
 
     def look(self, now_s: float, done: Steps, others: Steps, *, working: bool) -> float:
         """Seconds since the first of an unbroken row of looks at work that found no step.
@@ -146,9 +146,7 @@ async def _work(app: faust.App, broker: Any, topic: str, done: Mapping[int, int]
     if not app.tables.actives_ready:
         waiting.append("the table is being recovered")
     remaining = app.tables.recovery.active_remaining()
-    under_way = {
-        **{("fetched", partition): position for partition, position in positions.items()},
-        **{("recovered", tp.partition): -n for tp, n in remaining.items()},
-        "reread": metrics.total(metrics.reread_records),
-    }
+    under_way: dict[Any, float] = {"reread": metrics.total(metrics.reread_records)}
+    under_way |= {("fetched", partition): position for partition, position in positions.items()}
+    under_way |= {("recovered", tp.partition): -n for tp, n in remaining.items()}
     return _Work("; ".join(waiting), under_way)

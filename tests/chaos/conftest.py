@@ -144,8 +144,12 @@ def _free_ports(n: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def pytest_sessionfinish() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--report", action="store_true", help=f"write {REPORT.name}; `make chaos` does")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what was measured."""
-    if REPORTS:
+    if session.config.getoption("--report", default=False):
         REPORT.parent.mkdir(parents=True, exist_ok=True)
         REPORT.write_text(json.dumps(REPORTS, indent=2) + "\n")

@@ -1,7 +1,9 @@
 """What has to be there in the end: the input topic replayed in offset order, in plain Python.
 
 No Kafka, no Faust, no batches: one record after the other through the slow reference of the state
-step, and one list after the other from what the reference saw.
+step, and one list after the other from what the reference saw. What a fault cannot reach is the
+product's own: the online model, and how one list is made of one visitor and the items in sight;
+`tests/contracts/test_online_mf.py` and `tests/unit/test_ranking.py` look after those.
 """
 
 from collections.abc import Callable, Iterable

@@ -193,6 +193,7 @@ def test_a_broken_release_is_refused_once_and_the_old_one_goes_on(bench: Bench) 
         workers = [system.start(role) for role in ("state", "scoring")]
         with system.traffic(PER_S, real_clicks(bench.seed)):
             system.wait_until_flowing()
+            system.fault()
             for n, (name, (damage, reason)) in enumerate({**DAMAGES, **FORGERIES}.items(), 1):
                 shutil.copytree(folder / first, folder / name)
                 manifest(folder / name, version=name)
@@ -235,6 +236,7 @@ def test_a_release_every_two_seconds_leaves_no_list_out(bench: Bench) -> None:
 
         with system.traffic(PER_S, real_clicks(bench.seed)):
             system.wait_until_flowing()
+            system.fault()
             for version in islice(cycle([second, first]), 10):
                 system.pause(2, 2)
                 release(version)

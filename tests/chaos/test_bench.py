@@ -17,7 +17,7 @@ def caught(bench: Bench, role: str, bug: str, *, kill: bool) -> Verdict:
                 system.wait_until_flowing()
         system.settle()
         system.stop()
-        return bench.judge(system)
+        return bench.judge(system, report=False)
 
 
 def test_a_commit_before_the_acknowledgement_loses_lists(bench: Bench) -> None:

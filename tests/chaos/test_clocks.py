@@ -50,6 +50,7 @@ def test_clicks_by_a_clock_that_is_wrong_are_taken_as_they_are(bench: Bench, ahe
             system.start(role)
         with system.traffic(40, real_clicks(bench.seed)):
             system.wait_until_flowing()
+            system.fault()
             with system.traffic(40, real_clicks(bench.seed + 1), ahead_s):
                 system.pause(3, 5)
             system.wait_until_flowing()

@@ -51,6 +51,7 @@ def test_bad_records_are_dead_letters_and_the_others_go_on(bench: Bench) -> None
         bad = junk(system.settings, bench.seed, 200)
         with system.traffic(per_s=100):
             system.wait_until_flowing()
+            system.fault()
             for start in range(0, len(bad), 20):
                 refused += send(system.settings, bad[start : start + 20]).refused
                 system.pause(0.1, 0.5)
@@ -104,6 +105,7 @@ def test_a_visitor_who_never_stops_does_not_stop_the_others(bench: Bench) -> Non
             system.start(role)
         with system.traffic(per_s=40, events=real_clicks(bench.seed)):
             system.wait_until_flowing()
+            system.fault()
             with system.traffic(per_s=1000, events=_flood(bench.seed)):
                 system.pause(10, 10)
             system.wait_until_flowing()

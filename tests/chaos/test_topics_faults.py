@@ -166,6 +166,7 @@ def test_rows_that_are_lost_or_unreadable_are_refused_and_made_again(
             system.pause(1, 3)
         system.settle()
         system.stop()
+        system.fault()
         fault(system.settings)
         with system.traffic(PER_S, clicks):
             for role in roles:
@@ -192,6 +193,7 @@ def test_a_removed_topic_is_named_and_an_empty_one_in_its_place_refused(bench: B
             system.wait_until_flowing()
         system.settle()
         system.stop()
+        system.fault()
         remove(system.settings, "visitor-states")
         for role in ROLES:
             assert "streamrec topics create" in refusal(role, system.settings, bench.folder)
@@ -218,6 +220,7 @@ def test_a_topic_made_anew_while_workers_run_ends_them_and_is_refused_until_the_
         with system.traffic(PER_S, clicks):
             system.wait_until_flowing()
         system.settle()
+        system.fault()
         make_anew(system.settings, topic)
         if topic == "interactions":
             system.sent = 0  # went with the topic
@@ -253,6 +256,7 @@ def test_interactions_made_anew_while_no_worker_runs_are_refused_until_the_rebui
             system.wait_until_flowing()
         system.settle()
         system.stop()
+        system.fault()
         make_anew(system.settings, "interactions")
         system.sent = 0
         with system.traffic(PER_S, clicks):

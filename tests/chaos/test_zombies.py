@@ -34,7 +34,7 @@ def test_a_state_worker_that_wakes_up_in_the_middle_of_an_append(bench: Bench) -
 @pytest.mark.chaos
 @pytest.mark.parametrize("bench", [{"kafka": {"stall_timeout_s": 60}}], indirect=True)
 def test_a_scoring_worker_that_wakes_up(bench: Bench) -> None:
-    """Its late lists are repeats: the same rec_ids with the same items."""
+    """Its late lists, sent once it is awake, are repeats: the same rec_ids with the same items."""
     with bench.system() as system:
         system.start("state")
         zombie = system.start("scoring", ["slow-write"])
@@ -51,3 +51,4 @@ def test_a_scoring_worker_that_wakes_up(bench: Bench) -> None:
         system.stop()
         verdict = bench.judge(system)
     verdict.check()
+    assert verdict.repeats > 0

@@ -218,7 +218,7 @@ def _told_ahead(role: str) -> list[Right]:
     ("role", "place"),
     [(role, place) for role in ("state", "scoring") for place in range(len(_told_ahead(role)))],
 )
-def test_every_right_of_an_app_is_needed_and_missed_before_it_starts(
+def test_a_right_that_is_missing_is_named_before_the_app_starts(
     secured: Secured, admin: Settings, role: str, place: int
 ) -> None:
     principal, way = _ways(secured)[role]
