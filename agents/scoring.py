@@ -167,7 +167,7 @@ def _by_tick(records: Iterable[Any], board: ItemBoard, table_id: str) -> Iterato
             visitor_id, row = key[len(VISITOR) :].decode(), decode_visitor_row(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateError(
-                f"a visitor's or item's row at offset {record.offset} cannot be read ({error}); "
+                f"the {key[:2]!r} row at offset {record.offset} cannot be read ({error}); "
                 "run the version that wrote it, or `streamrec state rebuild`"
             ) from error
         if board.starts_tick(row.clock_ms):
