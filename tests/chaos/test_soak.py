@@ -5,7 +5,6 @@ import os
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -52,6 +51,18 @@ def size_of_topic(bench: Bench, topic: str) -> int:
     )
 
 
+def _report(bench: Bench, clicks: int, samples: Samples) -> None:
+    report = {
+        "seed": bench.seed,
+        "minutes": MINUTES,
+        "clicks": clicks,
+        "growth_per_min": {name: round(samples.growth_per_min(name), 4) for name in samples.series},
+        "series": samples.series,
+    }
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "bench",
@@ -77,15 +88,8 @@ def test_nothing_grows(bench: Bench) -> None:
                 time.sleep(_SAMPLE_S)
         system.settle()
         system.stop()
+        _report(bench, system.sent, samples)
         verdict = bench.judge(system, compacted=True)
-    report: dict[str, Any] = {
-        "minutes": MINUTES,
-        "clicks": verdict.clicks,
-        "growth_per_min": {name: round(samples.growth_per_min(name), 4) for name in samples.series},
-        "series": samples.series,
-    }
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=1) + "\n")
     verdict.check()
     assert verdict.exits == [0, 0]
     for role in workers:

@@ -164,9 +164,10 @@ def read(settings: Settings, topic: str, n: int | None = None, timeout_s: float 
                 if n is not None
                 else any([await consumer.position(each) < ends[each] for each in places])
             ):
-                assert time.monotonic() < deadline, f"{topic}: {len(found)} of {n} after {timeout_s} s"
+                assert time.monotonic() < deadline, f"{topic}: {len(found)} of {n}, no more for {timeout_s} s"
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += records
+                    deadline = time.monotonic() + timeout_s
         return found
 
     return _done(run())
