@@ -8,11 +8,8 @@ they are only passed through (`STREAMREC_ONLINE_MF__FACTORS`).
 import base64
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_origin
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +27,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from streamrec.errors import ConfigError
 from streamrec.ports import KAFKA_PORT
+from streamrec.variables import unknown_variables
 
 __all__ = [
     "KafkaSettings",
@@ -43,13 +41,7 @@ __all__ = [
 ]
 
 _PREFIX: Final = "STREAMREC_"
-_OF_THE_TESTS: Final = frozenset({"STREAMREC_REQUIRE_KAFKA"})
-# Kubernetes sets these in every pod beside a service whose name begins with streamrec.
-_OF_A_SERVICE: Final = re.compile(
-    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
-    r"|\w+_PORT=(tcp|udp|sctp)://.*",
-    re.DOTALL,
-)
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -307,7 +299,7 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises ConfigError naming each offending variable, those too that set nothing.
     """
-    unknown = _unknown(os.environ)
+    unknown = unknown_variables(Settings, _PREFIX, os.environ)
     faults = [f"{name}: no such setting; {advice}" for name, advice in unknown.items()]
     try:
         settings = Settings(**overrides)
@@ -322,34 +314,3 @@ def load_settings(**overrides: Any) -> Settings:
     if faults:
         raise ConfigError("settings cannot be used:\n  " + "\n  ".join(faults))
     return settings
-
-
-def _unknown(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables with our prefix that set nothing, each with what to do about it."""
-    known = list(_variables(Settings, _PREFIX))
-    found: dict[str, str] = {}
-    for name, value in environment.items():
-        variable = name.upper()
-        if (
-            not variable.startswith(_PREFIX)
-            or variable in (*known, *_OF_THE_TESTS)
-            # What follows may be any key of a mapping.
-            or any(variable.startswith(each) for each in known if each.endswith("__"))
-            or _OF_A_SERVICE.fullmatch(f"{variable}={value}")
-        ):
-            continue
-        rests = [each.removeprefix(_PREFIX) for each in known if not each.endswith("__")]
-        near = get_close_matches(variable.removeprefix(_PREFIX), rests, n=1)
-        found[name] = f"did you mean {_PREFIX}{near[0]}?" if near else "see `streamrec config show`"
-    return found
-
-
-def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Every variable that sets something; one that ends with `__` is followed by a key."""
-    for name, field in model.model_fields.items():
-        variable = f"{prefix}{name.upper()}"
-        yield variable
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _variables(field.annotation, f"{variable}__")
-        elif get_origin(field.annotation) is dict:
-            yield f"{variable}__"
