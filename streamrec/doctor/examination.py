@@ -5,6 +5,7 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
+from streamrec.access import addresses
 from streamrec.config import Settings
 from streamrec.doctor.asking import answer, ask
 from streamrec.doctor.checks import check_brokers, check_clock, check_disks, check_model, check_packages
@@ -39,22 +40,19 @@ def gather(settings: Settings) -> Facts:
     """Ask Kafka and this machine; takes 20 s at most, whatever hangs. Raises nothing of theirs."""
     asked_packages = ask(find_packages)
     asked_registry = ask(partial(look_at_registry, settings.registry.path))
-    knocking = {
-        address.strip(): ask(partial(knock, address, _CONNECT_S))
-        for address in settings.kafka.bootstrap.split(",")
-    }
-    addresses = {
+    knocking = {address: ask(partial(knock, address, _CONNECT_S)) for address in addresses(settings.kafka)}
+    reached = {
         address: fault.why if isinstance(fault := answer(asked, _CONNECT_S + 1), Unknown) else fault
         for address, asked in knocking.items()
     }
     kafka: Known[KafkaFacts]
-    if all(addresses.values()):
+    if all(reached.values()):
         kafka = Unknown("no address answers")
     else:
         kafka = answer(ask(partial(ask_kafka, settings)), _KAFKA_S)
     model = _model(settings, kafka)
     registry, packages = answer(asked_registry, _LOCAL_S), answer(asked_packages, _LOCAL_S)
-    return Facts(addresses, kafka, model, registry, packages)
+    return Facts(reached, kafka, model, registry, packages)
 
 
 def _model(settings: Settings, kafka: Known[KafkaFacts]) -> Known[Model | None]:
