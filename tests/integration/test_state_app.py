@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from app_processes import App, Place, click, forget, last, publish, read, running
 from kafka import KafkaProducer
@@ -75,6 +76,12 @@ def newest(written: list[Row]) -> dict[tuple[int, bytes], bytes]:
     return {place: value for place, value in left.items() if value is not None}
 
 
+def whatever_the_topic(left: dict[tuple[int, bytes], bytes]) -> dict[tuple[int, bytes], Any]:
+    """Rows without the id of the visitor-states that they were written to, which is made anew in between."""
+    marks = {place: decode_watermark(value) for place, value in left.items() if place[1] == WATERMARK_KEY}
+    return left | {place: msgspec.structs.replace(mark, table_id="") for place, mark in marks.items()}
+
+
 def of_visitors(written: list[Row]) -> list[Row]:
     found = [row for row in written if row[1].startswith(VISITOR)]
     return sorted(found, key=lambda row: row[0])
@@ -124,7 +131,7 @@ def test_killed_in_the_middle_it_ends_with_the_rows_of_an_undisturbed_run(
     forget(settings)
     undisturbed = run_to_the_end(settings, tmp_path)
 
-    assert newest(disturbed) == newest(undisturbed)
+    assert whatever_the_topic(newest(disturbed)) == whatever_the_topic(newest(undisturbed))
     assert of_visitors(disturbed) == of_visitors(undisturbed)
     made = [decode_visitor_row(value) for _, _, value in of_visitors(disturbed) if value is not None]
     assert len(made) == _CLICKS
