@@ -16,7 +16,7 @@ from streamrec.topics import connect
 REPORT = Path(__file__).parents[2] / "build" / "chaos" / "soak.json"
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 _SAMPLE_S = 10
-_MOST_GROWTH_MIB_PER_MIN = 1.0
+_MOST_GROWTH_MIB_PER_MIN = 0.3
 """Resident memory of a worker, once warm."""
 
 
