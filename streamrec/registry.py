@@ -86,17 +86,15 @@ class Registry:
         """
         directory = self.directory(model, version)
         manifest, files = read_artifact(directory, digest, self._trusted if signed else None)
-        # Rows name the version that made them, so a copy under another name would mix two.
-        if (manifest.model, manifest.version) != (model, version):
-            raise ArtifactError(
-                f"{directory}: holds {manifest.model} {manifest.version}; publish it under its own name"
-            )
+        _require_own_name(directory, manifest, model, version)
         return manifest, files
 
     def digest(self, model: str, version: str) -> str:
         """The sha256 that names a version, its signature and every file checked. Errors as in `read`."""
-        self.read(model, version)
-        return artifact_digest(self.directory(model, version), self._trusted)
+        directory = self.directory(model, version)
+        digest = artifact_digest(directory, self._trusted)
+        _require_own_name(directory, read_manifest(directory, digest), model, version)
+        return digest
 
     def is_signed(self, model: str, version: str) -> bool:
         """Whether a trusted key has signed a version's manifest. Raises RegistryError, ArtifactError."""
@@ -175,6 +173,14 @@ def _folders(path: Path) -> list[str]:
         if path.is_dir()
         else []
     )
+
+
+def _require_own_name(directory: Path, manifest: Manifest, model: str, version: str) -> None:
+    # Rows name the version that made them, so a copy under another name would mix two.
+    if (manifest.model, manifest.version) != (model, version):
+        raise ArtifactError(
+            f"{directory}: holds {manifest.model} {manifest.version}; publish it under its own name"
+        )
 
 
 def _checked(name: str) -> str:

@@ -127,8 +127,8 @@ def check_rows(facts: Facts, settings: Settings) -> Iterator[Finding]:
     states, inputs = (kafka.spans.get(name, {}) for name in ("visitor-states", "interactions"))
     found = [
         *_unreadable(kafka.tails, settings),
-        *_made_anew(kafka.tails, kafka.topics.get("interactions"), settings),
-        *_cut_off(kafka.tails, kafka.topics.get("visitor-states"), states, settings),
+        *_made_anew(kafka.tails, kafka.topics, settings),
+        *_cut_off(states, settings),
         *_versions(kafka.tails, kafka.groups["scoring"].committed, facts.registry),
     ]
     if not found:  # offsets of another topic would tell nothing
@@ -150,24 +150,27 @@ def _unreadable(tails: Mapping[int, Tail], settings: Settings) -> Iterator[Findi
         yield Finding("rows", _FAILED, f"{text} ({_partitions([*faults])})", remedy)
 
 
-def _made_anew(tails: Mapping[int, Tail], topic: Topic | None, settings: Settings) -> Iterator[Finding]:
-    marks = {partition: tail.watermark for partition, tail in tails.items() if tail.watermark is not None}
-    other = [n for n, mark in marks.items() if topic is not None and mark.topic_id != topic.topic_id]
-    if other:
-        text = f"{settings.kafka.topic('interactions')} has been made anew since the rows were made"
-        yield Finding("rows", _FAILED, f"{text}: workers refuse to start ({_partitions(other)})", _REBUILD)
-
-
-def _cut_off(
-    tails: Mapping[int, Tail], topic: Topic | None, states: Mapping[int, Span], settings: Settings
+def _made_anew(
+    tails: Mapping[int, Tail], topics: Mapping[str, Topic], settings: Settings
 ) -> Iterator[Finding]:
-    rows = settings.kafka.topic("visitor-states")
     marks = {partition: tail.watermark for partition, tail in tails.items() if tail.watermark is not None}
-    if other := [n for n, mark in marks.items() if topic is not None and mark.table_id != topic.topic_id]:
-        text = f"{rows} has been made anew, its rows are another topic's"
-        yield Finding("rows", _FAILED, f"{text}: workers refuse to start ({_partitions(other)})", _REBUILD)
+    for name, since, ids in (
+        ("interactions", " since the rows were made", {n: mark.topic_id for n, mark in marks.items()}),
+        ("visitor-states", ", its rows are another topic's", {n: mark.table_id for n, mark in marks.items()}),
+    ):
+        topic = topics.get(name)
+        other = [n for n, each in ids.items() if topic is not None and each != topic.topic_id]
+        if other:
+            text = f"{settings.kafka.topic(name)} has been made anew{since}"
+            yield Finding(
+                "rows", _FAILED, f"{text}: workers refuse to start ({_partitions(other)})", _REBUILD
+            )
+
+
+def _cut_off(states: Mapping[int, Span], settings: Settings) -> Iterator[Finding]:
     # Compaction leaves the beginning of a log where it is.
     if cut := [partition for partition, span in states.items() if span.first > 0]:
+        rows = settings.kafka.topic("visitor-states")
         text = f"the beginning of {rows} was deleted: workers refuse to start ({_partitions(cut)})"
         yield Finding("rows", _FAILED, text, _REBUILD)
 

@@ -1,5 +1,6 @@
 """Versions appear whole or not at all, and are never changed."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from session_models import Published
 
 from streamrec.artifact import MANIFEST
 from streamrec.config import RegistrySettings
-from streamrec.errors import ConfigError, RegistryError, SignatureError
+from streamrec.errors import ArtifactError, ConfigError, RegistryError, SignatureError
 from streamrec.registry import Registry
 from streamrec.signing import SigningKey
 
@@ -200,3 +201,16 @@ def test_the_settings_say_whose_models_are_read(published: Published) -> None:
     assert Registry.of(RegistrySettings(path=path, require_signature=False)).read("gru4rec", version)
     with pytest.raises(SignatureError, match="no key is trusted"):
         Registry.of(RegistrySettings(path=path)).read("gru4rec", version)
+
+
+def test_a_signed_copy_under_another_name_is_refused(
+    published: Published, signing_key: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "registry"
+    shutil.copytree(published.directory, path / "gru4rec" / "copy")
+    registry = Registry(path, trusted=[SigningKey.load(signing_key).public])
+    for ask in (registry.read, registry.digest):
+        with pytest.raises(
+            ArtifactError, match=f"holds gru4rec {published.version}; publish it under its own"
+        ):
+            ask("gru4rec", "copy")
