@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -84,6 +85,15 @@ def start(system: System) -> dict[str, Worker]:
     return {role: system.start(role) for role in ROLES}
 
 
+def work(system: System, clicks: Iterator[dict[str, Any]]) -> dict[str, Worker]:
+    """Start workers and send clicks until lists come from everywhere, and all of it is handled."""
+    workers = start(system)
+    with system.traffic(PER_S, clicks):
+        system.wait_until_flowing()
+    system.settle()
+    return workers
+
+
 def end_of(app: App) -> str:
     """What a worker that ends by itself, in good order, has said; in one line."""
     try:
@@ -109,6 +119,15 @@ def rebuild(system: System) -> None:
         return made.returncode == 0
 
     system.wait(done, what="the rebuild")
+
+
+def rebuild_and_go_on(system: System) -> int:
+    """Make the state again and start workers; gives when they started, ms since 1970."""
+    rebuild(system)
+    since_ms = round(time.time() * 1000)
+    start(system)
+    system.wait_until_flowing()
+    return since_ms
 
 
 def truncated_in_the_middle(settings: Settings) -> None:
@@ -174,9 +193,7 @@ def test_rows_that_are_lost_or_unreadable_are_refused_and_made_again(
                 assert message in said
                 assert REBUILD in said
             lists = len(read(system.settings, "recommendations"))
-            rebuild(system)
-            start(system)
-            system.wait_until_flowing()
+            rebuild_and_go_on(system)
         system.settle()
         system.stop()
         verdict = bench.judge(system)
@@ -188,10 +205,7 @@ def test_rows_that_are_lost_or_unreadable_are_refused_and_made_again(
 def test_a_removed_topic_is_named_and_an_empty_one_in_its_place_refused(bench: Bench) -> None:
     clicks = real_clicks(bench.seed)
     with bench.system() as system:
-        start(system)
-        with system.traffic(PER_S, clicks):
-            system.wait_until_flowing()
-        system.settle()
+        work(system, clicks)
         system.stop()
         system.fault()
         remove(system.settings, "visitor-states")
@@ -200,9 +214,7 @@ def test_a_removed_topic_is_named_and_an_empty_one_in_its_place_refused(bench: B
         create_topics(system.settings)
         with system.traffic(PER_S, clicks):
             assert REBUILD in refusal("state", system.settings, bench.folder)
-            rebuild(system)
-            start(system)
-            system.wait_until_flowing()
+            rebuild_and_go_on(system)
         system.settle()
         system.stop()
         verdict = bench.judge(system)
@@ -216,10 +228,7 @@ def test_a_topic_made_anew_while_workers_run_ends_them_and_is_refused_until_the_
 ) -> None:
     clicks = real_clicks(bench.seed)
     with bench.system() as system:
-        workers = start(system)
-        with system.traffic(PER_S, clicks):
-            system.wait_until_flowing()
-        system.settle()
+        workers = work(system, clicks)
         system.fault()
         make_anew(system.settings, topic)
         if topic == "interactions":
@@ -237,10 +246,7 @@ def test_a_topic_made_anew_while_workers_run_ends_them_and_is_refused_until_the_
                 worker.end()
             assert set(workers["state"].exits[:-1]) == {1}
             assert REBUILD in refusal("state", system.settings, bench.folder)
-            rebuild(system)
-            since_ms = round(time.time() * 1000)
-            start(system)
-            system.wait_until_flowing()
+            since_ms = rebuild_and_go_on(system)
         system.settle()
         system.stop()
         verdict = bench.judge(system, since_ms=since_ms if topic == "interactions" else 0)
@@ -251,10 +257,7 @@ def test_a_topic_made_anew_while_workers_run_ends_them_and_is_refused_until_the_
 def test_interactions_made_anew_while_no_worker_runs_are_refused_until_the_rebuild(bench: Bench) -> None:
     clicks = real_clicks(bench.seed)
     with bench.system() as system:
-        start(system)
-        with system.traffic(PER_S, clicks):
-            system.wait_until_flowing()
-        system.settle()
+        work(system, clicks)
         system.stop()
         system.fault()
         make_anew(system.settings, "interactions")
@@ -263,10 +266,7 @@ def test_interactions_made_anew_while_no_worker_runs_are_refused_until_the_rebui
             said = refusal("state", system.settings, bench.folder)
             assert "the topic was made anew" in said
             assert REBUILD in said
-            rebuild(system)
-            since_ms = round(time.time() * 1000)
-            start(system)
-            system.wait_until_flowing()
+            since_ms = rebuild_and_go_on(system)
         system.settle()
         system.stop()
         verdict = bench.judge(system, since_ms=since_ms)
@@ -278,10 +278,7 @@ def test_input_that_is_gone_before_it_was_read_is_counted_and_the_rest_goes_on(b
     clicks = real_clicks(bench.seed)
     with bench.system() as system:
         settings = system.settings
-        workers = start(system)
-        with system.traffic(PER_S, clicks):
-            system.wait_until_flowing()
-        system.settle()
+        workers = work(system, clicks)
         seen = read(settings, "interactions")
         done = Counter(each.partition for each in seen)
         assert workers["state"].stop()[0] == 0
