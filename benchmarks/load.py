@@ -7,7 +7,7 @@ from typing import Final
 
 from streamrec.advance import partition_of
 from streamrec.config import RegistrySettings, Settings
-from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.events import Interaction, encode
 from streamrec.registry import Registry
@@ -81,8 +81,9 @@ def fill(settings: Settings, load: Load, n_events: int) -> int:
 
 def train_model(registry: RegistrySettings, on_step: Callable[..., None]) -> str:
     """Train and publish a model of real size; returns its version."""
-    from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig, TrainOptions
+    from streamrec.contracts import TrainOptions
+    from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 
     model = GRU4Rec(GRU4RecConfig(epochs=1, batch_size=256, n_sample=1024))
-    model.train(item_sequences(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
+    model.train(click_sessions(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
     return str(model.publish(Registry.of(registry)))

@@ -1,1 +1,75 @@
+"""The recommenders, one file each, loaded when they are asked for.
 
+Serving imports only what it runs: nothing of a model is imported here.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from streamrec.contracts import SessionModel
+from streamrec.errors import ConfigError
+
+__all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class"]
+
+SESSION_MODELS: Final[Mapping[str, str]] = {
+    "gru4rec": "GRU4Rec",
+}
+"""Models that rank what comes next in a session: name and file, and the class in it."""
+
+# What only those who train install.
+_TRAIN_EXTRA: Final = ("torch", "onnx")
+
+
+def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> SessionModel:
+    """An untrained model by its name, with `parameters`, values or text, on top of its defaults.
+
+    Hyphens and capitals in the name do not count. Raises ConfigError naming what is unknown or out of
+    range, or if what it needs is not installed.
+    """
+    made = session_model_class(name)
+    model: SessionModel = made(make_config(made.Config, parameters or {}))
+    return model
+
+
+def session_model_class(name: str) -> Any:
+    """The class of a session model; its configuration is the class attribute `Config`."""
+    known = {_plain(each): each for each in SESSION_MODELS}
+    if _plain(name) not in known:
+        raise ConfigError(f"there is no model {name!r}; known are {', '.join(SESSION_MODELS)}")
+    module = known[_plain(name)]
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), SESSION_MODELS[module])
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] not in _TRAIN_EXTRA:
+            raise
+        raise ConfigError(
+            f'{module} needs {error.name}, which is not installed; pip install "streamrec[train]"'
+        ) from None
+
+
+def make_config(config: type[Any], parameters: Mapping[str, Any], *, base: Any = None) -> Any:
+    """A configuration with `parameters` on top of `base`, or of the defaults.
+
+    Raises ConfigError naming each that is unknown or out of range.
+    """
+    try:
+        return config.model_validate({**(base.model_dump() if base else {}), **parameters})
+    except ValidationError as error:
+        faults = [(".".join(str(part) for part in fault["loc"]), fault) for fault in error.errors()]
+        lines = [
+            f"{name}: there is no such parameter; known are {', '.join(config.model_fields) or 'none'}"
+            if fault["type"] == "extra_forbidden"
+            else f"{name}: {fault['msg']}, not {fault['input']!r}"
+            if name
+            else fault["msg"]
+            for name, fault in faults
+        ]
+        model = config.__name__.removesuffix("Config").lower()
+        raise ConfigError(f"{model} cannot be trained like this:\n  " + "\n  ".join(lines)) from None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")

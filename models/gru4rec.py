@@ -11,19 +11,20 @@ arXiv:1706.03847 (additional samples, cross-entropy, BPR-max).
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from streamrec import __version__
 from streamrec.artifact import FORMAT, MAX_ITEMS, FileEntry, Manifest, Probe
+from streamrec.contracts import FloatArray, OnStep, Session, TrainOptions, TrainReport
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.models._gru4rec_batches import SessionBatches
 from streamrec.models._gru4rec_export import write_artifact
@@ -31,54 +32,35 @@ from streamrec.models._gru4rec_network import GRU4RecConfig, Network
 from streamrec.models._gru4rec_training import Trainer
 from streamrec.registry import Registry
 
-__all__ = ["QUICK", "GRU4Rec", "GRU4RecConfig", "TrainOptions", "TrainReport"]
-
-QUICK: Final = GRU4RecConfig(
-    batch_size=64, n_sample=1024, dropout_embed=0.4, dropout_hidden=0.5, logq=0.5, epochs=10
-)
-"""For the bundled clicks: half a minute on one core. Chosen as docs/decisions/005-gru4rec.md says."""
-
-
-class TrainOptions(NamedTuple):
-    """How to train, apart from what."""
-
-    seed: int = 0
-    device: str = "auto"
-    """A torch device; auto takes CUDA where present."""
-    threads: int = 1
-    """On the CPU. The products of a mini-batch are small: more threads spend their time waiting
-    for each other, and far more than they save where other processes want the cores too."""
-    on_step: Callable[[int, int, float], None] | None = None
-    """Called now and then with events done, of how many in all epochs, and the mean loss since."""
-
-
-class TrainReport(NamedTuple):
-    """What training came to."""
-
-    events: int
-    """Training events in all epochs: pairs of a click and the next."""
-    losses: list[float]
-    """Mean loss of each epoch."""
+__all__ = ["GRU4Rec", "GRU4RecConfig"]
 
 
 class GRU4Rec:
     """A session model; a contracts.DeepModel."""
 
+    Config = GRU4RecConfig
+    QUICK: Final = GRU4RecConfig(
+        batch_size=64, n_sample=1024, dropout_embed=0.4, dropout_hidden=0.5, logq=0.5, epochs=10
+    )
+    """For the bundled clicks: half a minute on one core. Chosen as docs/decisions/005-gru4rec.md says."""
+
     def __init__(self, config: GRU4RecConfig | None = None) -> None:
         self.config = config or GRU4RecConfig()
-        self.vocabulary: list[str] = []
+        self.items: Sequence[str] = []
+        """The vocabulary, the most clicked first."""
+        self._index: dict[str, int] = {}
         self.network: Network | None = None
         self.seed = 0
 
-    def train(self, sessions: Iterable[Sequence[str]], options: TrainOptions | None = None) -> TrainReport:
-        """Fit to sessions, each the ids of its items, oldest first; those of one item teach nothing.
+    def train(self, sessions: Iterable[Session], options: TrainOptions | None = None) -> TrainReport:
+        """Fit to sessions, in their order; those of one item teach nothing.
 
         The same sessions, seed and threads give the same model on the same kind of processor.
         Raises DatasetError if no session has two items or there are more than MAX_ITEMS, ConfigError
         if the device cannot be used or the loss grows without bounds.
         """
         options = options or TrainOptions()
-        sequences = [sequence for sequence in sessions if len(sequence) > 1]
+        sequences = [session.items for session in sessions if len(session.items) > 1]
         if not sequences:
             raise DatasetError("no session has two clicks or more: there is no next item to learn")
         counts = Counter(item_id for sequence in sequences for item_id in sequence)
@@ -86,14 +68,14 @@ class GRU4Rec:
             raise DatasetError(
                 f"the clicks are on {len(counts):,} items, {MAX_ITEMS:,} are allowed; leave out rare ones"
             )
-        self.vocabulary = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
+        self.items = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
         self.seed = options.seed
-        index = {item_id: n for n, item_id in enumerate(self.vocabulary)}
+        index = self._index = {item_id: n for n, item_id in enumerate(self.items)}
         device = _device(options.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            network = Network(len(self.vocabulary), self.config).to(device)
-        popularity = torch.tensor([counts[item_id] for item_id in self.vocabulary], dtype=torch.float64)
+            network = Network(len(self.items), self.config).to(device)
+        popularity = torch.tensor([counts[item_id] for item_id in self.items], dtype=torch.float64)
         trainer = Trainer(network, self.config, popularity, torch.Generator().manual_seed(options.seed))
         batches = SessionBatches(
             [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
@@ -103,9 +85,7 @@ class GRU4Rec:
         self.network = network.to("cpu")
         return report
 
-    def _train(
-        self, trainer: Trainer, batches: SessionBatches, on_step: Callable[[int, int, float], None]
-    ) -> TrainReport:
+    def _train(self, trainer: Trainer, batches: SessionBatches, on_step: OnStep) -> TrainReport:
         losses: list[float] = []
         events = self.config.epochs * batches.events
         for epoch in range(self.config.epochs):
@@ -119,6 +99,17 @@ class GRU4Rec:
                 )
         return TrainReport(events, losses)
 
+    def scores(self, session: Session) -> Iterator[FloatArray]:
+        """Scores of all items after each click, NaN before the first known; see contracts.SessionModel."""
+        network = self._trained()
+        index, scores = self._index, None
+        hidden = torch.zeros(1, self.config.hidden_size)
+        for item_id in session.items:
+            with torch.no_grad():
+                if item_id in index:
+                    hidden, scores = network(torch.tensor([index[item_id]]), hidden)
+            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy()
+
     def probes(self, n: int = 4, top: int = 20) -> list[Probe]:
         """Short sessions with what the network makes of them.
 
@@ -128,7 +119,7 @@ class GRU4Rec:
         rng = np.random.default_rng(self.seed)
         found = []
         for length in range(1, n + 1):
-            items = rng.integers(0, len(self.vocabulary), length).tolist()
+            items = rng.integers(0, len(self.items), length).tolist()
             hidden = torch.zeros(1, self.config.hidden_size)
             with torch.no_grad():
                 for item in items:
@@ -137,7 +128,7 @@ class GRU4Rec:
                 raise ArtifactError(
                     "the model gives scores that are not finite; train with a smaller learning_rate"
                 )
-            best = torch.topk(scores[0], min(top, len(self.vocabulary)))
+            best = torch.topk(scores[0], min(top, len(self.items)))
             found.append(
                 Probe(
                     items=items,
@@ -170,7 +161,7 @@ class GRU4Rec:
                 version=name,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 hidden_size=self.config.hidden_size,
-                n_items=len(self.vocabulary),
+                n_items=len(self.items),
                 files=files,
                 probes=self.probes(),
                 config=self.config.model_dump(),
@@ -181,7 +172,7 @@ class GRU4Rec:
             )
 
         weights = {key: value.detach().numpy() for key, value in self._trained().state_dict().items()}
-        write_artifact(directory, weights, self.vocabulary, manifest)
+        write_artifact(directory, weights, list(self.items), manifest)
 
     def version(self) -> str:
         """A name for the model as it is: time of day, then a digest of its weights."""
@@ -214,9 +205,7 @@ def _ignore(_done: int, _total: int, _loss: float) -> None:
     pass
 
 
-def _report(
-    on_step: Callable[[int, int, float], None], before: int, total: int, done: int, loss: float
-) -> None:
+def _report(on_step: OnStep, before: int, total: int, done: int, loss: float) -> None:
     on_step(before + done, total, loss)
 
 

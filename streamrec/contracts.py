@@ -1,23 +1,92 @@
 """What the parts promise each other. Protocols: no inheritance needed.
 
-The state app needs a StepModel and an OnlineModel, the scoring app a ScoreModel.
+The state app needs a StepModel and an OnlineModel, the scoring app a ScoreModel; a SessionModel is
+what is trained and evaluated.
 `train -> export -> artifact` is the only road from torch to serving; an artifact is
 a directory that `streamrec.registry` publishes and `streamrec.scorer` loads.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.state.rows import Factors
 
-__all__ = ["DeepModel", "FloatArray", "IntArray", "OnlineModel", "ScoreModel", "StepModel"]
+__all__ = [
+    "DeepModel",
+    "FloatArray",
+    "IntArray",
+    "OnStep",
+    "OnlineModel",
+    "ScoreModel",
+    "Session",
+    "SessionModel",
+    "StepModel",
+    "TrainOptions",
+    "TrainReport",
+]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+OnStep = Callable[[int, int, float], None]
+"""Called now and then in training with events done, of how many, and the mean loss since the last call."""
+
+
+class Session(NamedTuple):
+    """What was clicked in one visit, oldest first."""
+
+    items: Sequence[str]
+    times_ms: Sequence[int] = ()
+    """When, ms since 1970: one for each item, or none at all where time plays no part."""
+    session_id: str = ""
+
+
+class TrainOptions(NamedTuple):
+    """How to train, apart from what."""
+
+    seed: int = 0
+    device: str = "auto"
+    """A torch device; auto takes CUDA where present. Models without torch know none."""
+    threads: int = 1
+    """On the CPU. The products of a mini-batch are small: more threads spend their time waiting
+    for each other, and far more than they save where other processes want the cores too."""
+    on_step: OnStep | None = None
+
+
+class TrainReport(NamedTuple):
+    """What training came to."""
+
+    events: int
+    """Training events, over all epochs: pairs of a click and the next, or clicks for models
+    that count those."""
+    losses: list[float]
+    """Mean loss of each epoch; empty for models without a loss."""
+
+
+class SessionModel(Protocol):
+    """Ranks what may come next in a session. One class a file in models/, its configuration beside it."""
+
+    @property
+    def items(self) -> Sequence[str]:
+        """The items it can score, by dense index; empty before training."""
+
+    def train(self, sessions: Iterable[Session], options: TrainOptions | None = None) -> TrainReport:
+        """Fit to sessions, in any order of time; what was learned before is forgotten.
+
+        The same sessions and options give the same model. Raises DatasetError if there is nothing to
+        learn from.
+        """
+
+    def scores(self, session: Session) -> Iterator[FloatArray]:
+        """Scores of all items after each click of a session, one (N,) float32 array a click.
+
+        Higher is better; NaN means that the model cannot score the item. Each sees the clicks
+        up to its own and nothing of those after; ids that the model does not know are passed over.
+        Changes nothing.
+        """
 
 
 class StepModel(Protocol):
@@ -97,11 +166,8 @@ class OnlineModel(Protocol):
         """
 
 
-class DeepModel(Protocol):
-    """A model that is trained in the background and exported to ONNX."""
-
-    def train(self, sessions: Iterable[Sequence[str]], options: Any) -> Any:
-        """Fit to sessions, each the ids of its items, oldest first; returns a report."""
+class DeepModel(SessionModel, Protocol):
+    """A session model that is trained in the background and exported to ONNX."""
 
     def export(self, directory: Path) -> None:
         """Write graphs, vocabulary, manifest, probes and model card to an empty directory."""

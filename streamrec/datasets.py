@@ -16,13 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.contracts import Session
 from streamrec.errors import DatasetError
 
 __all__ = [
     "DAY_MS",
     "Clicks",
     "bundled_clicks",
-    "item_sequences",
+    "click_sessions",
     "load_clicks",
     "make_clicks",
     "sessions",
@@ -151,10 +152,13 @@ def sessions(clicks: Clicks) -> dict[str, list[int]]:
     return found
 
 
-def item_sequences(clicks: Clicks) -> Iterator[list[str]]:
-    """Item ids of each session, oldest first; sessions by their first click."""
-    for places in sessions(clicks).values():
-        yield [clicks.item_ids[place] for place in places]
+def click_sessions(clicks: Clicks) -> Iterator[Session]:
+    """The sessions, by their first click."""
+    times_ms = clicks.time_ms.tolist()
+    for session_id, places in sessions(clicks).items():
+        yield Session(
+            [clicks.item_ids[place] for place in places], [times_ms[place] for place in places], session_id
+        )
 
 
 def split_by_time(clicks: Clicks, cut_ms: int) -> tuple[Clicks, Clicks]:

@@ -6,29 +6,27 @@ and probed. torch is imported on the first call, not before: serving lives witho
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from streamrec.datasets import Clicks, item_sequences
-from streamrec.errors import ConfigError, DatasetError
+from streamrec.contracts import OnStep, TrainOptions
+from streamrec.datasets import Clicks, click_sessions
+from streamrec.errors import DatasetError
 from streamrec.evaluation import mrr_at_k, ndcg_at_k, recall_at_k, session_ranks
+from streamrec.models import make_config, session_model_class
 from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
 
 if TYPE_CHECKING:
     from streamrec.models.gru4rec import GRU4RecConfig
 
-__all__ = ["OnStep", "Trained", "evaluate", "gru4rec_config", "progress_bar", "train_gru4rec"]
-
-OnStep = Callable[[int, int, float], None]
-"""Called now and then with events done, of how many, and the mean loss since."""
+__all__ = ["Trained", "evaluate", "gru4rec_config", "progress_bar", "train_gru4rec"]
 
 _K: Final = 20
 _LINE_S: Final = 10.0
@@ -54,22 +52,11 @@ def gru4rec_config(parameters: Mapping[str, Any] | None = None, *, quick: bool =
 
     Raises ConfigError naming each that is unknown or out of range, or if torch is not installed.
     """
-    gru4rec = _gru4rec()
-    base = gru4rec.QUICK.model_dump() if quick else {}
-    config: type[GRU4RecConfig] = gru4rec.GRU4RecConfig
-    try:
-        return config.model_validate({**base, **(parameters or {})})
-    except ValidationError as error:
-        faults = [(".".join(str(part) for part in fault["loc"]), fault) for fault in error.errors()]
-        lines = [
-            f"{name}: there is no such parameter; known are {', '.join(config.model_fields)}"
-            if fault["type"] == "extra_forbidden"
-            else f"{name}: {fault['msg']}, not {fault['input']!r}"
-            if name
-            else fault["msg"]
-            for name, fault in faults
-        ]
-        raise ConfigError("gru4rec cannot be trained like this:\n  " + "\n  ".join(lines)) from None
+    gru4rec = session_model_class("gru4rec")
+    config: GRU4RecConfig = make_config(
+        gru4rec.Config, parameters or {}, base=gru4rec.QUICK if quick else None
+    )
+    return config
 
 
 def train_gru4rec(
@@ -89,10 +76,9 @@ def train_gru4rec(
     to learn, ConfigError, RegistryError or ArtifactError; nothing is published then.
     """
     registry.signer()  # a key that cannot be used is found out before the work, not after it
-    gru4rec = _gru4rec()
-    model = gru4rec.GRU4Rec(config)
+    model = session_model_class("gru4rec")(config)
     start = time.monotonic()
-    report = model.train(item_sequences(clicks), gru4rec.TrainOptions(seed, device, on_step=on_step))
+    report = model.train(click_sessions(clicks), TrainOptions(seed, device, on_step=on_step))
     train_s = time.monotonic() - start
     metrics: dict[str, float] = {}
     if held_out is not None and len(held_out):
@@ -111,7 +97,7 @@ def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
     Items unseen in training count as misses; the figures ending in `_known` leave them out.
     Raises DatasetError if no session has two clicks.
     """
-    found = session_ranks(open_step(artifact), open_scorer(artifact), list(item_sequences(clicks)))
+    found = session_ranks(open_step(artifact), open_scorer(artifact), click_sessions(clicks))
     if not len(found.ranks):
         raise DatasetError("no session held out has two clicks or more: there is nothing to measure")
     metrics = {"next_clicks": float(len(found.ranks)), "next_clicks_known": float(found.known.sum())}
@@ -183,15 +169,3 @@ def _described(clicks: Clicks) -> dict[str, Any]:
         "first": first,
         "last": last,
     }
-
-
-def _gru4rec() -> Any:
-    try:
-        from streamrec.models import gru4rec
-    except ModuleNotFoundError as error:
-        if str(error.name).split(".")[0] not in ("torch", "onnx"):
-            raise
-        raise ConfigError(
-            f'training needs {error.name}, which is not installed; pip install "streamrec[train]"'
-        ) from None
-    return gru4rec

@@ -16,7 +16,8 @@ from fresh import fresh_topics
 from proxy import Proxy
 
 from streamrec.config import RegistrySettings
-from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.contracts import Session
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.broker import Broker
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
@@ -42,7 +43,7 @@ def clicks_model(tmp_path_factory: pytest.TempPathFactory, signing_key: Path) ->
     )
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
     # One item more, for the fault of a model that fails on it.
-    gru4rec.train([*itertools.islice(item_sequences(bundled_clicks()), 500), ["cursed"] * 5])
+    gru4rec.train([*itertools.islice(click_sessions(bundled_clicks()), 500), Session(["cursed"] * 5)])
     return Model(registry, str(gru4rec.publish(Registry.of(registry))))
 
 

@@ -23,9 +23,10 @@ from system import System, Worker
 from traffic import real_clicks
 
 from streamrec.artifact import MANIFEST, SIGNATURE
-from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.contracts import TrainOptions
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.events import Recommendation, encode
-from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig, TrainOptions
+from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
 from streamrec.scorer import load_scorer, load_step
@@ -135,7 +136,7 @@ def two_versions(bench: Bench) -> Iterator[tuple[Bench, str, str]]:
     (first,) = bench.steps
     config = GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64)
     model = GRU4Rec(config)
-    model.train(islice(item_sequences(bundled_clicks()), 500, 900), TrainOptions(seed=1))
+    model.train(islice(click_sessions(bundled_clicks()), 500, 900), TrainOptions(seed=1))
     second = model.publish(registry)
     steps = {**bench.steps, second: load_step(registry, second)}
     scorers = {**bench.scorers, second: load_scorer(registry, second)}

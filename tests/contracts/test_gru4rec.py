@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ from session_models import RING, TINY, Published, ring_sessions
 
 from streamrec import __version__
 from streamrec.artifact import MANIFEST, read_artifact
+from streamrec.contracts import Session, TrainOptions
 from streamrec.errors import ArtifactError, ConfigError, DatasetError, RegistryError
 from streamrec.evaluation import recall_at_k, session_ranks
 from streamrec.models._gru4rec_export import MOST_PROJECTED_BYTES
-from streamrec.models.gru4rec import QUICK, GRU4Rec, GRU4RecConfig, TrainOptions
+from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
 
 NONE = np.empty(0, np.int64)
 
 
-def trained(sessions: list[list[str]], seed: int = 0, **fields: Any) -> GRU4Rec:
+def trained(sessions: Iterable[Session], seed: int = 0, **fields: Any) -> GRU4Rec:
     model = GRU4Rec(TINY.model_copy(update=fields))
     model.train(sessions, TrainOptions(seed=seed))
     return model
@@ -63,7 +65,7 @@ def test_the_next_item_of_the_ring_is_learned(
 def test_what_came_before_the_last_item_counts(tmp_path: Path) -> None:
     # After `m` comes what the session began with: the last item alone says nothing.
     rng = random.Random(1)
-    sessions = [[start, "m", f"end of {start}"] for start in rng.choices("abcd", k=400)]
+    sessions = [Session([start, "m", f"end of {start}"]) for start in rng.choices("abcd", k=400)]
     model = trained(sessions, epochs=15, embedding="separate", learning_rate=0.05)
     model.export(tmp_path)
     step, score = open_step(tmp_path), open_scorer(tmp_path)
@@ -81,8 +83,8 @@ def test_on_a_checkerboard_the_withheld_item_comes_first(tmp_path: Path) -> None
     colours = [[f"{colour}{n}" for n in range(6)] for colour in ("black", "white")]
     rng = random.Random(2)
     sessions = [rng.sample(rng.choice(colours), 4) for _ in range(600)]
-    sessions = [session for session in sessions if not {"black0", "black1"} <= set(session)]
-    model = trained(sessions, epochs=8)
+    kept = [Session(items) for items in sessions if not {"black0", "black1"} <= set(items)]
+    model = trained(kept, epochs=8)
     model.export(tmp_path)
     step, score = open_step(tmp_path), open_scorer(tmp_path)
     hidden = np.zeros((1, 16), np.float32)
@@ -99,7 +101,7 @@ def test_the_loss_falls_and_progress_is_told(published: Published) -> None:
     model = GRU4Rec(TINY)
     options = TrainOptions(on_step=lambda done, total, _: told.append((done, total)))
     report = model.train(sessions, options)
-    events = sum(len(session) - 1 for session in sessions)
+    events = sum(len(session.items) - 1 for session in sessions)
     assert report.events == TINY.epochs * events
     assert told == [(epoch * events, report.events) for epoch in range(1, TINY.epochs + 1)]
     assert len(report.losses) == TINY.epochs
@@ -144,8 +146,8 @@ def test_a_version_is_named_after_time_and_weights(published: Published) -> None
 
 
 def test_the_vocabulary_goes_from_the_most_to_the_least_popular() -> None:
-    model = trained([["b", "c", "c"], ["a", "c"], ["alone"]], epochs=1)
-    assert model.vocabulary == ["c", "a", "b"]
+    model = trained([Session(items) for items in (["b", "c", "c"], ["a", "c"], ["alone"])], epochs=1)
+    assert model.items == ["c", "a", "b"]
 
 
 # -- what is exported ---------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sessions", [[], [[]], [["a"], ["b"]]], ids=str)
 def test_sessions_without_a_next_item_cannot_be_trained_on(sessions: list[list[str]]) -> None:
     with pytest.raises(DatasetError, match="no session has two clicks"):
-        GRU4Rec(TINY).train(sessions)
+        GRU4Rec(TINY).train(Session(items) for items in sessions)
 
 
 def test_a_model_that_is_not_trained_cannot_be_exported(tmp_path: Path) -> None:
@@ -279,8 +281,9 @@ def test_hyperparameters_that_cannot_work_are_refused(fields: dict[str, Any]) ->
 
 
 def test_the_quick_preset_is_a_valid_configuration_with_less_to_do() -> None:
-    assert GRU4RecConfig.model_validate(QUICK.model_dump()) == QUICK
-    assert QUICK.batch_size * GRU4RecConfig().n_sample > GRU4RecConfig().batch_size * QUICK.n_sample
+    assert GRU4RecConfig.model_validate(GRU4Rec.QUICK.model_dump()) == GRU4Rec.QUICK
+    quick, default = GRU4Rec.QUICK, GRU4RecConfig()
+    assert quick.batch_size * default.n_sample > default.batch_size * quick.n_sample
 
 
 def test_training_takes_any_iterable_of_sessions() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from streamrec.artifact import MANIFEST
+from streamrec.contracts import Session
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 
@@ -31,11 +32,11 @@ class Published(NamedTuple):
         return self.registry.directory("gru4rec", self.version)
 
 
-def ring_sessions(n: int = 300, seed: int = 0) -> list[list[str]]:
+def ring_sessions(n: int = 300, seed: int = 0) -> list[Session]:
     """Sessions of 2 to 8 items, each followed by the next of the ring: all there is to learn."""
     rng = random.Random(seed)
     starts = [(rng.randrange(len(RING)), rng.randint(2, 8)) for _ in range(n)]
-    return [[RING[(start + step) % len(RING)] for step in range(length)] for start, length in starts]
+    return [Session([RING[(start + step) % len(RING)] for step in range(length)]) for start, length in starts]
 
 
 def rewrite(directory: Path, name: str, value: bytes) -> None:

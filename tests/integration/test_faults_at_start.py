@@ -7,7 +7,7 @@ import pytest
 from app_processes import App
 
 from streamrec.config import Settings
-from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.releases import announce
@@ -54,7 +54,7 @@ def test_a_damaged_artifact_is_named_and_not_served(
     role: str, graph: str, settings: Settings, tmp_path: Path
 ) -> None:
     model = GRU4Rec(GRU4RecConfig(embedding_size=8, hidden_size=8, epochs=1, batch_size=4, n_sample=8))
-    model.train(list(item_sequences(bundled_clicks()))[:20])
+    model.train(list(click_sessions(bundled_clicks()))[:20])
     registry = Registry.of(settings.registry)
     version = model.publish(registry)
     announce(settings, "gru4rec", version)

@@ -60,7 +60,7 @@ def ring_clicks(n: int = 60) -> list[tuple[bytes, bytes]]:
     found = []
     now = time.time_ns() // 1_000_000
     for visitor, session in enumerate(ring_sessions(n)):
-        for place, item in enumerate(session):
+        for place, item in enumerate(session.items):
             record = click(0, f"v{visitor}", item, now + 1000 * place, event_id=f"{visitor}-{place}")
             found.append((record.key or b"", record.value or b""))
     return found

@@ -11,7 +11,7 @@ import pytest
 from app_processes import click, publish, read, running
 
 from streamrec.config import Settings
-from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.events import Recommendation, recommendation_id
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
@@ -24,7 +24,7 @@ _CLICKS = 1500
 def model(settings: Settings) -> str:
     """A small model of the first sessions, live."""
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
-    gru4rec.train(itertools.islice(item_sequences(bundled_clicks()), 500))
+    gru4rec.train(itertools.islice(click_sessions(bundled_clicks()), 500))
     version = gru4rec.publish(Registry.of(settings.registry))
     announce(settings, "gru4rec", version)
     return version

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 
 from streamrec.advance import partition_of
 from streamrec.config import Settings
-from streamrec.datasets import bundled_clicks, item_sequences
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.metrics import DEAD_LETTER_REASONS
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
@@ -61,7 +61,7 @@ def real_clicks() -> list[tuple[bytes, bytes]]:
 def train(settings: Settings) -> str:
     """A small model of the first real sessions."""
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
-    gru4rec.train(itertools.islice(item_sequences(bundled_clicks()), 500))
+    gru4rec.train(itertools.islice(click_sessions(bundled_clicks()), 500))
     return str(gru4rec.publish(Registry.of(settings.registry)))
 
 

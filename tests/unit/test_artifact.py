@@ -35,7 +35,7 @@ def test_manifest_and_files_come_back(artifact: Path, published: Published) -> N
     assert sorted(files) == FILES
     assert all(files[name] == (artifact / name).read_bytes() for name in FILES)
     assert (manifest.format, manifest.model, manifest.version) == (FORMAT, "gru4rec", published.version)
-    assert (manifest.n_items, manifest.hidden_size) == (len(published.model.vocabulary), 16)
+    assert (manifest.n_items, manifest.hidden_size) == (len(published.model.items), 16)
     assert manifest.config == published.model.config.model_dump()
     assert manifest.probes
     assert read_manifest(artifact) == manifest

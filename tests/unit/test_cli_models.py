@@ -53,7 +53,7 @@ def data(tmp_path: Path) -> Path:
     rows = [
         (f"s{number}", item, number * DAY_MS // 20 + 1000 * place)
         for number, session in enumerate(ring_sessions(200))
-        for place, item in enumerate(session)
+        for place, item in enumerate(session.items)
     ]
     path = tmp_path / "clicks.tsv.gz"
     write_clicks(path, make_clicks(*zip(*rows, strict=True)))

@@ -12,7 +12,7 @@ from streamrec.datasets import (
     DAY_MS,
     Clicks,
     bundled_clicks,
-    item_sequences,
+    click_sessions,
     load_clicks,
     make_clicks,
     sessions,
@@ -137,7 +137,7 @@ def test_the_split_keeps_sessions_whole_and_drops_only_those_across_the_cut(rows
 def test_sessions_hold_places_oldest_first_in_order_of_their_first_click():
     clicks = Clicks(["b", "a", "b"], ["i", "j", "k"], np.array([1, 2, 3]))
     assert sessions(clicks) == {"b": [0, 2], "a": [1]}
-    assert list(item_sequences(clicks)) == [["i", "k"], ["j"]]
+    assert [session.items for session in click_sessions(clicks)] == [["i", "k"], ["j"]]
 
 
 def test_the_bundled_clicks_are_those_of_the_notice():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_models import Published, ring_sessions
 
-from streamrec.contracts import FloatArray, IntArray
+from streamrec.contracts import FloatArray, IntArray, Session
 from streamrec.evaluation import FloatRanks, mrr_at_k, ndcg_at_k, recall_at_k, session_ranks
 from streamrec.scorer import load_scorer, load_step
 
@@ -103,14 +103,14 @@ def obvious_ranks(model: Counting, sequences: list[str]) -> tuple[list[float], l
 @given(st.lists(st.text(alphabet="abcdefxy", max_size=9), max_size=12))
 def test_every_next_click_has_the_rank_of_the_obvious_way(sequences: list[str]) -> None:
     model = Counting()
-    found = session_ranks(model, model, sequences)
+    found = session_ranks(model, model, map(Session, sequences))
     assert (found.ranks.tolist(), found.known.tolist()) == obvious_ranks(model, sequences)
 
 
 def test_many_sessions_fill_many_batches_and_keep_their_order() -> None:
     model = Counting()
     sequences = ["abc", "xay", "f", "fedcbafedcba", "yx", "cc"] * 40
-    found = session_ranks(model, model, sequences)
+    found = session_ranks(model, model, map(Session, sequences))
     assert found.ranks.tolist() == obvious_ranks(model, sequences)[0]
 
 
@@ -119,7 +119,7 @@ def test_ties_count_against_the_model() -> None:
         def scores(self, hidden: FloatArray) -> FloatArray:
             return np.zeros((len(hidden), 6), np.float32)
 
-    assert session_ranks(Equal(), Equal(), ["ab"]).ranks.tolist() == [6]
+    assert session_ranks(Equal(), Equal(), [Session("ab")]).ranks.tolist() == [6]
 
 
 def test_below_the_depth_looked_at_there_is_no_rank() -> None:
@@ -127,7 +127,7 @@ def test_below_the_depth_looked_at_there_is_no_rank() -> None:
         def scores(self, hidden: FloatArray) -> FloatArray:
             return np.tile(np.arange(6, 0, -1, dtype=np.float32), (len(hidden), 1))
 
-    assert session_ranks(Falling(), Falling(), ["ab", "ac", "ad"], n=2).ranks.tolist() == [
+    assert session_ranks(Falling(), Falling(), map(Session, ["ab", "ac", "ad"]), n=2).ranks.tolist() == [
         2,
         math.inf,
         math.inf,

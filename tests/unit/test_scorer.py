@@ -20,7 +20,7 @@ from session_models import Published, edit_manifest, rewrite
 
 from streamrec import scorer
 from streamrec.artifact import MANIFEST
-from streamrec.contracts import FloatArray, IntArray
+from streamrec.contracts import FloatArray, IntArray, Session
 from streamrec.errors import ArtifactError, RegistryError
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
@@ -45,7 +45,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact as wide as a real one: kernels differ with the width."""
     model = GRU4Rec(GRU4RecConfig(epochs=1, n_sample=8))
     rng = np.random.default_rng(3)
-    model.train([[f"i{item}" for item in rng.integers(0, 700, 5)] for _ in range(300)])
+    model.train(Session([f"i{item}" for item in rng.integers(0, 700, 5)]) for _ in range(300))
     directory = tmp_path_factory.mktemp("wide")
     model.export(directory)
     return directory
@@ -163,7 +163,7 @@ def set_scores(manifest: dict[str, Any], order: IntArray, bias: FloatArray) -> N
 def test_items_are_known_by_index_and_strangers_by_minus_one(published: Published) -> None:
     step = load_step(published.registry, published.version)
     model = load_scorer(published.registry, published.version)
-    vocabulary = published.model.vocabulary
+    vocabulary = published.model.items
     assert list(model.items) == vocabulary
     assert [step.item_index(item_id) for item_id in vocabulary] == list(range(N_ITEMS))
     assert step.item_index("stranger") == -1

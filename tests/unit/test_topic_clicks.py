@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from state_parts import BASE, VISITOR, Partition, Record, click
 
 from streamrec.config import Settings, load_settings
-from streamrec.datasets import item_sequences, sessions
+from streamrec.datasets import click_sessions, sessions
 from streamrec.state.rows import decode_visitor_row
 from streamrec.topic_clicks import SessionCutter
 
@@ -36,7 +36,7 @@ def cut(*records: Record, settings: Settings = SETTINGS) -> SessionCutter:
 
 
 def sequences(cutter: SessionCutter) -> list[list[str]]:
-    return list(item_sequences(cutter.clicks()))
+    return [list(session.items) for session in click_sessions(cutter.clicks())]
 
 
 def seen_by_state(records: list[Record]) -> list[list[str]]:

@@ -11,7 +11,7 @@ from session_models import Published, ring_sessions
 from streamrec.artifact import read_artifact
 from streamrec.datasets import Clicks, make_clicks
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
-from streamrec.models.gru4rec import QUICK, GRU4RecConfig
+from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.training import evaluate, gru4rec_config, progress_bar, train_gru4rec
 
@@ -23,7 +23,7 @@ def clicks(n: int = 200, seed: int = 0, start_ms: int = 0) -> Clicks:
     rows = [
         (f"s{number}", item, start_ms + 60_000 * number + 1000 * place)
         for number, session in enumerate(ring_sessions(n, seed))
-        for place, item in enumerate(session)
+        for place, item in enumerate(session.items)
     ]
     return make_clicks(*zip(*rows, strict=True))
 
@@ -103,8 +103,8 @@ def test_a_version_that_does_not_load_is_an_error(
 
 def test_parameters_may_be_text_and_go_on_top_of_the_preset() -> None:
     assert gru4rec_config() == GRU4RecConfig()
-    assert gru4rec_config(quick=True) == QUICK
-    assert gru4rec_config({"epochs": "3"}, quick=True) == QUICK.model_copy(update={"epochs": 3})
+    assert gru4rec_config(quick=True) == GRU4Rec.QUICK
+    assert gru4rec_config({"epochs": "3"}, quick=True) == GRU4Rec.QUICK.model_copy(update={"epochs": 3})
     assert gru4rec_config({"loss": "bpr-max", "learning_rate": "0.07"}) == GRU4RecConfig(
         loss="bpr-max", learning_rate=0.07
     )

@@ -8,14 +8,14 @@ Ties count against the model (conservative): a rank is one more than the number 
 items that score at least as high.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import ScoreModel, StepModel
+from streamrec.contracts import ScoreModel, Session, StepModel
 
 __all__ = ["FloatRanks", "Ranks", "mrr_at_k", "ndcg_at_k", "recall_at_k", "session_ranks"]
 
@@ -37,12 +37,10 @@ class _Pair(NamedTuple):
     target: int
 
 
-def session_ranks(
-    step: StepModel, score: ScoreModel, sequences: Sequence[Sequence[str]], *, n: int = 100
-) -> Ranks:
+def session_ranks(step: StepModel, score: ScoreModel, sessions: Iterable[Session], *, n: int = 100) -> Ranks:
     """Rank of click i+1 in the list made after click i, session by session in order.
 
-    sequences: item ids of each session, oldest first. n: how far down ranks are looked for.
+    n: how far down ranks are looked for.
     """
     ranks: list[float] = []
     known: list[bool] = []
@@ -59,7 +57,7 @@ def session_ranks(
                 ranks[place] = float((row_scores >= row_scores[found[0]]).sum())
         waiting.clear()
 
-    for hidden, target in _hidden_states(step, sequences):
+    for hidden, target in _hidden_states(step, sessions):
         known.append(target >= 0)
         ranks.append(np.inf)
         if hidden is not None and target >= 0:
@@ -71,11 +69,11 @@ def session_ranks(
 
 
 def _hidden_states(
-    step: StepModel, sequences: Sequence[Sequence[str]]
+    step: StepModel, sessions: Iterable[Session]
 ) -> Iterator[tuple[NDArray[np.float32] | None, int]]:
     """Hidden state after each click but the last, with the index of the click after it (-1 unknown)."""
-    for sequence in sequences:
-        indices = [step.item_index(item_id) for item_id in sequence]
+    for session in sessions:
+        indices = [step.item_index(item_id) for item_id in session.items]
         hidden: NDArray[np.float32] | None = None
         for index, target in pairwise(indices):
             if index >= 0:
