@@ -198,7 +198,7 @@ def evaluate(
 def compare(first: Evaluation, second: Evaluation) -> Comparison:
     """How much better the first is than the second in the main metrics, and whether that is chance.
 
-    Raises DatasetError if they were not judged by the same clicks.
+    Raises DatasetError if they were not judged by the same clicks and tie rule.
     """
     one, other = first.next_items, second.next_items
     if not (np.array_equal(one.sessions, other.sessions) and np.array_equal(one.positions, other.positions)):
