@@ -119,7 +119,7 @@ def test_a_better_model_is_told_from_a_worse_one() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "named"),
-    [({"unseen": "miss"}, "by 6 with conservative ties"), ({"ties": "mean"}, "5 with mean")],
+    [({"unseen": "miss"}, "6 with conservative"), ({"ties": "mean"}, "5 with mean")],
 )
 def test_models_judged_by_other_clicks_or_rules_cannot_be_compared(rule: dict[str, Any], named: str) -> None:
     with pytest.raises(DatasetError, match=f"by 5 clicks with conservative ties, some by .*{named}"):
