@@ -95,9 +95,9 @@ def test_two_files_are_taken_as_they_are() -> None:
     assert as_given(train, test) == (train, test, "every click")
 
 
-def test_sessions_in_both_files_are_refused() -> None:
+def test_sessions_in_both_files_are_taken_with_a_warning() -> None:
     train, test = clicks(("a", "x", 0), ("b", "y", 1)), clicks(("a", "x", 2), ("b", "x", 2), ("c", "x", 2))
-    with pytest.raises(DatasetError, match=r"2 sessions are in .* 'a' for one"):
+    with pytest.warns(UserWarning, match=r"2 sessions are in .* 'a' for one"):
         as_given(train, test)
 
 
