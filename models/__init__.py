@@ -16,6 +16,9 @@ __all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_clas
 
 SESSION_MODELS: Final[Mapping[str, str]] = {
     "gru4rec": "GRU4Rec",
+    "stan": "STAN",
+    "vmis_knn": "VMISKNN",
+    "vs_knn": "VSKNN",
 }
 """Models that rank what comes next in a session: name and file, and the class in it."""
 
