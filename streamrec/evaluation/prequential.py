@@ -29,11 +29,7 @@ from streamrec.config import Settings
 from streamrec.evaluation.fading import FadingSums, Verdict
 from streamrec.visits import Visit, Visits
 
-__all__ = ["IGNORED", "Prequential"]
-
-IGNORED: Final = ("repeated", "late", "unasked", "undecodable")
-"""Why a list is ignored: it came again; after the next click was judged without it; for no
-interaction that is known; or its bytes are no Recommendation."""
+__all__ = ["Prequential"]
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -81,7 +77,8 @@ class Prequential:
         self.sums = FadingSums(settings.evaluation)
         """What the figures are made of."""
         self.counts: Counter[str] = Counter()
-        """Clicks `judged` and clicks without a list (`no_list`), and lists IGNORED, by reason."""
+        """Clicks `judged` and those without a list (`no_list`), and lists that judged nothing: `repeated`;
+        `late`, after the next click was taken; `unasked`, for no interaction that is known; `undecodable`."""
         self._partition = partition
         most = min(settings.evaluation.max_visitors, settings.state.max_visitors)
         self._visits = Visits(settings, partition, max_visitors=most, on_forget=self._forget)
@@ -132,8 +129,7 @@ class Prequential:
         """Take what is complete: a list, when all interactions up to the one it answers are known."""
         while self._lists and self._lists[0][0].input_offset < self._end:
             head, value = self._lists.popleft()
-            up_to = max(head.input_offset, self._reached)
-            while self._interactions and self._interactions[0].offset <= up_to:
+            while self._interactions and self._interactions[0].offset <= head.input_offset:
                 self._take_interaction(self._interactions.popleft())
             self._take_list(head, value)
 

@@ -174,9 +174,10 @@ def test_the_nth_click_from_the_end_weighs_the_factor_to_the_power_of_n(
 
 def test_only_the_versions_judged_last_are_shown() -> None:
     one, other = FadingSums(SETTINGS.evaluation), FadingSums(SETTINGS.evaluation)
-    for time_ms, version in enumerate(["v1", "v2", "v1", "", "v4"]):
+    for time_ms, version in enumerate(["", "v2", "", "v4"]):
         one.add(verdict(version, time_ms))
-    other.add(verdict("v0", 3))
+    other.add(verdict("v0", 2))
+    other.add(verdict("v0", 9))
     assert {version for _, version in figures([one], SETTINGS.evaluation).clicks} == {"all", "none", "v4"}
     both = figures([one, other], SETTINGS.evaluation)
     assert {version for _, version in both.clicks} == {"all", "v0", "v4"}
