@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import EvaluationSettings
-from streamrec.evaluation.live_rules import mrr_at_k, ndcg_at_k, recall_at_k
+from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
 
 __all__ = ["ALL", "BLEND", "NO_VERSION", "FadingSums", "Figures", "Verdict", "figures"]
 
@@ -61,9 +61,9 @@ class _Fading:
 
     __slots__ = ("clicks", "gains")
 
-    def __init__(self, clicks: float, gains: NDArray[np.float64]) -> None:
-        self.clicks = clicks
-        self.gains = gains  # (metrics, cutoffs)
+    def __init__(self, nothing: NDArray[np.float64]) -> None:
+        self.clicks = 0.0
+        self.gains = nothing  # (metrics, cutoffs)
 
     def add(self, gains: NDArray[np.float64], factor: float) -> None:
         self.clicks = 1.0 + factor * self.clicks
@@ -79,24 +79,24 @@ class _Version:
 
     def __init__(self, nothing: NDArray[np.float64]) -> None:
         self.time_ms = 0
-        self.whole = _Fading(0.0, nothing)
+        self.whole = _Fading(nothing)
         self.led: dict[str, _Fading] = {}
         self.own: dict[str, _Fading] = {}
         self._nothing = nothing
 
     def add(self, verdict: Verdict, gains: NDArray[np.float64], factor: float) -> None:
-        """gains: by rank, (ranks, metrics, cutoffs); 0 at rank 0 and from the last cutoff on."""
+        """gains: by rank, (ranks, metrics, cutoffs), as far as ranks count."""
         self.time_ms = max(self.time_ms, verdict.time_ms)
         gained = _at(gains, verdict.rank)
         self.whole.add(gained, factor)
         for source in verdict.leads:
             if source not in self.led:
-                self.led[source] = _Fading(0.0, self._nothing)
+                self.led[source] = _Fading(self._nothing)
         for source, fading in self.led.items():
             fading.add(gained if source == verdict.lead else self._nothing, factor)
         for source, rank in verdict.own.items():
             if source not in self.own:
-                self.own[source] = _Fading(0.0, self._nothing)
+                self.own[source] = _Fading(self._nothing)
             self.own[source].add(_at(gains, rank), factor)
 
     def join(self, other: "_Version") -> None:
@@ -105,7 +105,7 @@ class _Version:
         self.whole.join(other.whole)
         for mine, theirs in ((self.led, other.led), (self.own, other.own)):
             for source, fading in theirs.items():
-                mine.setdefault(source, _Fading(0.0, self._nothing)).join(fading)
+                mine.setdefault(source, _Fading(self._nothing)).join(fading)
 
 
 class FadingSums:
@@ -162,12 +162,9 @@ def _shares(
 
 def _gains(cutoffs: tuple[int, ...]) -> NDArray[np.float64]:
     """What a rank is worth, (ranks, metrics, cutoffs): the metrics of a single click."""
-    table = np.zeros((max(cutoffs) + 1, len(_METRICS), len(cutoffs)))
-    for rank in range(1, len(table)):
-        for row, metric in enumerate(_METRICS):
-            for column, k in enumerate(cutoffs):
-                table[rank, row, column : column + 1] = metric(np.array([float(rank)]), k)
-    return table
+    ranks = np.arange(max(cutoffs) + 1, dtype=np.float64)
+    ranks[0] = np.inf
+    return np.stack([[metric(ranks, k) for k in cutoffs] for metric in _METRICS]).transpose(2, 0, 1)
 
 
 def _at(gains: NDArray[np.float64], rank: int) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streamrec.config import Settings
-from streamrec.evaluation import mrr_at_k, ndcg_at_k, recall_at_k
 from streamrec.evaluation.fading import Figures
+from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
 from streamrec.visits import Visit, Visits
 
 Logs = tuple[Sequence[Any], Sequence[Any]]
@@ -102,7 +102,7 @@ def gains(judged: Judged, leads: set[str], cutoffs: Sequence[int]) -> dict[tuple
         for name, metric in (("recall", recall_at_k), ("mrr", mrr_at_k), ("ndcg", ndcg_at_k)):
             for source, listed in ids.items():
                 rank = listed.index(item_id) + 1.0 if item_id in listed else np.inf
-                found[name, source, str(k)] = float(np.mean(metric(np.array([rank]), k)))
+                found[name, source, str(k)] = float(metric(np.array([rank]), k)[0])
         for source in leads:
             found["led_recall", source, str(k)] = found["recall", "blend", str(k)] * (source == lead)
     return found

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from prequential_reference import reference
 from state_parts import BASE, Record, click
 
+from streamrec import metrics
 from streamrec.config import Settings, load_settings
 from streamrec.evaluation.fading import FadingSums, Figures, Verdict, figures
 from streamrec.evaluation.prequential import Prequential
@@ -132,6 +133,7 @@ def test_impressions_repeats_and_other_sessions_judge_nothing() -> None:
 def test_every_click_and_list_without_a_partner_is_counted(lists: list[Record], counts: Any) -> None:
     clicks = [click(0, item="a"), click(1, item="b"), click(2, item="c")]
     assert judge(clicks, lists).counts == counts
+    assert set(counts) <= {"judged", "no_list", *metrics.IGNORED_LISTS}
 
 
 def test_who_is_crowded_out_takes_the_list_along() -> None:
