@@ -15,6 +15,10 @@ from streamrec.errors import ConfigError
 __all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class"]
 
 SESSION_MODELS: Final[Mapping[str, str]] = {
+    "popularity": "Popularity",
+    "decayed_popularity": "DecayedPopularity",
+    "item_knn": "ItemKNN",
+    "markov": "Markov",
     "gru4rec": "GRU4Rec",
     "stan": "STAN",
     "vmis_knn": "VMISKNN",
