@@ -123,9 +123,9 @@ def test_weights_by_hand() -> None:
 
 def test_a_neighbour_of_ten_clicks_ago_counts_nothing_but_has_its_items() -> None:
     history = [*HISTORY, IndexedSession(5, "n5", tuple("bcdefghijk"))]
-    found = scores(["u", *"bcdefghijk"], history, idf=False)
-    assert found["v"] == 0.0
-    assert scores(["u", *"bcdefghijk"], history, match_weight="div")["v"] > 0.0
+    items = ["u", *"bcdefghijk"]
+    assert scores(items, history, last_items=11, match_weight="tenths", idf=False)["v"] == 0.0
+    assert scores(items, history, last_items=11, match_weight="div", idf=False)["v"] > 0.0
 
 
 def test_only_the_last_items_count() -> None:

@@ -23,10 +23,15 @@ HISTORY = [
 ]
 
 
+PLAIN = VSKNNConfig(
+    similarity="dot", weighting="linear", weighting_score="linear", idf_weighting=0.0, repeat_share=False
+)
+
+
 def scores(
     items: Sequence[str], history: Sequence[IndexedSession] = HISTORY, **fields: Any
 ) -> dict[str, float]:
-    config = VSKNNConfig(repeat_share=False, **fields)
+    config = PLAIN.model_copy(update=fields)
     return VSKNN(config).item_scores(SessionIndex(history), items)
 
 
@@ -113,8 +118,8 @@ def test_idf_prefers_rare_items() -> None:
 
 
 def test_it_is_made_by_name_and_parameters() -> None:
-    model = session_model("vs-knn", {"k": "7", "similarity": "cosine"})
+    model = session_model("vs-knn", {"k": "7", "similarity": "dot"})
     assert isinstance(model, VSKNN)
-    assert model.config == VSKNNConfig(k=7, similarity="cosine")
+    assert model.config == VSKNNConfig(k=7, similarity="dot")
     with pytest.raises(ConfigError, match="weighting: Input should be 'same', 'linear'"):
         session_model("vs_knn", {"weighting": "steep"})
