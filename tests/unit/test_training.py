@@ -116,7 +116,7 @@ def test_parameters_may_be_text_and_go_on_top_of_the_preset() -> None:
         ({"epoch": "3"}, "epoch: there is no such parameter; known are loss, embedding, .*elu"),
         ({"epochs": "many"}, "epochs: .*not 'many'"),
         ({"epochs": "0", "loss": "hinge"}, r"(?s)loss: .*'hinge'.*epochs: .*not '0'"),
-        ({"hidden_size": "7"}, "embedding_size = hidden_size, not 100 and 7"),
+        ({"hidden_size": "7", "embedding_size": "8"}, "embedding_size = hidden_size, not 8 and 7"),
     ],
     ids=str,
 )
