@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from streamrec.artifact import read_manifest
 from streamrec.backtest.configuration import Configuration, parse_time
-from streamrec.backtest.history import ClicksHistory, TopicHistory
+from streamrec.backtest.history import ClicksHistory, History, TopicHistory
 from streamrec.backtest.releases import Releases, announced_releases, listed_releases
 from streamrec.backtest.run import Plan
 from streamrec.catalogue import Catalogue
@@ -59,13 +60,15 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
             raise ConfigError("runs over one topic share the [kafka] settings; take them out of the files")
     if wishes.to_ms is not None and wishes.from_ms >= wishes.to_ms:
         raise ConfigError(f"nothing lies from {_text(wishes.from_ms)} to {_text(wishes.to_ms)}")
-    catalogue, clicks, topic = Catalogue(), None, None
+    named, catalogue = wishes.releases, Catalogue()
+    histories: list[History]
     if wishes.clicks is None:
-        topic = TopicHistory(first, wishes.to_ms)
-        read_topic(first, "items", lambda records: _take_items(catalogue, records))
+        named = named or "lists"
+        histories = [TopicHistory(first, wishes.to_ms)] * len(configurations)
+        read_topic(first, "items", partial(_take_items, catalogue))
     else:
-        clicks = _until(wishes.clicks, wishes)
-    named = wishes.releases or ("lists" if topic else None)
+        clicks = _between(wishes.clicks, wishes)
+        histories = [ClicksHistory(clicks, each.settings.kafka.partitions) for each in configurations]
     live = None
     if named in _OF_THE_LIVE_RUN and any(each.releases is None for each in configurations):
         live = _OF_THE_LIVE_RUN[named](first)
@@ -73,14 +76,14 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
         Plan(
             each.name,
             each.settings,
-            topic or ClicksHistory(clicks, each.settings.kafka.partitions),
+            history,
             each.releases or live or _of_registry(each.settings, named),
             catalogue,
             wishes.from_ms,
             wishes.latency_ms,
             wishes.k,
         )
-        for each in configurations
+        for each, history in zip(configurations, histories, strict=True)
     ]
 
 
@@ -89,13 +92,14 @@ def _take_items(catalogue: Catalogue, records: Sequence[Any]) -> None:
         catalogue.on_record(record.key, record.value)
 
 
-def _until(clicks: Clicks, wishes: Wishes) -> Clicks:
-    """The clicks before `to`. Raises DatasetError if none is left to be judged."""
+def _between(clicks: Clicks, wishes: Wishes) -> Clicks:
+    """The clicks before `to_ms`. Raises DatasetError if none of them is from `from_ms` on."""
     end = len(clicks) if wishes.to_ms is None else int(np.searchsorted(clicks.time_ms, wishes.to_ms))
     if end <= np.searchsorted(clicks.time_ms, wishes.from_ms):
+        until = "" if wishes.to_ms is None else f" and before {_text(wishes.to_ms)}"
         raise DatasetError(
-            f"no click from {_text(wishes.from_ms)}{'' if wishes.to_ms is None else f' to {_text(wishes.to_ms)}'}; "
-            f"the clicks are from {_text(clicks.first_ms)} to {_text(clicks.last_ms)}"
+            f"there is no click from {_text(wishes.from_ms)} on{until}; there are clicks from "
+            f"{_text(clicks.first_ms)} to {_text(clicks.last_ms)}"
         )
     return clicks.first(end)
 
@@ -120,8 +124,8 @@ def foresight(plan: Plan) -> list[str]:
         judged_ms = max(starts[0], plan.from_ms)
         if parse_time(last, f"{version}: end of the training data") >= judged_ms:
             found.append(
-                f"{version} was trained on clicks up to {last} and is judged from {_text(judged_ms)} on: it has "
-                "seen what it is asked for"
+                f"{version} was trained on clicks up to {last} and is judged from {_text(judged_ms)} on: "
+                "it has seen what it is asked for"
             )
     return found
 

@@ -42,8 +42,8 @@ def summarise(plan: Plan, tally: Tally) -> dict[str, Any]:
     pairs = tally.pairs
     if not len(pairs.places):
         raise DatasetError(
-            f"{plan.name}: there is nothing to judge: of {tally.events:,} events {tally.lists.total():,} had a "
-            "list, and no session went on after one"
+            f"{plan.name}: there is nothing to judge: {tally.lists.total():,} of {tally.events:,} events had "
+            "a list, and no session went on after one"
         )
     sources = {
         source: {
