@@ -6,7 +6,7 @@ is the history's: a list is emitted when its interaction was recorded, or a stat
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ from streamrec.list_requests import Visitor, list_requests
 from streamrec.ranking import recommend
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer, load_step
-from streamrec.state.rows import Row, VisitorRow
+from streamrec.state.rows import VisitorRow
 from streamrec.state_opener import state_opener
 
 __all__ = ["Asked", "Models", "PartitionRun"]
@@ -93,22 +93,27 @@ class PartitionRun:
         """Records by what became of them: accepted, repeat, or the reason of the refusal."""
         self.state_s = 0.0
         self.lists_s = 0.0
-        """Seconds spent in the state step, and in making lists."""
+        """Seconds spent in the state step, and on the lists."""
 
-    def take(self, records: Sequence[InputRecord], version: str) -> Iterator[Asked]:
+    def take(self, records: Sequence[InputRecord], version: str) -> list[Asked]:
         """What asked for a list among the next records, which are all under one release."""
         model = self._models.step(version)
+        found: list[Asked] = []
         while records:
             started = time.perf_counter()
             changes = advance(records, self._state, model)
             self._state.commit(changes)
-            self.state_s += time.perf_counter() - started
+            stepped = time.perf_counter()
+            found += self._asked(changes)
+            self.state_s += stepped - started
+            self.lists_s += time.perf_counter() - stepped
             self._count(changes)
-            yield from self._asked(changes.watermark.offset, changes.rows)
             records = records[changes.consumed :]
+        return found
 
-    def _asked(self, offset: int, rows: Iterable[Row]) -> Iterator[Asked]:
-        written = (_Written(offset, key, value) for key, value, _ in rows)
+    def _asked(self, changes: Changes) -> Iterator[Asked]:
+        offset = changes.watermark.offset
+        written = (_Written(offset, key, value) for key, value, _ in changes.rows)
         for visitors in list_requests(written, self._board, "", self._settings.scoring.max_batch):
             if all(row.record_time < self._from_ms for _, row in visitors):
                 yield from (Asked(*visitor, None) for visitor in visitors)
@@ -117,7 +122,6 @@ class PartitionRun:
                 yield Asked(visitor_id, row, made if row.record_time >= self._from_ms else None)
 
     def _lists(self, visitors: Sequence[Visitor]) -> list[Recommendation]:
-        started = time.perf_counter()
         lists = recommend(
             visitors,
             self._board,
@@ -129,7 +133,6 @@ class PartitionRun:
         )
         for (_, row), made in zip(visitors, lists, strict=True):
             made.emit_time = row.record_time + self._latency_ms
-        self.lists_s += time.perf_counter() - started
         return lists
 
     def _count(self, changes: Changes) -> None:

@@ -7,16 +7,14 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from queue import Empty, Queue
 from tempfile import TemporaryDirectory
-from typing import Final
 
 import msgspec
 
@@ -30,8 +28,6 @@ from streamrec.errors import ConfigError
 from streamrec.events import Recommendation, encode
 
 __all__ = ["Plan", "Tally", "run_backtest"]
-
-_LOOK_S: Final = 0.2
 
 OnEvents = Callable[[int], None]
 """Called now and then with the number of records gone through since the last call."""
@@ -102,15 +98,16 @@ def run_backtest(
 ) -> Tally:
     """Go through all partitions.
 
-    jobs: processes side by side. lists: file for the recommendations, JSON lines by partition and offset.
-    Raises ConfigError if that cannot be written; otherwise whatever the history and the registry raise.
+    jobs: processes, each with one partition at a time. lists: file for the recommendations, JSON lines
+    by partition and offset. Raises ConfigError if that cannot be written, and what the history and the
+    registry raise.
     """
-    n = plan.history.n_partitions
+    partitions = range(plan.history.n_partitions)
     with _by_partition(lists) as folder:
-        if jobs == 1 or n == 1:
-            return run_partitions(plan, range(n), folder, on_events)
-        shares = [range(first, n, jobs) for first in range(min(jobs, n))]
-        return _side_by_side(plan, shares, folder, on_events)
+        if jobs > 1 and len(partitions) > 1:
+            return Tally.joined(_side_by_side(plan, min(jobs, len(partitions)), folder, on_events))
+        models = _models(plan)
+        return Tally.joined([_run(plan, each, models, folder, on_events) for each in partitions])
 
 
 @contextmanager
@@ -133,29 +130,21 @@ def _by_partition(file: Path | None) -> Iterator[Path | None]:
                     shutil.copyfileobj(part, whole)
 
 
-def _side_by_side(
-    plan: Plan, shares: Sequence[Sequence[int]], folder: Path | None, on_events: OnEvents
-) -> Tally:
-    context = get_context("spawn")  # a fork would leave the threads of ONNX Runtime behind
-    with context.Manager() as manager, ProcessPoolExecutor(len(shares), context) as pool:
-        events = manager.Queue()
-        running = [pool.submit(run_partitions, plan, share, folder, events.put) for share in shares]
-        while wait(running, timeout=_LOOK_S).not_done:
-            _hand_on(events, on_events)
-        _hand_on(events, on_events)
-        return Tally.joined([each.result() for each in running])
+def _side_by_side(plan: Plan, jobs: int, folder: Path | None, on_events: OnEvents) -> list[Tally]:
+    # A fork would leave the threads of ONNX Runtime behind.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        running = [pool.submit(_run_alone, plan, each, folder) for each in range(plan.history.n_partitions)]
+        for done in as_completed(running):
+            on_events(done.result().events)
+        return [each.result() for each in running]
 
 
-def _hand_on(events: "Queue[int]", on_events: OnEvents) -> None:
-    with suppress(Empty):
-        while True:
-            on_events(events.get_nowait())
+def _run_alone(plan: Plan, partition: int, folder: Path | None) -> Tally:
+    return _run(plan, partition, _models(plan), folder, lambda _: None)
 
 
-def run_partitions(plan: Plan, partitions: Sequence[int], folder: Path | None, on_events: OnEvents) -> Tally:
-    """Go through some partitions, one after the other; the lists of each go to a file in `folder`."""
-    models = Models(plan.settings.registry, plan.settings.scoring.threads)
-    return Tally.joined([_run(plan, partition, models, folder, on_events) for partition in partitions])
+def _models(plan: Plan) -> Models:
+    return Models(plan.settings.registry, plan.settings.scoring.threads)
 
 
 def _run(plan: Plan, partition: int, models: Models, folder: Path | None, on_events: OnEvents) -> Tally:
