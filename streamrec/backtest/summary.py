@@ -31,6 +31,14 @@ class Comparison(NamedTuple):
     differences: Mapping[str, Mapping[str, Difference]]
     """By source and metric: the mean of the run less that of the other."""
 
+    def to_json(self) -> dict[str, Any]:
+        """The same with all names."""
+        differences = {
+            source: {name: difference._asdict() for name, difference in metrics.items()}
+            for source, metrics in self.differences.items()
+        }
+        return {**self._asdict(), "differences": differences}
+
 
 def metric_names(k: int) -> list[str]:
     """The names of the metrics."""

@@ -96,7 +96,8 @@ def _run(
         compare(plan, tally, plans[0], tallies[0]) for plan, tally in zip(plans[1:], tallies[1:], strict=True)
     ]
     if json:
-        figures = {"runs": runs, "comparisons": comparisons, "events_per_s": events / seconds}
+        beside = [each.to_json() for each in comparisons]
+        figures = {"runs": runs, "comparisons": beside, "events_per_s": events / seconds}
         print_json({**figures, "warnings": warnings})
         return
     _print(runs, comparisons, k)
