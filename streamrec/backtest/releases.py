@@ -96,7 +96,10 @@ def listed_releases(settings: Settings) -> Releases:
 
     def take(records: list[Any]) -> None:
         for record in records:
-            made = _decode_listed(record.value)
+            try:
+                made = _decode_listed(record.value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError):  # none of the scoring app's
+                continue
             found.setdefault(made.input_partition, {})[made.input_offset] = made.release
 
     read_topic(settings, "recommendations", take)
