@@ -138,7 +138,8 @@ def test_partitions_side_by_side_give_the_same(settings: Settings, tmp_path: Pat
 
 
 def test_what_lies_before_is_learned_and_has_no_list(settings: Settings, tmp_path: Path) -> None:
-    releases, from_ms = Releases.fixed(VERSIONS[0]), clicks().first_ms + 5 * MINUTE_MS
+    # In the middle of a tick, whose clicks are ranked together.
+    releases, from_ms = Releases.fixed(VERSIONS[0]), clicks().first_ms + 5 * MINUTE_MS + 700
     tally, whole = lists(plan(settings, releases), tmp_path)
     later, part = lists(plan(settings, releases, from_ms=from_ms), tmp_path)
     wanted = [each for each in decoded(whole) if each.event_time >= from_ms]
