@@ -15,7 +15,14 @@ from streamrec.errors import ConfigError
 __all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class"]
 
 SESSION_MODELS: Final[Mapping[str, str]] = {
+    "popularity": "Popularity",
+    "decayed_popularity": "DecayedPopularity",
+    "item_knn": "ItemKNN",
+    "markov": "Markov",
     "gru4rec": "GRU4Rec",
+    "stan": "STAN",
+    "vmis_knn": "VMISKNN",
+    "vs_knn": "VSKNN",
 }
 """Models that rank what comes next in a session: name and file, and the class in it."""
 

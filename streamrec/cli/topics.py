@@ -101,7 +101,8 @@ def acl(
     role: Annotated[
         str | None,
         typer.Argument(
-            help="state, scoring, publisher, catalogue, reader, training, backtest or operator; or all."
+            help="state, scoring, evaluation, publisher, catalogue, reader, training, backtest or operator; "
+            "or all."
         ),
     ] = None,
     user: Annotated[

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import OnStep, Session, SessionModel
+from streamrec.contracts import IntArray, OnStep, Session
 from streamrec.errors import DatasetError
 from streamrec.evaluation import beyond
 from streamrec.evaluation.intervals import Difference, Interval, confidence_intervals, paired_tests
@@ -25,8 +25,9 @@ from streamrec.evaluation.metrics import (
     ndcg_at_k,
     precision_at_k,
     recall_at_k,
+    require_k,
 )
-from streamrec.evaluation.next_items import Judged, NextItems, Unseen, next_items
+from streamrec.evaluation.next_items import Judged, NextItems, TrainedModel, Unseen, next_items
 from streamrec.evaluation.ranks import FloatRanks, Ties
 
 __all__ = ["Comparison", "Evaluation", "Groups", "compare", "evaluate", "values_at_k"]
@@ -83,6 +84,8 @@ class Evaluation:
     judged: Judged
     seed: int
     """Of the bootstrap."""
+    clicks: IntArray = field(repr=False)
+    """(N,) in training, of each item by its index in the model."""
     next_items: NextItems = field(repr=False)
     train_s: float | None = None
     events_per_s: float | None = None
@@ -135,7 +138,7 @@ class Comparison(NamedTuple):
 
 
 def evaluate(
-    model: SessionModel,
+    model: TrainedModel,
     name: str,
     train_sessions: Iterable[Session],
     test_sessions: Iterable[Session],
@@ -156,31 +159,26 @@ def evaluate(
     train_s, events_per_s: of the training, for the record. Otherwise as next_items.
     Raises DatasetError if there is nothing to measure, ValueError if a k is below 1.
     """
+    for each in k:
+        require_k(each)
     train, test, groups = list(train_sessions), list(test_sessions), groups or Groups()
     seen = {item_id for session in train for item_id in session.items}
-    longest = max(k)
     found = next_items(
-        model, test, k=longest, ties=ties, unseen=unseen, seen=seen, judged=judged, on_step=on_step
+        model, test, k=max(k), ties=ties, unseen=unseen, seen=seen, judged=judged, on_step=on_step
     )
+    clicks = beyond.item_clicks(train, model.items)
     main = values_at_k(found.ranks, k, _MAIN)
-    at_longest = {name: main[name] for name in (f"{metric}@{longest}" for metric in _MAIN)}
-    session_groups = [groups.sessions.get(test[n].session_id, _UNGROUPED) for n in found.sessions.tolist()]
-    item_groups = [groups.items.get(item_id, _UNGROUPED) for item_id in model.items]
     return Evaluation(
         model=name,
         config=_config(model),
         metrics={
             **{metric: float(values.mean()) for metric, values in values_at_k(found.ranks, k).items()},
             "auc": float(auc(found.ranks, len(model.items)).mean()),
-            **_beyond_accuracy(found, model.items, train),
+            **_beyond_accuracy(found.tops, clicks, beyond.session_incidence(train, model.items)),
         },
         intervals=confidence_intervals(main, found.sessions, seed=seed),
-        item_groups=beyond.exposure_by_group(found.tops, item_groups) if groups.items else {},
-        session_groups={
-            name: beyond.means_by_group(values, session_groups)
-            for name, values in at_longest.items()
-            if groups.sessions
-        },
+        item_groups=_exposure(found, model.items, groups.items),
+        session_groups=_by_session_group(found, test, groups.sessions, max(k)),
         test_sessions=len(np.unique(found.sessions)),
         next_clicks=len(found.ranks),
         unseen_clicks=sum(item_id not in seen for session in test for item_id in session.items),
@@ -189,6 +187,7 @@ def evaluate(
         unseen=unseen,
         judged=judged,
         seed=seed,
+        clicks=clicks,
         next_items=found,
         train_s=train_s,
         events_per_s=events_per_s,
@@ -198,13 +197,15 @@ def evaluate(
 def compare(first: Evaluation, second: Evaluation) -> Comparison:
     """How much better the first is than the second in the main metrics, and whether that is chance.
 
-    Raises DatasetError if they were not judged by the same clicks.
+    Raises DatasetError if they were not judged by the same clicks and tie rule.
     """
     one, other = first.next_items, second.next_items
-    if not (np.array_equal(one.sessions, other.sessions) and np.array_equal(one.positions, other.positions)):
+    same_clicks = np.array_equal([one.sessions, one.positions], [other.sessions, other.positions])
+    if not same_clicks or first.ties != second.ties:
         raise DatasetError(
-            f"{first.model} was judged by {first.next_clicks} clicks and {second.model} by "
-            f"{second.next_clicks} that are not the same; evaluate both on the same sessions and rules"
+            f"{first.model} was judged by {first.next_clicks} clicks with {first.ties} ties, {second.model} "
+            f"by {second.next_clicks} with {second.ties} ties, and not the same ones; evaluate both on the "
+            "same sessions by the same rules"
         )
     names = [name for name in first.intervals if name in second.intervals]
     differences = paired_tests(
@@ -225,20 +226,35 @@ def _values_of(names: Iterable[str], ranks: FloatRanks) -> dict[str, Values]:
     return {name: _AT_K[metric](ranks, int(k)) for name, (metric, k) in parts.items()}
 
 
-def _beyond_accuracy(found: NextItems, items: Sequence[str], train: Sequence[Session]) -> dict[str, float]:
-    tops, clicks = found.tops, beyond.item_clicks(train, items)
+def _beyond_accuracy(tops: IntArray, clicks: IntArray, incidence: Any) -> dict[str, float]:
     of_lists = {
-        "intra_list_diversity": beyond.intra_list_diversity(tops, beyond.session_incidence(train, items)),
+        "intra_list_diversity": beyond.intra_list_diversity(tops, incidence),
         "novelty": beyond.novelty(tops, clicks),
         "average_popularity": beyond.average_popularity(tops, clicks),
         "long_tail": beyond.long_tail_share(tops, beyond.long_tail(clicks)),
     }
     k = tops.shape[1]
     return {
-        f"coverage@{k}": beyond.catalogue_coverage(tops, len(items)),
-        f"gini@{k}": beyond.gini(tops, len(items)),
+        f"coverage@{k}": beyond.catalogue_coverage(tops, len(clicks)),
+        f"gini@{k}": beyond.gini(tops, len(clicks)),
         **{f"{name}@{k}": _mean(values) for name, values in of_lists.items()},
     }
+
+
+def _exposure(found: NextItems, items: Sequence[str], groups: Mapping[str, str]) -> dict[str, float]:
+    if not groups:
+        return {}
+    return beyond.exposure_by_group(found.tops, [groups.get(item_id, _UNGROUPED) for item_id in items])
+
+
+def _by_session_group(
+    found: NextItems, test: Sequence[Session], groups: Mapping[str, str], k: int
+) -> dict[str, dict[str, float]]:
+    if not groups:
+        return {}
+    of_click = [groups.get(test[place].session_id, _UNGROUPED) for place in found.sessions.tolist()]
+    values_by_name = values_at_k(found.ranks, [k], _MAIN)
+    return {name: beyond.means_by_group(values, of_click) for name, values in values_by_name.items()}
 
 
 def _mean(values: Values) -> float:
@@ -247,7 +263,7 @@ def _mean(values: Values) -> float:
     return float(there.mean()) if len(there) else float("nan")
 
 
-def _config(model: SessionModel) -> dict[str, Any]:
+def _config(model: TrainedModel) -> dict[str, Any]:
     config = getattr(model, "config", None)
     return config.model_dump(mode="json") if config is not None else {}
 
