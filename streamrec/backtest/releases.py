@@ -23,6 +23,7 @@ ALWAYS: Final = -1
 """Before every offset and time: Kafka's timestamps begin at -1."""
 
 _MODEL: Final = "gru4rec"
+_ANNOUNCED: Final = (f"{_MODEL}/live".encode(), f"{_MODEL}/previous".encode())
 
 Start = tuple[int, str]
 """Where a version takes effect, and the version; "" is none."""
@@ -126,7 +127,7 @@ def announced_releases(settings: Settings) -> Releases:
 
     def take(records: list[Any]) -> None:
         for record in records:
-            if record.key in (f"{_MODEL}/live".encode(), f"{_MODEL}/previous".encode()) and record.value:
+            if record.key in _ANNOUNCED and record.value:
                 try:
                     release = decode_release(record.value)
                 except RecordError:  # workers pass it over, too

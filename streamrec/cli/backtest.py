@@ -65,7 +65,7 @@ def _run(
     lists: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the recommendations to it, as JSON lines.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; each takes its share of the partitions.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, each with one partition at a time.")] = 1,
     json: JsonOption = False,
 ) -> None:
     """Run the apps' own functions over history, without a broker, and judge each list by the next click.
@@ -89,6 +89,9 @@ def _run(
     )
     plans = make_plans(_configurations(config or []), wishes)
     warnings = list(dict.fromkeys(warning for plan in plans for warning in foresight(plan)))
+    if not json:
+        for warning in warnings:
+            typer.echo(f"mind: {warning}", err=True)
     tallies, seconds = _run_all(plans, jobs, lists)
     events = sum(tally.events for tally in tallies)
     runs = [summarise(plan, tally) for plan, tally in zip(plans, tallies, strict=True)]
@@ -102,8 +105,6 @@ def _run(
         return
     _print(runs, comparisons, k)
     typer.echo(f"{events:,} events in {seconds:,.1f} s, {events / seconds:,.0f} a second")
-    for warning in warnings:
-        typer.echo(f"mind: {warning}", err=True)
 
 
 def _clicks(data: Path | None, bundled: bool, from_topic: bool) -> "Clicks | None":
