@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from functools import partial
 from typing import Any, NoReturn
 
-import msgspec
-
 from streamrec import metrics
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
@@ -23,27 +21,17 @@ from streamrec.engine.log import KafkaLog, Log, Out
 from streamrec.engine.reader import BroadcastReader, read_range
 from streamrec.engine.runner import Background, Batch, add_agent, run_worker
 from streamrec.engine.web import OperatorsPages
-from streamrec.errors import StateError
 from streamrec.events import Recommendation, encode
 from streamrec.item_board import ItemBoard
+from streamrec.list_requests import Visitor, list_requests
 from streamrec.ports import PAGES_PORTS
 from streamrec.ranking import recommend
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
 from streamrec.shelf import ModelShelf
-from streamrec.state.rows import (
-    ITEM,
-    VISITOR,
-    WATERMARK_KEY,
-    VisitorRow,
-    decode_visitor_row,
-    decode_watermark,
-)
 from streamrec.topics import known_topics, require_topics, watch_topics
 
 __all__ = ["ListMaker", "run_scoring"]
-
-Visitor = tuple[str, VisitorRow]
 
 
 class ListMaker:
@@ -84,18 +72,19 @@ class ListMaker:
         records = [record for record in batch.records if record.offset >= done]
         lists: list[Recommendation] = []
         asked: dict[int, int] = {}
-        for visitors in _by_tick(records, board, self._table_id):
+        for visitors in self._requests(records, board):
             asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
-            for first in range(0, len(visitors), self._settings.scoring.max_batch):
-                part = visitors[first : first + self._settings.scoring.max_batch]
-                lists += await asyncio.to_thread(self._recommend, part, board, models, partition)
+            lists += await asyncio.to_thread(self._recommend, visitors, board, models, partition)
         if lists:
             await self._send(partition, lists, asked)
         # Never back: after a rebalance older batches can come again.
         self._next[partition] = max(done, batch.records[-1].offset + 1)
         metrics.batch_size.labels("scoring").observe(len(batch.records))
+
+    def _requests(self, records: Iterable[Any], board: ItemBoard) -> Iterator[list[Visitor]]:
+        return list_requests(records, board, self._table_id, self._settings.scoring.max_batch)
 
     def _recommend(
         self,
@@ -126,7 +115,7 @@ class ListMaker:
             self._next[partition] = 0
         if first > self._next[partition]:
             async for records in self._missing(partition, self._next[partition], first):
-                for _ in _by_tick(records, board, self._table_id):
+                for _ in self._requests(records, board):
                     pass  # only the item rows count here: these visitors have their lists
             self._next[partition] = first
         return board
@@ -144,49 +133,6 @@ class ListMaker:
         for source, n in Counter(item.sources[0] for each in lists for item in each.items).items():
             metrics.recommended_positions.labels(source).inc(n)
         metrics.recommendations.inc(len(lists))
-
-
-def _by_tick(records: Iterable[Any], board: ItemBoard, table_id: str) -> Iterator[list[Visitor]]:
-    """The visitors that ask, in the order of the log, cut where the board's view changes.
-
-    Item rows go to the board on the way; when a list of visitors is yielded, the board
-    shows what their lists may know. Raises StateError if a row cannot be read, or stands in
-    another topic than it was written to.
-    """
-    asking: list[Visitor] = []
-    for record in records:
-        key, value = record.key, record.value
-        try:
-            if key.startswith(ITEM):
-                board.apply(key, value)
-                continue
-            if key == WATERMARK_KEY:
-                _require_same_topic(decode_watermark(value).table_id, table_id)
-            if not key.startswith(VISITOR) or value is None:
-                continue
-            visitor_id, row = key[len(VISITOR) :].decode(), decode_visitor_row(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StateError(
-                f"the {key[:2]!r} row at offset {record.offset} cannot be read ({error}); "
-                "run the version that wrote it, or `streamrec state rebuild`"
-            ) from error
-        if board.starts_tick(row.clock_ms):
-            if asking:
-                yield asking
-                asking = []
-            board.advance_to(row.clock_ms)
-        if row.asks:
-            asking.append((visitor_id, row))
-    if asking:
-        yield asking
-
-
-def _require_same_topic(written: str, read: str) -> None:
-    if written != read:
-        raise StateError(
-            f"rows were written to visitor-states with id {written}, this one is {read}: the topic was made "
-            "anew while a state worker ran, so rows are lost; run `streamrec state rebuild`"
-        )
 
 
 def run_scoring(settings: Settings) -> NoReturn:

@@ -23,13 +23,13 @@ from streamrec.engine.table import PartitionTable
 from streamrec.engine.web import OperatorsPages
 from streamrec.errors import StateError
 from streamrec.events import MAX_KEY_BYTES
-from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.ports import PAGES_PORTS
 from streamrec.privacy import Pseudonyms
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 from streamrec.shelf import ModelShelf
 from streamrec.state.rows import Row
+from streamrec.state_opener import state_opener
 from streamrec.topics import known_topics, require_topics, watch_topics
 
 __all__ = ["StateKeeper", "run_state"]
@@ -73,10 +73,7 @@ class StateKeeper:
         self._missing = missing
         self._committed = committed
         self._step_model = step_model
-        self._online = OnlineMFConfig(**settings.online_mf)
-        self._make_online = (
-            partial(OnlineMF, self._online, settings.state.seed) if settings.state.online else None
-        )
+        self._open = state_opener(settings)
         self._pseudonyms = Pseudonyms(settings.privacy.pseudonym_key)
         self._states: dict[int, PartitionState] = {}
 
@@ -131,19 +128,13 @@ class StateKeeper:
             settings = self._settings
             with metrics.recovery_seconds.time():
                 await self._table.take_over(partition)
-                state = PartitionState(
-                    rows,
-                    Place(
-                        self._topic_ids["interactions"],
-                        partition,
-                        settings.kafka.partitions,
-                        self._topic_ids["visitor-states"],
-                    ),
-                    settings.state,
-                    make_online=self._make_online,
-                    n_negatives=self._online.negatives,
-                    tick_ms=settings.scoring.tick_ms,
+                place = Place(
+                    self._topic_ids["interactions"],
+                    partition,
+                    settings.kafka.partitions,
+                    self._topic_ids["visitor-states"],
                 )
+                state = self._open(rows, place)
             committed = self._committed(partition)
             if committed is not None and committed > state.offset + 1:
                 raise StateError(

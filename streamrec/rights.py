@@ -25,6 +25,7 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
         "catalogue": "apps that publish items",
         "reader": "apps that read recommendations, in a consumer group",
         "training": "`streamrec train --from-topic`, `--release` and `models release`",
+        "backtest": "`streamrec backtest --from-topic`",
         "operator": "`streamrec topics` and `streamrec state rebuild`",
     }
 )
@@ -79,6 +80,7 @@ def _table(kafka: KafkaSettings, group: str) -> dict[str, tuple[Right, ...]]:
         "catalogue": tuple(topic("WRITE", "items")),
         "reader": (*topic("READ", "recommendations"), *groups("READ", group)),
         "training": (*topic("READ", "interactions", "models"), *topic("WRITE", "models")),
+        "backtest": tuple(topic("READ", "interactions", "recommendations", "models", "items")),
         "operator": (
             *topic("CREATE", *_TOPICS),
             *topic("ALTER_CONFIGS", *_TOPICS),

@@ -4,6 +4,7 @@ In: clicks, of a file or of the topic. Out: a version in the registry that has b
 and probed. torch is imported on the first call, not before: serving lives without it.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -112,7 +113,7 @@ def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
 
 @contextmanager
 def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
-    """A bar with events per second and loss, to be fed by a training; gone when it is over.
+    """A bar with events per second and loss, unless that is NaN, to be fed by what is done; gone at the end.
 
     Where the console is no terminal: a line now and then.
     """
@@ -125,15 +126,15 @@ def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
         TextColumn(label),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[rate]:,.0f} events/s, loss {task.fields[loss]:.3f}"),
+        TextColumn("{task.fields[pace]}"),
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
+        task = progress.add_task(label, total=None, pace="")
 
         def on_step(done: int, total: int, loss: float) -> None:
-            rate = done / max(1e-9, time.monotonic() - start)
-            progress.update(task, completed=done, total=total, rate=rate, loss=loss)
+            pace = _pace(done, time.monotonic() - start, loss)
+            progress.update(task, completed=done, total=total, pace=pace)
 
         yield on_step
 
@@ -150,12 +151,16 @@ class _Lines:
         now = time.monotonic()
         if now - self._printed >= _LINE_S:
             self._printed = now
-            rate = done / (now - self._start)
             self._console.print(
-                f"   {self._label}: {done / total:.0%}, {rate:,.0f} events/s, loss {loss:.3f}",
+                f"   {self._label}: {done / total:.0%}, {_pace(done, now - self._start, loss)}",
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _pace(done: int, seconds: float, loss: float) -> str:
+    pace = f"{done / max(1e-9, seconds):,.0f} events/s"
+    return pace if math.isnan(loss) else f"{pace}, loss {loss:.3f}"
 
 
 def _described(clicks: Clicks) -> dict[str, Any]:

@@ -100,7 +100,10 @@ def _shown(config: Mapping[str, str]) -> str:
 def acl(
     role: Annotated[
         str | None,
-        typer.Argument(help="state, scoring, publisher, catalogue, reader, training or operator; or all."),
+        typer.Argument(
+            help="state, scoring, evaluation, publisher, catalogue, reader, training, backtest or operator; "
+            "or all."
+        ),
     ] = None,
     user: Annotated[
         str | None, typer.Option(help="The role's user; without it a user called like the role.")

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.datasets import Clicks, sessions
+from streamrec.evaluation.lists import BLEND, proposals
 from streamrec.events import Recommendation
 from streamrec.replay import Sent
 
-__all__ = ["BLEND", "Figures", "Judge"]
+__all__ = ["Figures", "Judge"]
 
-BLEND: Final = "blend"
 _UNKNOWN: Final = -1
 
 
@@ -104,10 +104,9 @@ class Judge:
         if item_id is None:
             return
         self.judged += 1
-        self._hits[BLEND] += item_id in [item.item_id for item in recommendation.items[: self.k]]
-        for source, ids in (recommendation.candidates or {}).items():
+        for source, item_ids in proposals(recommendation, self.k).items():
             self._sources.add(source)
-            self._hits[source] += item_id in ids[: self.k]
+            self._hits[source] += item_id in item_ids
 
     def next_item(self, place: int) -> str | None:
         """What the session clicks after the click at a place; None after its last one."""

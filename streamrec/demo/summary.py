@@ -8,7 +8,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from streamrec.demo.judge import BLEND, Figures
+from streamrec.demo.judge import Figures
+from streamrec.evaluation.lists import BLEND
 
 __all__ = ["LABELS", "K", "Summary", "summarise"]
 

@@ -16,8 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streamrec.demo.judge import BLEND, Judge
+from streamrec.demo.judge import Judge
 from streamrec.demo.summary import LABELS
+from streamrec.evaluation.lists import BLEND
 from streamrec.events import Recommendation
 
 __all__ = ["LiveView"]

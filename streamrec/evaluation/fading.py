@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import EvaluationSettings
+from streamrec.evaluation.lists import BLEND
 from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
 
-__all__ = ["ALL", "BLEND", "NO_VERSION", "FadingSums", "Figures", "Verdict", "figures"]
+__all__ = ["ALL", "NO_VERSION", "FadingSums", "Figures", "Verdict", "figures"]
 
 ALL: Final = "all"
 """Stands for the lists of all versions."""
 NO_VERSION: Final = "none"
 """Stands for lists made without a session model."""
-BLEND: Final = "blend"
-"""Stands for the list itself, as the source."""
 
 _METRICS: Final = (recall_at_k, mrr_at_k, ndcg_at_k)
 

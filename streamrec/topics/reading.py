@@ -1,6 +1,6 @@
 """A topic read once, without a group: for work beside the stream."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from streamrec.errors import BrokerError
 from streamrec.topics.first_contact import SET_BOOTSTRAP
 from streamrec.topics.operations import require_topics
 
-__all__ = ["answering", "read_tail", "read_topic"]
+__all__ = ["answering", "read_partition", "read_tail", "read_topic", "topic_range"]
 
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 5000
@@ -50,6 +50,40 @@ def read_tail(settings: Settings, name: str, offsets: int) -> dict[int, list[Any
 def _read(
     settings: Settings, name: str, take: Callable[[list[Any]], None], offsets: int | None
 ) -> dict[int, tuple[int, int]]:
+    with _consumer(settings, name) as (consumer, places):
+        first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        for place in places:
+            consumer.seek(place, first[place] if offsets is None else max(first[place], end[place] - offsets))
+        for records in _up_to(consumer, end):
+            take(records)
+    return {place.partition: (first[place], end[place]) for place in places}
+
+
+def topic_range(settings: Settings, name: str) -> dict[int, tuple[int, int]]:
+    """Each partition's first offset and its end, the offset after the last. Errors as in `read_topic`."""
+    require_topics(settings, [name], to="READ")
+    with _consumer(settings, name) as (consumer, places):
+        first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
+    return {place.partition: (first[place], end[place]) for place in places}
+
+
+def read_partition(
+    settings: Settings, name: str, partition: int, start: int, end: int
+) -> Iterator[list[Any]]:
+    """Batches of the records of one partition with start <= offset < end, in order.
+
+    What is behind the end of the log is waited for. Raises AccessError or BrokerError.
+    """
+    if start >= end:
+        return
+    with _consumer(settings, name, partition) as (consumer, places):
+        consumer.seek(places[0], start)
+        yield from _up_to(consumer, {places[0]: end})
+
+
+@contextmanager
+def _consumer(settings: Settings, name: str, partition: int | None = None) -> Iterator[tuple[Any, list[Any]]]:
+    """A consumer without a group, and the places assigned to it: all of the topic's, or one."""
     topic = settings.kafka.topic(name)
     with answering(settings, "READ", topic):
         consumer = KafkaConsumer(
@@ -61,20 +95,21 @@ def _read(
             max_poll_records=_MAX_RECORDS,
         )
         try:
-            places = [TopicPartition(topic, each) for each in sorted(consumer.partitions_for_topic(topic))]
+            numbers = sorted(consumer.partitions_for_topic(topic)) if partition is None else [partition]
+            places = [TopicPartition(topic, each) for each in numbers]
             consumer.assign(places)
-            first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
-            for place in places:
-                consumer.seek(
-                    place, first[place] if offsets is None else max(first[place], end[place] - offsets)
-                )
-            # By position, not by count: offsets of transactions and compacted records hold nothing.
-            while any(consumer.position(place) < end[place] for place in places):
-                for place, records in consumer.poll(timeout_ms=_POLL_MS).items():
-                    take([record for record in records if record.offset < end[place]])
+            yield consumer, places
         finally:
             consumer.close()
-    return {place.partition: (first[place], end[place]) for place in places}
+
+
+def _up_to(consumer: Any, end: Mapping[Any, int]) -> Iterator[list[Any]]:
+    """Records of one partition at a time, in order, until every place has reached its end."""
+    # By position, not by count: offsets of transactions and compacted records hold nothing.
+    while any(consumer.position(place) < end[place] for place in end):
+        for place, records in consumer.poll(timeout_ms=_POLL_MS).items():
+            if found := [record for record in records if record.offset < end[place]]:
+                yield found
 
 
 @contextmanager

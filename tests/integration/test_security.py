@@ -14,14 +14,16 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from secured import PASSWORD, Secured, secured_broker, with_kafka
 
 from streamrec.access import client_options
+from streamrec.backtest import Configuration, Wishes, make_plans, run_backtest
 from streamrec.cli import main
 from streamrec.config import KafkaSettings, RegistrySettings, Settings, load_settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.errors import AccessError, BrokerError, TopicError
+from streamrec.events import encode
 from streamrec.releases import announce, released
-from streamrec.replay import replay
+from streamrec.replay import interactions, replay
 from streamrec.rights import Right, rights
 from streamrec.signing import SigningKey
 from streamrec.topic_clicks import read_clicks
@@ -332,6 +334,21 @@ def test_clicks_are_replayed_trained_on_and_released_with_the_printed_rights_alo
     training = training.model_copy(update={"registry": registry})
     announce(training, "gru4rec", published.version)
     assert released(training)["gru4rec/live"].version == published.version
+
+
+def test_a_backtest_reads_its_topics_with_the_printed_rights_alone(secured: Secured, admin: Settings) -> None:
+    clicks = bundled_clicks().first(30)
+    publish(
+        admin,
+        "interactions",
+        [(each.visitor_id.encode(), encode(each)) for each in interactions(clicks, clicks.time_ms, run=0)],
+    )
+    publish(admin, "recommendations", [(b"visitor", b"no list")])
+    with pytest.raises(AccessError, match=f"may not READ topic {admin.kafka.topic('interactions')}"):
+        make_plans([Configuration("", with_kafka(admin, **secured.sasl("backtest")))], Wishes())
+    (plan,) = make_plans([Configuration("", _as(secured, admin, "backtest"))], Wishes())
+    assert run_backtest(plan).events == 30
+    assert make_plans([Configuration("", _as(secured, admin, "backtest"))], Wishes(releases="models"))
 
 
 async def _replay(settings: Settings) -> None:

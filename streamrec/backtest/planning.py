@@ -1,0 +1,134 @@
+"""From what was asked for to plans: the history of each run, and the releases it is under."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from streamrec.artifact import read_manifest
+from streamrec.backtest.configuration import Configuration, parse_time
+from streamrec.backtest.history import ClicksHistory, History, TopicHistory
+from streamrec.backtest.releases import Releases, announced_releases, listed_releases
+from streamrec.backtest.run import Plan
+from streamrec.catalogue import Catalogue
+from streamrec.config import Settings
+from streamrec.datasets import Clicks
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.registry import Registry
+from streamrec.state_opener import state_opener
+from streamrec.topics import read_topic
+
+__all__ = ["Wishes", "foresight", "make_plans"]
+
+_MODEL: Final = "gru4rec"
+
+# What `releases` may say instead of a version.
+_OF_THE_LIVE_RUN: Final[dict[str, Callable[[Settings], Releases]]] = {
+    "lists": listed_releases,
+    "models": announced_releases,
+}
+
+
+class Wishes(NamedTuple):
+    """What all runs have in common."""
+
+    clicks: Clicks | None = None
+    """The history; None for the interactions topic."""
+    from_ms: int = 0
+    """What was recorded before is learned and not judged."""
+    to_ms: int | None = None
+    """What was recorded then or later is not read."""
+    releases: str | None = None
+    """Of the session model, where no file says: a version; `lists`, as the lists on recommendations
+    name them; `models`, as announced on that topic; `none`. None: `lists` for the topic, and for clicks
+    the newest version in the registry."""
+    latency_ms: int = 0
+    k: int = 20
+
+
+def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[Plan]:
+    """A plan for each configuration.
+
+    Raises ConfigError, DatasetError, RegistryError, BrokerError or TopicError if it cannot be carried out.
+    """
+    first = configurations[0].settings
+    for each in configurations:
+        state_opener(each.settings)  # its faults are found out before the work, not after it
+        if wishes.clicks is None and each.settings.kafka != first.kafka:
+            raise ConfigError("runs over one topic share the [kafka] settings; take them out of the files")
+    if wishes.to_ms is not None and wishes.from_ms >= wishes.to_ms:
+        raise ConfigError(f"nothing lies from {_text(wishes.from_ms)} to {_text(wishes.to_ms)}")
+    named, catalogue = wishes.releases, Catalogue()
+    histories: list[History]
+    if wishes.clicks is None:
+        named = named or "lists"
+        histories = [TopicHistory(first, wishes.to_ms)] * len(configurations)
+        read_topic(first, "items", partial(_take_items, catalogue))
+    else:
+        clicks = _between(wishes.clicks, wishes)
+        histories = [ClicksHistory(clicks, each.settings.kafka.partitions) for each in configurations]
+    live = None
+    if named in _OF_THE_LIVE_RUN and any(each.releases is None for each in configurations):
+        live = _OF_THE_LIVE_RUN[named](first)
+    return [
+        Plan(
+            each.name,
+            each.settings,
+            history,
+            each.releases or live or _of_registry(each.settings, named),
+            catalogue,
+            wishes.from_ms,
+            wishes.latency_ms,
+            wishes.k,
+        )
+        for each, history in zip(configurations, histories, strict=True)
+    ]
+
+
+def _take_items(catalogue: Catalogue, records: Sequence[Any]) -> None:
+    for record in records:
+        catalogue.on_record(record.key, record.value)
+
+
+def _between(clicks: Clicks, wishes: Wishes) -> Clicks:
+    """The clicks before `to_ms`. Raises DatasetError if none of them is from `from_ms` on."""
+    end = len(clicks) if wishes.to_ms is None else int(np.searchsorted(clicks.time_ms, wishes.to_ms))
+    if end <= np.searchsorted(clicks.time_ms, wishes.from_ms):
+        until = "" if wishes.to_ms is None else f" and before {_text(wishes.to_ms)}"
+        raise DatasetError(
+            f"there is no click from {_text(wishes.from_ms)} on{until}; there are clicks from "
+            f"{_text(clicks.first_ms)} to {_text(clicks.last_ms)}"
+        )
+    return clicks.first(end)
+
+
+def _of_registry(settings: Settings, version: str | None) -> Releases:
+    if version == "none":
+        return Releases.fixed("")
+    return Releases.fixed(version or Registry.of(settings.registry).latest(_MODEL))
+
+
+def foresight(plan: Plan) -> list[str]:
+    """A sentence for each release that was trained on clicks which it is judged with.
+
+    Also finds out whether the versions are there: raises RegistryError or ArtifactError.
+    """
+    registry, found = Registry.of(plan.settings.registry), []
+    for version in plan.releases.versions():
+        last = read_manifest(registry.directory(_MODEL, version)).data.get("last")
+        starts = [start for start, each in plan.releases.by_time if each == version]
+        if not starts or not isinstance(last, str):
+            continue
+        judged_ms = max(starts[0], plan.from_ms)
+        if parse_time(last, f"{version}: end of the training data") >= judged_ms:
+            found.append(
+                f"{version} was trained on clicks up to {last} and is judged from {_text(judged_ms)} on: "
+                "it has seen what it is asked for"
+            )
+    return found
+
+
+def _text(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,138 @@
+"""Which version of the session model is live at which record of the history.
+
+A version takes effect with the first record that reaches its start: a time, as in a schedule
+or in the announcements on the models topic, or an offset, as the lists of a live run tell.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from streamrec.advance import InputRecord
+from streamrec.config import Settings
+from streamrec.errors import RecordError
+from streamrec.events import ModelRelease, decode_release
+from streamrec.topics import read_topic
+
+__all__ = ["ALWAYS", "Releases", "Schedule", "announced_releases", "listed_releases"]
+
+ALWAYS: Final = -1
+"""Before every offset and time: Kafka's timestamps begin at -1."""
+
+_MODEL: Final = "gru4rec"
+_ANNOUNCED: Final = (f"{_MODEL}/live".encode(), f"{_MODEL}/previous".encode())
+
+Start = tuple[int, str]
+"""Where a version takes effect, and the version; "" is none."""
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Versions in turn: by time, ms, or by offset in each partition."""
+
+    by_time: Sequence[Start] = ()
+    by_offset: Mapping[int, Sequence[Start]] | None = None
+
+    @classmethod
+    def fixed(cls, version: str) -> "Releases":
+        """One version for all; "" for none."""
+        return cls([(ALWAYS, version)])
+
+    def schedule(self, partition: int) -> "Schedule":
+        """The versions of a partition, to be gone through once."""
+        if self.by_offset is None:
+            return Schedule(self.by_time, lambda record: record.timestamp)
+        return Schedule(self.by_offset.get(partition, ()), lambda record: record.offset)
+
+    def versions(self) -> list[str]:
+        """All versions, in order of their first start."""
+        by_offset = self.by_offset or {}
+        starts = sorted([*self.by_time, *(each for starts in by_offset.values() for each in starts)])
+        return list(dict.fromkeys(version for _, version in starts if version))
+
+
+class Schedule:
+    """Versions as they take effect along the records of one partition."""
+
+    def __init__(self, starts: Iterable[Start], reached: Callable[[InputRecord], int]) -> None:
+        self._starts = deque(sorted(starts, key=lambda start: start[0]))
+        self._reached = reached
+        self._version = ""
+
+    def cut(self, records: Sequence[InputRecord]) -> Iterator[tuple[str, Sequence[InputRecord]]]:
+        """The partition's next records, cut where another version takes effect, each part with its own."""
+        first = 0
+        for n, record in enumerate(records if self._starts else ()):
+            version = self._version
+            while self._starts and self._reached(record) >= self._starts[0][0]:
+                version = self._starts.popleft()[1]
+            if version != self._version:
+                if n > first:
+                    yield self._version, records[first:n]
+                first, self._version = n, version
+        if records[first:]:
+            yield self._version, records[first:]
+
+
+class _Listed(msgspec.Struct):
+    """What a recommendation tells of its release."""
+
+    input_partition: int
+    input_offset: int
+    release: str
+
+
+_decode_listed: Final = msgspec.json.Decoder(_Listed).decode
+
+
+def listed_releases(settings: Settings) -> Releases:
+    """The releases of a live run, by offset, as the lists on the recommendations topic name them.
+
+    What came before a partition's first list gets that one's release. Raises BrokerError or TopicError.
+    """
+    found: dict[int, dict[int, str]] = {}
+
+    def take(records: list[Any]) -> None:
+        for record in records:
+            try:
+                made = _decode_listed(record.value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError):  # none of the scoring app's
+                continue
+            found.setdefault(made.input_partition, {})[made.input_offset] = made.release
+
+    read_topic(settings, "recommendations", take)
+    return Releases(by_offset={partition: _changes(lists) for partition, lists in found.items()})
+
+
+def _changes(versions: Mapping[int, str]) -> list[Start]:
+    """Where the version changes, from versions by offset."""
+    starts: list[Start] = []
+    for offset, version in sorted(versions.items()):
+        if not starts:
+            starts.append((ALWAYS, version))
+        elif version != starts[-1][1]:
+            starts.append((offset, version))
+    return starts
+
+
+def announced_releases(settings: Settings) -> Releases:
+    """The releases that the models topic still holds, each from the time of its announcement on.
+
+    Raises BrokerError or TopicError.
+    """
+    found: dict[int, ModelRelease] = {}
+
+    def take(records: list[Any]) -> None:
+        for record in records:
+            if record.key in _ANNOUNCED and record.value:
+                try:
+                    release = decode_release(record.value)
+                except RecordError:  # workers pass it over, too
+                    continue
+                found[release.sequence] = release
+
+    read_topic(settings, "models", take)
+    return Releases([(each.time, each.version) for _, each in sorted(found.items())])
