@@ -391,7 +391,7 @@ def test_dropout_keeps_the_mean_and_follows_from_the_seed() -> None:
 
 
 @pytest.mark.parametrize("part", ["dropout_embed", "dropout_hidden"])
-def test_dropout_acts_in_a_step_but_not_on_the_hidden_state_that_goes_on(part: str) -> None:
+def test_dropout_acts_in_a_step_and_on_the_hidden_state_that_goes_on(part: str) -> None:
     config = config_for("cross-entropy", "separate")
     plain, _, _ = two_of_a_kind(config)
     dropping, _, _ = two_of_a_kind(config.model_copy(update={part: 0.5}))
@@ -399,7 +399,11 @@ def test_dropout_acts_in_a_step_but_not_on_the_hidden_state_that_goes_on(part: s
     batch = torch.tensor([1, 2]), torch.tensor([3, 4]), negatives, torch.ones(2, 5)
     (state, loss), (other_state, other_loss) = plain.step(*batch), dropping.step(*batch)
     assert loss != other_loss
-    assert torch.equal(state, other_state) == (part == "dropout_hidden")
+    assert not torch.equal(state, other_state)
+    dropped = other_state == 0
+    assert dropped.any() == (part == "dropout_hidden")
+    if part == "dropout_hidden":
+        np.testing.assert_allclose(other_state[~dropped], 2 * state[~dropped])
 
 
 def test_batches_name_where_each_lane_was_before() -> None:
