@@ -84,6 +84,7 @@ class GRU4Rec:
             network = Network(len(self.items), self.config).to(device)
         generator = torch.Generator().manual_seed(options.seed)
         with _threads(options.threads), world(device) as processes:
+            processes.require_same(batches.digest)
             trainer = Trainer(network, self.config, popularity, generator, processes)
             report = self._train(trainer, batches, options, processes.is_first)
         self.is_first = processes.is_first

@@ -56,6 +56,10 @@ def gru4rec(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of initial weights, negatives and dropout.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where present.")] = "auto",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A file that keeps the state of the training: stopped, it goes on from there."),
+    ] = None,
     evaluate: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="Whether to measure on the sessions held out.")
     ] = True,
@@ -90,7 +94,10 @@ def gru4rec(
             on_step=on_step,
             held_out=held_out if evaluate else None,
             data=source,
+            checkpoint=checkpoint,
         )
+    if not trained.version:
+        return  # the first of torchrun's processes says it all
     released = announce(settings, "gru4rec", trained.version) if release else None
     if json:
         print_json({**trained._asdict(), "directory": str(trained.directory), "release": released})
