@@ -13,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import partial
 from math import isfinite
@@ -81,11 +82,14 @@ class GRU4Rec:
             [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
         )
         with _threads(options.threads):
-            report = self._train(trainer, batches, options.on_step or _ignore)
+            report = self._train(network, trainer, batches, options)
         self.network = network.to("cpu")
         return report
 
-    def _train(self, trainer: Trainer, batches: SessionBatches, on_step: OnStep) -> TrainReport:
+    def _train(
+        self, network: Network, trainer: Trainer, batches: SessionBatches, options: TrainOptions
+    ) -> TrainReport:
+        on_step = options.on_step or _ignore
         losses: list[float] = []
         events = self.config.epochs * batches.events
         for epoch in range(self.config.epochs):
@@ -97,6 +101,9 @@ class GRU4Rec:
                     f"set learning_rate below {self.config.learning_rate} or momentum below "
                     f"{self.config.momentum}"
                 )
+            if options.on_epoch:
+                self.network = deepcopy(network).to("cpu")
+                options.on_epoch(epoch + 1)
         return TrainReport(events, losses)
 
     def scores(self, session: Session) -> Iterator[FloatArray]:
