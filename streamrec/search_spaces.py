@@ -22,9 +22,9 @@ class Search:
         self.parameters: dict[str, Any] = dict(fixed)
 
     def real(self, name: str, low: float, high: float, *, log: bool = False) -> None:
-        """A number from low to high, both included."""
+        """A number from low to high, both included, in three digits: as many as anybody wants to type."""
         if name not in self.parameters:
-            self.parameters[name] = self._trial.suggest_float(name, low, high, log=log)
+            self.parameters[name] = float(f"{self._trial.suggest_float(name, low, high, log=log):.3g}")
 
     def whole(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> None:
         """A whole number from low to high, both included."""
@@ -61,7 +61,7 @@ def _gru4rec(search: Search) -> None:
         search.real("logq", 0.0, 1.0)
     if loss == "bpr-max":
         search.real("bpreg", 0.0, 2.0)
-        search.one_of("elu", 0, 1)
+        search.real("elu", 0.25, 2.0)
 
 
 SEARCH_SPACES: Final[Mapping[str, Callable[[Search], None]]] = {
