@@ -17,8 +17,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from streamrec.contracts import OnStep, TrainOptions
 from streamrec.datasets import Clicks, click_sessions
-from streamrec.errors import DatasetError
-from streamrec.evaluation import mrr_at_k, ndcg_at_k, recall_at_k, session_ranks
+from streamrec.evaluation.exported import ExportedModel
+from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
+from streamrec.evaluation.next_items import next_items
 from streamrec.models import make_config, session_model_class
 from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Trained", "evaluate", "gru4rec_config", "progress_bar", "train_gru4rec"]
 
 _K: Final = 20
+_DEPTH: Final = 100  # with some to spare beyond _K for ties
+_METRICS: Final = {"recall": recall_at_k, "mrr": mrr_at_k, "ndcg": ndcg_at_k}
 _LINE_S: Final = 10.0
 
 
@@ -97,15 +100,13 @@ def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
     Items unseen in training count as misses; the figures ending in `_known` leave them out.
     Raises DatasetError if no session has two clicks.
     """
-    found = session_ranks(open_step(artifact), open_scorer(artifact), click_sessions(clicks))
-    if not len(found.ranks):
-        raise DatasetError("no session held out has two clicks or more: there is nothing to measure")
+    model = ExportedModel(open_step(artifact), open_scorer(artifact), depth=_DEPTH)
+    found = next_items(model, click_sessions(clicks), k=_K, unseen="miss")
     metrics = {"next_clicks": float(len(found.ranks)), "next_clicks_known": float(found.known.sum())}
     for suffix, ranks in ("", found.ranks), ("_known", found.ranks[found.known]):
         if len(ranks):
-            metrics[f"recall_at_{_K}{suffix}"] = recall_at_k(ranks, _K)
-            metrics[f"mrr_at_{_K}{suffix}"] = mrr_at_k(ranks, _K)
-            metrics[f"ndcg_at_{_K}{suffix}"] = ndcg_at_k(ranks, _K)
+            for name, metric in _METRICS.items():
+                metrics[f"{name}_at_{_K}{suffix}"] = float(metric(ranks, _K).mean())
     return metrics
 
 

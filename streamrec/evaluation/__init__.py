@@ -1,12 +1,5 @@
-"""How good lists are: offline over sessions, and live."""
+"""How good a model is: offline over sessions, and live.
 
-from streamrec.evaluation.live_rules import (
-    FloatRanks,
-    Ranks,
-    mrr_at_k,
-    ndcg_at_k,
-    recall_at_k,
-    session_ranks,
-)
-
-__all__ = ["FloatRanks", "Ranks", "mrr_at_k", "ndcg_at_k", "recall_at_k", "session_ranks"]
+`next_items` ranks every next click of test sessions; `metrics`, `beyond` and `intervals` make figures
+of that; `summary` brings them together for a model, and compares two.
+"""

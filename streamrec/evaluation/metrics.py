@@ -36,23 +36,23 @@ def recall_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
     ranks: 1-based, (Q,) or (Q, R), inf if absent; relevant: how many there are, (Q,) or one number.
     Returns (Q,). Raises ValueError if k or one of `relevant` is below 1, or ranks has another shape.
     """
-    return _hits(ranks, k).sum(axis=1) / _counts(relevant)
+    return _sum(_hits(ranks, k)) / _counts(relevant)
 
 
 def precision_at_k(ranks: FloatRanks, k: int) -> Values:
     """Share of the first k that is relevant; a shorter list counts as filled up. See recall_at_k."""
-    return _hits(ranks, k).sum(axis=1) / k
+    return _sum(_hits(ranks, k)) / k
 
 
 def f1_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
     """Harmonic mean of precision and recall, 0 without a hit. See recall_at_k."""
     # 2PR / (P + R), with P = hits / k and R = hits / relevant.
-    return 2 * _hits(ranks, k).sum(axis=1) / (k + _counts(relevant))
+    return 2 * _sum(_hits(ranks, k)) / (k + _counts(relevant))
 
 
 def hit_rate_at_k(ranks: FloatRanks, k: int) -> Values:
     """1 if any relevant item is within the first k, else 0. See recall_at_k."""
-    return _hits(ranks, k).any(axis=1).astype(np.float64)
+    return (_sum(_hits(ranks, k)) > 0).astype(np.float64)
 
 
 def mrr_at_k(ranks: FloatRanks, k: int) -> Values:
@@ -60,7 +60,9 @@ def mrr_at_k(ranks: FloatRanks, k: int) -> Values:
 
     Source: Voorhees, TREC-8 QA track, 1999.
     """
-    return np.where(_hits(ranks, k), 1 / _table(ranks), 0.0).max(axis=1, initial=0.0)
+    require_k(k)
+    first = _table(ranks).min(axis=1, initial=np.inf)
+    return np.where(first <= k, 1 / first, 0.0)
 
 
 def ndcg_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
@@ -69,7 +71,7 @@ def ndcg_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
     The gain at rank r is 1 / log2(1 + r); the ideal list has min(relevant, k) items in front.
     Source: Järvelin and Kekäläinen, TOIS 20, 2002.
     """
-    gains = np.where(_hits(ranks, k), 1 / np.log2(1 + _table(ranks)), 0.0).sum(axis=1)
+    gains = _sum(np.where(_hits(ranks, k), 1 / np.log2(1 + _table(ranks)), 0.0))
     ideal = np.cumsum(1 / np.log2(1 + np.arange(1, k + 1)))
     values: Values = gains / ideal[np.minimum(_counts(relevant), k) - 1]
     return values
@@ -80,10 +82,10 @@ def map_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
 
     Divided by all relevant items, as by trec_eval, not by min(relevant, k). See recall_at_k.
     """
-    _hits(ranks, k)
+    require_k(k)
     in_order = np.sort(_table(ranks), axis=1)
     found = np.arange(1, in_order.shape[1] + 1)
-    return np.where(in_order <= k, found / in_order, 0.0).sum(axis=1) / _counts(relevant)
+    return _sum(np.where(in_order <= k, found / in_order, 0.0)) / _counts(relevant)
 
 
 def mar_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
@@ -91,7 +93,7 @@ def mar_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
     # An item of rank r is within k - ⌈r⌉ + 1 of the k lists.
     hits = _hits(ranks, k)
     lists = np.where(hits, k + 1 - np.ceil(_table(ranks)), 0.0)
-    return lists.sum(axis=1) / (k * _counts(relevant))
+    return _sum(lists) / (k * _counts(relevant))
 
 
 def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
@@ -102,7 +104,8 @@ def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
     NaN where every item is relevant. Otherwise as recall_at_k.
     Source: Hanley and McNeil, Radiology 143, 1982.
     """
-    table, counts = np.sort(_table(ranks), axis=1), np.broadcast_to(_counts(relevant), len(ranks))[:, None]
+    table = np.sort(_table(ranks), axis=1)
+    counts = np.broadcast_to(_counts(relevant), len(ranks))[:, None]
     if (counts > table.shape[1]).any():
         raise ValueError(
             f"{counts.max()} relevant items but ranks for {table.shape[1]}; give inf for the others"
@@ -110,9 +113,10 @@ def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
     nth = np.arange(1, table.shape[1] + 1)
     # The nth of the relevant items has n - 1 of them before it and the rest behind it.
     before = np.clip(table - nth, 0, n_items - counts)
-    beaten = np.where(nth <= counts, n_items - counts - before, 0).sum(axis=1)
+    beaten = _sum(np.where(nth <= counts, n_items - counts - before, 0))
     pairs = (counts * (n_items - counts))[:, 0]
-    return np.divide(beaten, pairs, out=np.full(len(table), np.nan), where=pairs > 0)
+    shares: Values = np.divide(beaten, pairs, out=np.full(len(table), np.nan), where=pairs > 0)
+    return shares
 
 
 def rmse(predicted: ArrayLike, actual: ArrayLike) -> float:
@@ -141,7 +145,12 @@ def _hits(ranks: FloatRanks, k: int) -> NDArray[np.bool_]:
 def _table(ranks: FloatRanks) -> FloatRanks:
     if ranks.ndim not in (1, 2):
         raise ValueError(f"ranks have the shape {ranks.shape}; expected (Q,) or (Q, R)")
-    return ranks.reshape(len(ranks), -1) if ranks.size else ranks.reshape(len(ranks), 1)
+    return ranks[:, None] if ranks.ndim == 1 else ranks
+
+
+def _sum(table: NDArray[np.float64] | NDArray[np.bool_]) -> Values:
+    sums: Values = table.sum(axis=1, dtype=np.float64)
+    return sums
 
 
 def _counts(relevant: ArrayLike) -> NDArray[np.int64]:

@@ -5,18 +5,18 @@ click that was judged. Everything else about a model's quality follows from them
 """
 
 import time
-from collections.abc import Collection, Iterable
-from typing import Final, Literal, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import IntArray, OnStep, Session, SessionModel
+from streamrec.contracts import FloatArray, IntArray, OnStep, Session
 from streamrec.errors import DatasetError
 from streamrec.evaluation.metrics import require_k
 from streamrec.evaluation.ranks import FloatRanks, Ties, rank, top
 
-__all__ = ["Judged", "NextItems", "Unseen", "leave_out_unseen", "next_items"]
+__all__ = ["Judged", "NextItems", "Trained", "Unseen", "leave_out_unseen", "next_items"]
 
 Unseen = Literal["leave out", "miss"]
 """What becomes of clicks on items that training did not see.
@@ -29,6 +29,17 @@ Judged = Literal["every click", "last click"]
 """Which clicks of a session are judged; each has all before it as its context."""
 
 _CLICKS_A_STEP: Final = 100
+
+
+class Trained(Protocol):
+    """What is asked of a model here: a contracts.SessionModel without its training."""
+
+    @property
+    def items(self) -> Sequence[str]:
+        """The items it can score, by dense index."""
+
+    def scores(self, session: Session) -> Iterator[FloatArray]:
+        """Scores of all items after each click; see contracts.SessionModel."""
 
 
 class NextItems(NamedTuple):
@@ -54,7 +65,7 @@ class NextItems(NamedTuple):
 
 
 def next_items(
-    model: SessionModel,
+    model: Trained,
     sessions: Iterable[Session],
     *,
     k: int = 20,
