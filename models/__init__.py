@@ -15,6 +15,10 @@ from streamrec.errors import ConfigError
 __all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class", "session_model_name"]
 
 SESSION_MODELS: Final[Mapping[str, str]] = {
+    "popularity": "Popularity",
+    "decayed_popularity": "DecayedPopularity",
+    "item_knn": "ItemKNN",
+    "markov": "Markov",
     "gru4rec": "GRU4Rec",
 }
 """Models that rank what comes next in a session: name and file, and the class in it."""

@@ -115,7 +115,7 @@ class GRU4Rec:
             with torch.no_grad():
                 if item_id in index:
                     hidden, scores = network(torch.tensor([index[item_id]]), hidden)
-            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy()
+            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy().copy()
 
     def probes(self, n: int = 4, top: int = 20) -> list[Probe]:
         """Short sessions with what the network makes of them.
