@@ -1,6 +1,6 @@
 """Session models on files of clicks: trained, measured beside each other, and what to be wary of.
 
-In: training and test clicks, and contenders: a model's name, its hyperparameters and a label. Out: an
+In: a split of clicks, and contenders: a model's name, its hyperparameters and a label. Out: an
 Evaluation for each, comparisons with the first, and warnings in words.
 """
 
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from streamrec.contracts import OnStep, TrainOptions
-from streamrec.datasets import Clicks, click_sessions
+from streamrec.datasets import click_sessions
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.next_items import Judged, Unseen
+from streamrec.evaluation.next_items import Unseen
 from streamrec.evaluation.ranks import Ties
+from streamrec.evaluation.splits import Split
 from streamrec.evaluation.summary import Comparison, Evaluation, Groups, compare, evaluate
 from streamrec.models import make_config, session_model_class, session_model_name
 
@@ -25,7 +26,6 @@ __all__ = [
     "Rules",
     "compared",
     "contenders",
-    "leaks",
     "load_groups",
     "lost_to_baselines",
     "train_and_evaluate",
@@ -58,7 +58,6 @@ class Rules(NamedTuple):
     k: Sequence[int] = (5, 10, 20)
     ties: Ties = "conservative"
     unseen: Unseen = "leave out"
-    judged: Judged = "every click"
     groups: Groups | None = None
     seed: int = 0
     """Of the bootstrap."""
@@ -75,7 +74,9 @@ def contenders(models: Sequence[str], parameters: Sequence[str], seed: int = 0) 
         label, _, name = each.rpartition("=")
         name = session_model_name(name)
         if (label or name) in named:
-            raise ConfigError(f"{label or name} is named twice; give labels: --model a={name} --model b={name}")
+            raise ConfigError(
+                f"{label or name} is named twice; give labels: --model a={name} --model b={name}"
+            )
         named[label or name] = name
     given: dict[str, dict[str, str]] = {label: {} for label in named}
     for each in parameters:
@@ -101,11 +102,11 @@ def _seed(text: str) -> int:
 
 
 def train_and_evaluate(
-    contender: Contender, train: Clicks, test: Clicks, rules: Rules, *, progress: Progress, device: str = "auto"
+    contender: Contender, split: Split, rules: Rules, *, progress: Progress, device: str = "auto"
 ) -> Evaluation:
-    """Train on some clicks, measure on others. Raises ConfigError and DatasetError, as the model does."""
+    """Train on the one part, measure on the other. Raises ConfigError and DatasetError, as the model does."""
     model = session_model_class(contender.model)(contender.config)
-    train_sessions = list(click_sessions(train))
+    train_sessions = list(click_sessions(split.train))
     with progress(f"training {contender.label}") as on_step:
         started = time.perf_counter()
         report = model.train(train_sessions, TrainOptions(contender.seed, device, on_step=on_step))
@@ -115,11 +116,11 @@ def train_and_evaluate(
             model,
             contender.label,
             train_sessions,
-            click_sessions(test),
+            click_sessions(split.test),
             k=rules.k,
             ties=rules.ties,
             unseen=rules.unseen,
-            judged=rules.judged,
+            judged=split.judged,
             seed=rules.seed,
             groups=rules.groups,
             train_s=train_s,
@@ -133,22 +134,6 @@ def compared(evaluations: Sequence[Evaluation]) -> list[Comparison]:
     return [compare(each, evaluations[0]) for each in evaluations[1:]]
 
 
-def leaks(train: Clicks, test: Clicks) -> list[str]:
-    """What training knows of the test set that it could not have known in time."""
-    found = []
-    if shared := len(set(train.session_ids) & set(test.session_ids)):
-        found.append(
-            f"{shared:,} sessions are in training and in the test: a model may have seen the very clicks that "
-            "it is asked for"
-        )
-    if late := int((train.time_ms >= test.first_ms).sum()):
-        found.append(
-            f"{late:,} of {len(train):,} training clicks are not older than the first click of the test: "
-            "training knows something of the future"
-        )
-    return found
-
-
 def lost_to_baselines(evaluations: Sequence[Evaluation], deep: Mapping[str, bool]) -> list[str]:
     """What to say about deep models that are no better than a baseline; deep: which are, by label."""
     k = evaluations[0].next_items.tops.shape[1]
@@ -159,9 +144,10 @@ def lost_to_baselines(evaluations: Sequence[Evaluation], deep: Mapping[str, bool
             best = max(rivals, key=lambda rival: rival.metrics[name], default=each)
             if best.metrics[name] > each.metrics[name]:
                 p = compare(each, best).differences[name].p
+                chance = "" if p < _SURE else ", may be chance"
                 found.append(
-                    f"{each.model} loses to {best.model}, a baseline: {name} {each.metrics[name]:.4f} against "
-                    f"{best.metrics[name]:.4f} ({'p' if p < _SURE else 'may be chance, p'} = {p:.3f})"
+                    f"{each.model} loses to {best.model}, a baseline: {name} is {each.metrics[name]:.4f} and "
+                    f"not {best.metrics[name]:.4f} (p {p:.4f}{chance})"
                 )
     return found
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -112,7 +113,9 @@ def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
 
 @contextmanager
 def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
-    """A bar with events per second and loss, to be fed by a training; gone when it is over.
+    """A bar with events per second and the loss, if there is one, to be fed as TrainOptions.on_step.
+
+    It is gone when the work is over.
 
     Where the console is no terminal: a line now and then.
     """
@@ -125,15 +128,14 @@ def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
         TextColumn(label),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[rate]:,.0f} events/s, loss {task.fields[loss]:.3f}"),
+        TextColumn("{task.fields[pace]}"),
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("training", total=None, rate=0.0, loss=float("nan"))
+        task = progress.add_task(label, total=None, pace="")
 
         def on_step(done: int, total: int, loss: float) -> None:
-            rate = done / max(1e-9, time.monotonic() - start)
-            progress.update(task, completed=done, total=total, rate=rate, loss=loss)
+            progress.update(task, completed=done, total=total, pace=_pace(done, start, loss))
 
         yield on_step
 
@@ -150,12 +152,17 @@ class _Lines:
         now = time.monotonic()
         if now - self._printed >= _LINE_S:
             self._printed = now
-            rate = done / (now - self._start)
             self._console.print(
-                f"   {self._label}: {done / total:.0%}, {rate:,.0f} events/s, loss {loss:.3f}",
+                f"   {self._label}: {done / total:.0%}, {_pace(done, self._start, loss)}",
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _pace(done: int, start: float, loss: float) -> str:
+    """Events per second, and the loss of what has one."""
+    rate = f"{done / max(1e-9, time.monotonic() - start):,.0f} events/s"
+    return rate if isnan(loss) else f"{rate}, loss {loss:.3f}"
 
 
 def _described(clicks: Clicks) -> dict[str, Any]:

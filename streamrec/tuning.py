@@ -1,7 +1,7 @@
-"""The search for hyperparameters: train on the earlier sessions, measure on the later ones, again and again.
+"""The search for hyperparameters: train on the earlier sessions, measure on the later ones, and again.
 
-In: a model's name and clicks in two parts; the test set stays out of it. Out: the best hyperparameters,
-and a file of SQLite with every trial, from which a search goes on.
+In: a model's name and training clicks in two parts; the test set stays out of it. Out: the best
+hyperparameters, and a file of SQLite with every trial, from which a search goes on.
 
 Sources: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NIPS 2011 (TPE, which draws
 the trials); Golovin et al., "Google Vizier", KDD 2017 (the median rule, which gives trials up).
@@ -10,7 +10,6 @@ the trials); Golovin et al., "Google Vizier", KDD 2017 (the median rule, which g
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,17 +18,16 @@ from streamrec.datasets import Clicks, click_sessions
 from streamrec.errors import ConfigError
 from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
 from streamrec.evaluation.next_items import next_items
+from streamrec.evaluation.splits import Split
 from streamrec.models import make_config, session_model_class
+from streamrec.offline import Progress
 from streamrec.search_spaces import Search, search_space
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-__all__ = ["Limits", "Progress", "Trained", "Tuned", "need_optuna", "tune"]
-
-Progress = Callable[[str], AbstractContextManager[OnStep]]
-"""Shows one piece of work, by its name, as long as it is open."""
+__all__ = ["Limits", "Trained", "Tuned", "need_optuna", "tune"]
 
 _METRICS: Final = {"recall": recall_at_k, "mrr": mrr_at_k, "ndcg": ndcg_at_k}
 _STUDY: Final = "streamrec"
@@ -82,8 +80,7 @@ class _TimeIsUpError(Exception):
 
 def tune(
     model: str,
-    train: Clicks,
-    valid: Clicks,
+    split: Split,
     file: Path,
     *,
     limits: Limits,
@@ -100,7 +97,7 @@ def tune(
     Raises ConfigError if what is asked for cannot work, the file is of another search or no trial
     has finished, DatasetError if there is nothing to learn or to measure.
     """
-    trials = _Trials(model, train, valid, metric, fixed or {}, TrainOptions(seed, device))
+    trials = _Trials(model, split, metric, fixed or {}, TrainOptions(seed, device))
     study = _open(file, trials.identity, trials.defaults, seed)
     deadline = time.monotonic() + 60 * limits.minutes if limits.minutes is not None else float("inf")
     done = 0
@@ -129,8 +126,7 @@ class _Trials:
     def __init__(
         self,
         model: str,
-        train: Clicks,
-        valid: Clicks,
+        split: Split,
         metric: str,
         fixed: Mapping[str, Any],
         options: TrainOptions,
@@ -138,8 +134,8 @@ class _Trials:
         self._class = session_model_class(model)
         self._space = search_space(model)
         self._metric, self._k = _metric(metric)
-        self._train = list(click_sessions(train))
-        self._valid = list(click_sessions(valid))
+        self._train = list(click_sessions(split.train))
+        self._valid = list(click_sessions(split.test))
         self._fixed = fixed
         self._options = options
         self.defaults: dict[str, Any] = self._class.Config().model_dump()
@@ -147,8 +143,8 @@ class _Trials:
             "model": model,
             "metric": metric,
             "fixed parameters": {name: str(value) for name, value in fixed.items()},
-            "training clicks": _digest(train),
-            "clicks held out": _digest(valid),
+            "training clicks": _digest(split.train),
+            "clicks held out": _digest(split.test),
             "seed": options.seed,
         }
         """What has to be the same for trials to be compared."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from streamrec import __version__
-from streamrec.cli import broker, config, demo, doctor, models, run, standalone, topics, train
+from streamrec.cli import broker, config, demo, doctor, evaluate, models, run, standalone, topics, train, tune
 from streamrec.cli.output import print_error
 from streamrec.errors import StreamrecError
 
@@ -43,7 +43,7 @@ def _options(
     pass
 
 
-for _family in (broker, topics, train, models, run, standalone, demo, doctor, config):
+for _family in (broker, topics, train, evaluate, tune, models, run, standalone, demo, doctor, config):
     _family.register(app)
 
 

@@ -36,7 +36,9 @@ def _tune(
     bundled: Annotated[bool, typer.Option("--bundled", help="The clicks that come with streamrec.")] = False,
     valid_share: Annotated[
         float,
-        typer.Option(min=0.01, max=0.9, help="Share of the sessions, the latest, that trials are measured on."),
+        typer.Option(
+            min=0.01, max=0.9, help="Share of the sessions, the latest, that trials are measured on."
+        ),
     ] = 0.1,
     valid_days: Annotated[
         float | None, typer.Option(min=0, help="Measure on the sessions of so many last days instead.")
@@ -65,8 +67,9 @@ def _tune(
     """
     from rich.console import Console
 
+    from streamrec.cli.sources import one_source
+    from streamrec.evaluation.splits import by_time
     from streamrec.models import session_model_name
-    from streamrec.offline import one_file, time_split
     from streamrec.training import progress_bar
     from streamrec.tuning import Limits, need_optuna, tune
 
@@ -74,14 +77,13 @@ def _tune(
     model = session_model_name(model)
     fixed = parse_parameters(param or [])
     console = Console(stderr=True)
-    clicks = one_file(data, bundled)
-    train, valid = time_split(clicks, days=valid_days, share=None if valid_days else valid_share)
+    clicks = one_source(data, bundled)
+    split = by_time(clicks, days=valid_days, share=None if valid_days else valid_share)
     file = study or Path("build/tune") / f"{model}.sqlite"
     try:
         tuned = tune(
             model,
-            train,
-            valid,
+            split,
             file,
             limits=Limits(minutes, trials),
             progress=partial(progress_bar, console),
@@ -119,11 +121,12 @@ def _print(tuned: "Tuned", file: Path, data: Path | None) -> None:
             if trial.value is not None
         ],
     )
+    done = ", ".join(f"{n} {state}" for state, n in counts.items())
     default = f", the defaults have {tuned.default_value:.4f}" if tuned.default_value is not None else ""
     typer.echo(
-        f"\n{', '.join(f'{n} {state}' for state, n in counts.items())}; {tuned.metric} {tuned.value:.4f}{default}, "
-        f"on the sessions held out. In {file}.\nThe best, on a test set that the search has not seen:\n"
-        f"  {_evaluate_line(tuned)}"
+        f"\ntrials: {done}, kept in {file}\n"
+        f"{tuned.metric} {tuned.value:.4f}{default}, on the sessions held out\n"
+        f"the best on a test set that the search has not seen:\n  {_evaluate_line(tuned)}"
     )
     if tuned.model == "gru4rec":
         source = f"--data {shlex.quote(str(data))}" if data else "--bundled"

@@ -1,4 +1,4 @@
-"""Evaluations as a page: one HTML file that needs no network, with plots, figures and the rules they hold under.
+"""Evaluations as a page: one HTML file that needs no network, with plots, figures and their rules.
 
 In: evaluations on the same test sessions, and comparisons of some of them. Plots are drawn by plots.py.
 """
@@ -29,14 +29,17 @@ _BANDS: Final = 5
 _POSITIONS: Final = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (7, 9), (10, 14), (15, None))
 _LOWER_IS_BETTER: Final = ("gini", "average_popularity")
 _TIES: Final = {
-    "conservative": "conservative: a rank is one more than the number of other items that score at least as high",
-    "optimistic": "optimistic: a rank is one more than the number of items that score higher",
+    "conservative": "conservative: a rank is one more than the number of others that score at least as high",
+    "optimistic": "optimistic: a rank is one more than the number of others that score higher",
     "mean": "mean: the middle of the best and the worst rank that equal scores allow",
 }
 _UNSEEN: Final = {
-    "leave out": "left out: clicks on items that training did not see are taken out of the test sessions first",
+    "leave out": "left out: clicks on items that training did not see are taken out of the test first",
     "miss": "misses: clicks on items that training did not see stay, and no list finds them",
 }
+
+
+_JUDGED: Final = {"every click": "every click but the first", "last click": "the last click of each"}
 
 
 class About(NamedTuple):
@@ -79,9 +82,9 @@ def write_report(
 def _head(about: About) -> str:
     now = datetime.now(UTC)
     return (
-        f'<h1>{escape(about.title)}</h1>\n<p class="faint">streamrec {__version__}, {now:%Y-%m-%d %H:%M} UTC. '
-        "Every next click is ranked against the whole catalogue. Intervals and bars are 95 % bootstrap "
-        "intervals over sessions.</p>"
+        f"<h1>{escape(about.title)}</h1>\n"
+        f'<p class="faint">streamrec {__version__}, {now:%Y-%m-%d %H:%M} UTC. Every next click is ranked against '
+        "the whole catalogue. Intervals are 95 % bootstrap intervals over sessions.</p>"
     )
 
 
@@ -117,8 +120,8 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
     found = [
         _figure(
             "How often the next click is in the list, and how high",
-            f"Of {evaluations[0].next_clicks:,} next clicks. The black lines are the intervals; where those of "
-            "two models overlap, see the paired differences.",
+            f"Of {evaluations[0].next_clicks:,} clicks. The thin lines are the intervals; where those of two "
+            "models overlap, the paired differences still tell them apart.",
             plots.bars({name: {each.model: each.intervals[name] for each in evaluations} for name in main}),
             wide=True,
         )
@@ -147,8 +150,8 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
         ),
         _figure(
             "The long tail",
-            f"The items in {_BANDS} bands that hold equal shares of the training clicks. A line above the grey "
-            "bars recommends what is popular more often than it is clicked.",
+            f"The items in {_BANDS} bands that hold equal shares of the training clicks. Where a line is above "
+            "the grey bars, such items are recommended more often than they are clicked.",
             _popularity_plot(evaluations),
         ),
         _figure(
@@ -208,9 +211,7 @@ def _lorenz_plot(evaluations: Sequence[Evaluation], k: int) -> str:
     return plots.lorenz_curves(exposures, {each.model: each.metrics[f"gini@{k}"] for each in evaluations})
 
 
-def _differences(
-    comparisons: Sequence[Comparison], metrics: Sequence[str]
-) -> dict[str, dict[str, Interval]]:
+def _differences(comparisons: Sequence[Comparison], metrics: Sequence[str]) -> dict[str, dict[str, Interval]]:
     return {
         name: {
             each.first: Interval(found.difference, found.low, found.high)
@@ -244,7 +245,9 @@ def _all_metrics(evaluations: Sequence[Evaluation]) -> str:
     return (
         "<h2>All metrics</h2>"
         + "<p class='faint'>With one relevant item a query, hit rate is recall, and MAP is MRR.</p>"
-        + _table(["metric", *(f"{_swatch(n)}{escape(each.model)}" for n, each in enumerate(evaluations))], rows)
+        + _table(
+            ["metric", *(f"{_swatch(n)}{escape(each.model)}" for n, each in enumerate(evaluations))], rows
+        )
     )
 
 
@@ -267,8 +270,7 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
 def _rules(first: Evaluation, about: About) -> str:
     facts = {
         **about.data,
-        "measured": f"{first.next_clicks:,} next clicks of {first.test_sessions:,} sessions "
-        f"({'the last click of each session' if first.judged == 'last click' else 'every click but the first'})",
+        "measured": f"{first.next_clicks:,} clicks of {first.test_sessions:,} sessions: {_JUDGED[first.judged]}",
         "unseen items": f"{_UNSEEN[first.unseen]}; {first.unseen_clicks:,} clicks",
         "ties": _TIES[first.ties],
         "intervals": f"percentile bootstrap over sessions, seed {first.seed}",
@@ -295,9 +297,7 @@ def _figure(title: str, how_to_read: str, content: str, *, wide: bool = False) -
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Cells are HTML; those that are no `<td>` become one."""
     head = "".join(f"<th>{cell}</th>" for cell in header)
-    lines = (
-        "".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in row) for row in rows
-    )
+    lines = ("".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in row) for row in rows)
     body = "".join(f"<tr>{line}</tr>\n" for line in lines)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
@@ -306,7 +306,9 @@ def _facts(facts: Mapping[str, str], *, code: bool = False) -> str:
     tag = "code" if code else "span"
     return (
         "<dl>"
-        + "".join(f"<dt>{escape(name)}</dt><dd><{tag}>{escape(value)}</{tag}></dd>" for name, value in facts.items())
+        + "".join(
+            f"<dt>{escape(name)}</dt><dd><{tag}>{escape(value)}</{tag}></dd>" for name, value in facts.items()
+        )
         + "</dl>"
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import OnStep, Session, SessionModel
+from streamrec.contracts import IntArray, OnStep, Session, SessionModel
 from streamrec.errors import DatasetError
 from streamrec.evaluation import beyond
 from streamrec.evaluation.intervals import Difference, Interval, confidence_intervals, paired_tests
@@ -83,6 +83,8 @@ class Evaluation:
     judged: Judged
     seed: int
     """Of the bootstrap."""
+    clicks: IntArray = field(repr=False)
+    """(N,) in training, of each item by its index in the model."""
     next_items: NextItems = field(repr=False)
     train_s: float | None = None
     events_per_s: float | None = None
@@ -162,6 +164,7 @@ def evaluate(
     found = next_items(
         model, test, k=longest, ties=ties, unseen=unseen, seen=seen, judged=judged, on_step=on_step
     )
+    clicks = beyond.item_clicks(train, model.items)
     main = values_at_k(found.ranks, k, _MAIN)
     at_longest = {name: main[name] for name in (f"{metric}@{longest}" for metric in _MAIN)}
     session_groups = [groups.sessions.get(test[n].session_id, _UNGROUPED) for n in found.sessions.tolist()]
@@ -172,7 +175,7 @@ def evaluate(
         metrics={
             **{metric: float(values.mean()) for metric, values in values_at_k(found.ranks, k).items()},
             "auc": float(auc(found.ranks, len(model.items)).mean()),
-            **_beyond_accuracy(found, model.items, train),
+            **_beyond_accuracy(found.tops, clicks, beyond.session_incidence(train, model.items)),
         },
         intervals=confidence_intervals(main, found.sessions, seed=seed),
         item_groups=beyond.exposure_by_group(found.tops, item_groups) if groups.items else {},
@@ -189,6 +192,7 @@ def evaluate(
         unseen=unseen,
         judged=judged,
         seed=seed,
+        clicks=clicks,
         next_items=found,
         train_s=train_s,
         events_per_s=events_per_s,
@@ -225,18 +229,17 @@ def _values_of(names: Iterable[str], ranks: FloatRanks) -> dict[str, Values]:
     return {name: _AT_K[metric](ranks, int(k)) for name, (metric, k) in parts.items()}
 
 
-def _beyond_accuracy(found: NextItems, items: Sequence[str], train: Sequence[Session]) -> dict[str, float]:
-    tops, clicks = found.tops, beyond.item_clicks(train, items)
+def _beyond_accuracy(tops: IntArray, clicks: IntArray, incidence: Any) -> dict[str, float]:
     of_lists = {
-        "intra_list_diversity": beyond.intra_list_diversity(tops, beyond.session_incidence(train, items)),
+        "intra_list_diversity": beyond.intra_list_diversity(tops, incidence),
         "novelty": beyond.novelty(tops, clicks),
         "average_popularity": beyond.average_popularity(tops, clicks),
         "long_tail": beyond.long_tail_share(tops, beyond.long_tail(clicks)),
     }
     k = tops.shape[1]
     return {
-        f"coverage@{k}": beyond.catalogue_coverage(tops, len(items)),
-        f"gini@{k}": beyond.gini(tops, len(items)),
+        f"coverage@{k}": beyond.catalogue_coverage(tops, len(clicks)),
+        f"gini@{k}": beyond.gini(tops, len(clicks)),
         **{f"{name}@{k}": _mean(values) for name, values in of_lists.items()},
     }
 
