@@ -257,6 +257,7 @@ def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k
     judged = "last" if first.judged == "last click" else "next"
     unseen = "left out" if first.unseen == "leave out" else "misses"
     typer.echo(
-        f"\n{first.next_clicks:,} {judged} clicks of {first.test_sessions:,} sessions; {first.unseen_clicks:,} "
-        f"clicks on unseen items {unseen}; ties {first.ties}; 95 % intervals over sessions"
+        f"\n{first.next_clicks:,} {judged} clicks of {first.test_sessions:,} sessions; "
+        f"{first.unseen_clicks:,} clicks on unseen items {unseen}; ties {first.ties}; "
+        "95 % intervals over sessions"
     )

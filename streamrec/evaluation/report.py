@@ -17,6 +17,7 @@ from streamrec import __version__
 from streamrec.errors import ConfigError
 from streamrec.evaluation import plots
 from streamrec.evaluation.intervals import Interval
+from streamrec.evaluation.page import cell, facts, figure, number, swatch, table
 from streamrec.evaluation.summary import Comparison, Evaluation
 
 __all__ = ["About", "write_report"]
@@ -83,8 +84,8 @@ def _head(about: About) -> str:
     now = datetime.now(UTC)
     return (
         f"<h1>{escape(about.title)}</h1>\n"
-        f'<p class="faint">streamrec {__version__}, {now:%Y-%m-%d %H:%M} UTC. Every next click is ranked against '
-        "the whole catalogue. Intervals are 95 % bootstrap intervals over sessions.</p>"
+        f'<p class="faint">streamrec {__version__}, {now:%Y-%m-%d %H:%M} UTC. Every next click is ranked '
+        "against the whole catalogue. Intervals are 95 % bootstrap intervals over sessions.</p>"
     )
 
 
@@ -100,17 +101,17 @@ def _summary(evaluations: Sequence[Evaluation]) -> str:
     best = {name: max(each.metrics[name] for each in evaluations) for name in main}
     rows = [
         [
-            f"{_swatch(n)}{escape(each.model)}",
+            f"{swatch(n)}{escape(each.model)}",
             *(_with_interval(each, name, best[name] if len(evaluations) > 1 else None) for name in main),
-            *(_cell(_number(each.metrics[name])) for name in others),
-            _cell(f"{each.events_per_s:,.0f}" if each.events_per_s else "–"),
-            _cell(f"{each.train_s:,.1f}" if each.train_s is not None else "–"),
-            _cell(f"{each.next_items.seconds:,.1f}"),
+            *(cell(number(each.metrics[name])) for name in others),
+            cell(f"{each.events_per_s:,.0f}" if each.events_per_s else "–"),
+            cell(f"{each.train_s:,.1f}" if each.train_s is not None else "–"),
+            cell(f"{each.next_items.seconds:,.1f}"),
         ]
         for n, each in enumerate(evaluations)
     ]
     header = ["model", *main, *others, "training events/s", "training s", "evaluation s"]
-    return "<h2>At a glance</h2>" + _table(header, rows)
+    return "<h2>At a glance</h2>" + table(header, rows)
 
 
 def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> str:
@@ -118,7 +119,7 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
     main = [f"{name}@{k}" for name in _MAIN]
     names = [each.model for each in evaluations]
     found = [
-        _figure(
+        figure(
             "How often the next click is in the list, and how high",
             f"Of {evaluations[0].next_clicks:,} clicks. The thin lines are the intervals; where those of two "
             "models overlap, the paired differences still tell them apart.",
@@ -128,7 +129,7 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
     ]
     if comparisons:
         found.append(
-            _figure(
+            figure(
                 f"Paired differences to {comparisons[0].second}",
                 "On the same clicks, session by session: an interval that does not touch the zero line is a "
                 "difference that chance does not explain.",
@@ -138,23 +139,23 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
             )
         )
     found += [
-        _figure(
+        figure(
             "Recall by the length of the list",
             "How much a longer list would find.",
             plots.recall_by_k({each.model: each.next_items.ranks for each in evaluations}, _DEPTH),
         ),
-        _figure(
+        figure(
             f"recall@{k} by position in the session",
             "How quickly a model makes use of what a visitor does.",
             _position_plot(evaluations, k),
         ),
-        _figure(
+        figure(
             "The long tail",
-            f"The items in {_BANDS} bands that hold equal shares of the training clicks. Where a line is above "
-            "the grey bars, such items are recommended more often than they are clicked.",
+            f"The items in {_BANDS} bands that hold equal shares of the training clicks. Where a line is "
+            "above the grey bars, such items are recommended more often than they are clicked.",
             _popularity_plot(evaluations),
         ),
-        _figure(
+        figure(
             "Exposure of the catalogue",
             "The further below the diagonal, the fewer items get all the places.",
             _lorenz_plot(evaluations, k),
@@ -227,13 +228,13 @@ def _p_values(comparisons: Sequence[Comparison], metrics: Sequence[str]) -> str:
         [
             escape(each.first),
             *(
-                _cell(f"{found.difference:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}")
+                cell(f"{found.difference:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}")
                 for found in (each.differences[name] for name in metrics)
             ),
         ]
         for each in comparisons
     ]
-    return _table(["model", *metrics], rows)
+    return table(["model", *metrics], rows)
 
 
 def _all_metrics(evaluations: Sequence[Evaluation]) -> str:
@@ -245,9 +246,7 @@ def _all_metrics(evaluations: Sequence[Evaluation]) -> str:
     return (
         "<h2>All metrics</h2>"
         + "<p class='faint'>With one relevant item a query, hit rate is recall, and MAP is MRR.</p>"
-        + _table(
-            ["metric", *(f"{_swatch(n)}{escape(each.model)}" for n, each in enumerate(evaluations))], rows
-        )
+        + table(["metric", *(f"{swatch(n)}{escape(each.model)}" for n, each in enumerate(evaluations))], rows)
     )
 
 
@@ -255,79 +254,40 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
     header = ["group", *(escape(each.model) for each in evaluations)]
     if evaluations[0].item_groups:
         rows = [
-            [escape(group), *(_cell(f"{each.item_groups.get(group, 0):.1%}") for each in evaluations)]
+            [escape(group), *(cell(f"{each.item_groups.get(group, 0):.1%}") for each in evaluations)]
             for group in evaluations[0].item_groups
         ]
-        yield "<h2>Exposure by group of items</h2>" + _table(header, rows)
+        yield "<h2>Exposure by group of items</h2>" + table(header, rows)
     for metric, means in evaluations[0].session_groups.items():
         rows = [
-            [escape(group), *(_cell(_number(each.session_groups[metric][group])) for each in evaluations)]
+            [escape(group), *(cell(number(each.session_groups[metric][group])) for each in evaluations)]
             for group in means
         ]
-        yield f"<h2>{escape(metric)} by group of sessions</h2>" + _table(header, rows)
+        yield f"<h2>{escape(metric)} by group of sessions</h2>" + table(header, rows)
 
 
 def _rules(first: Evaluation, about: About) -> str:
-    facts = {
+    rules = {
         **about.data,
-        "measured": f"{first.next_clicks:,} clicks of {first.test_sessions:,} sessions: {_JUDGED[first.judged]}",
+        "measured": f"{first.next_clicks:,} clicks of {first.test_sessions:,} sessions: "
+        + _JUDGED[first.judged],
         "unseen items": f"{_UNSEEN[first.unseen]}; {first.unseen_clicks:,} clicks",
         "ties": _TIES[first.ties],
         "intervals": f"percentile bootstrap over sessions, seed {first.seed}",
     }
-    return "<h2>Data and rules</h2>" + _facts(facts)
+    return "<h2>Data and rules</h2>" + facts(rules)
 
 
 def _configurations(evaluations: Sequence[Evaluation]) -> str:
-    facts = {
+    parameters = {
         each.model: " ".join(f"{name}={value}" for name, value in each.config.items()) or "no parameters"
         for each in evaluations
     }
-    return "<h2>Hyperparameters</h2>" + _facts(facts, code=True)
-
-
-def _figure(title: str, how_to_read: str, content: str, *, wide: bool = False) -> str:
-    kind = ' class="wide"' if wide else ""
-    return (
-        f"<figure{kind}><figcaption><h3>{escape(title)}</h3><p>{escape(how_to_read)}</p></figcaption>"
-        f"{content}</figure>"
-    )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML; those that are no `<td>` become one."""
-    head = "".join(f"<th>{cell}</th>" for cell in header)
-    lines = ("".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in row) for row in rows)
-    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _facts(facts: Mapping[str, str], *, code: bool = False) -> str:
-    tag = "code" if code else "span"
-    return (
-        "<dl>"
-        + "".join(
-            f"<dt>{escape(name)}</dt><dd><{tag}>{escape(value)}</{tag}></dd>" for name, value in facts.items()
-        )
-        + "</dl>"
-    )
+    return "<h2>Hyperparameters</h2>" + facts(parameters, code=True)
 
 
 def _with_interval(evaluation: Evaluation, name: str, best: float | None) -> str:
     value = evaluation.metrics[name]
     interval = evaluation.intervals.get(name)
     beside = f"{interval.low:.4f} to {interval.high:.4f}" if interval else ""
-    return _cell(_number(value), beside, best=value == best)
-
-
-def _cell(value: str, beside: str = "", *, best: bool = False) -> str:
-    kind = ' class="best"' if best else ""
-    return f"<td{kind}>{value}" + (f'<br><span class="interval">{beside}</span>' if beside else "") + "</td>"
-
-
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-
-
-def _swatch(n: int) -> str:
-    return f'<span class="swatch" style="background: var(--series-{n % plots.N_COLOURS})"></span>'
+    return cell(number(value), beside, best=value == best)
