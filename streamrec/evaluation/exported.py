@@ -15,7 +15,7 @@ _SCORES_AT_ONCE: Final = 1 << 22
 
 
 class ExportedModel:
-    """The two graphs of an artifact as a next_items.Trained.
+    """The two graphs of an artifact as a next_items.TrainedModel.
 
     depth: how many of the best items have a score, all for None; the others are NaN, as for
     visitors, who never see them. Sorting all of a large catalogue is what takes the time.

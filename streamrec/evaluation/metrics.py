@@ -111,10 +111,11 @@ def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
             f"{counts.max()} relevant items but ranks for {table.shape[1]}; give inf for the others"
         )
     nth = np.arange(1, table.shape[1] + 1)
-    # The nth of the relevant items has n - 1 of them before it and the rest behind it.
-    before = np.clip(table - nth, 0, n_items - counts)
-    beaten = _sum(np.where(nth <= counts, n_items - counts - before, 0))
-    pairs = (counts * (n_items - counts))[:, 0]
+    others = n_items - counts
+    # The nth of the relevant items has n - 1 of them before it; without a rank, all the others too.
+    before = np.where(np.isinf(table), others, table - nth)
+    pairs = (counts * others)[:, 0]
+    beaten = np.clip(pairs - _sum(np.where(nth <= counts, before, 0)), 0, pairs)
     shares: Values = np.divide(beaten, pairs, out=np.full(len(table), np.nan), where=pairs > 0)
     return shares
 

@@ -16,7 +16,7 @@ from streamrec.errors import DatasetError
 from streamrec.evaluation.metrics import require_k
 from streamrec.evaluation.ranks import FloatRanks, Ties, rank, top
 
-__all__ = ["Judged", "NextItems", "Trained", "Unseen", "leave_out_unseen", "next_items"]
+__all__ = ["Judged", "NextItems", "TrainedModel", "Unseen", "leave_out_unseen", "next_items"]
 
 Unseen = Literal["leave out", "miss"]
 """What becomes of clicks on items that training did not see.
@@ -31,7 +31,7 @@ Judged = Literal["every click", "last click"]
 _CLICKS_A_STEP: Final = 100
 
 
-class Trained(Protocol):
+class TrainedModel(Protocol):
     """What is asked of a model here: a contracts.SessionModel without its training."""
 
     @property
@@ -65,7 +65,7 @@ class NextItems(NamedTuple):
 
 
 def next_items(
-    model: Trained,
+    model: TrainedModel,
     sessions: Iterable[Session],
     *,
     k: int = 20,

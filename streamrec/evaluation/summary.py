@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import IntArray, OnStep, Session, SessionModel
+from streamrec.contracts import IntArray, OnStep, Session
 from streamrec.errors import DatasetError
 from streamrec.evaluation import beyond
 from streamrec.evaluation.intervals import Difference, Interval, confidence_intervals, paired_tests
@@ -26,7 +26,7 @@ from streamrec.evaluation.metrics import (
     precision_at_k,
     recall_at_k,
 )
-from streamrec.evaluation.next_items import Judged, NextItems, Unseen, next_items
+from streamrec.evaluation.next_items import Judged, NextItems, TrainedModel, Unseen, next_items
 from streamrec.evaluation.ranks import FloatRanks, Ties
 
 __all__ = ["Comparison", "Evaluation", "Groups", "compare", "evaluate", "values_at_k"]
@@ -137,7 +137,7 @@ class Comparison(NamedTuple):
 
 
 def evaluate(
-    model: SessionModel,
+    model: TrainedModel,
     name: str,
     train_sessions: Iterable[Session],
     test_sessions: Iterable[Session],
@@ -250,7 +250,7 @@ def _mean(values: Values) -> float:
     return float(there.mean()) if len(there) else float("nan")
 
 
-def _config(model: SessionModel) -> dict[str, Any]:
+def _config(model: TrainedModel) -> dict[str, Any]:
     config = getattr(model, "config", None)
     return config.model_dump(mode="json") if config is not None else {}
 
