@@ -20,6 +20,9 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
     "item_knn": "ItemKNN",
     "markov": "Markov",
     "gru4rec": "GRU4Rec",
+    "stan": "STAN",
+    "vmis_knn": "VMISKNN",
+    "vs_knn": "VSKNN",
 }
 """Models that rank what comes next in a session: name and file, and the class in it."""
 
