@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -25,12 +24,14 @@ import torch
 
 from streamrec import __version__
 from streamrec.artifact import FORMAT, MAX_ITEMS, FileEntry, Manifest, Probe
-from streamrec.contracts import FloatArray, OnStep, Session, TrainOptions, TrainReport
+from streamrec.contracts import FloatArray, Session, TrainOptions, TrainReport
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
-from streamrec.models._gru4rec_batches import SessionBatches
-from streamrec.models._gru4rec_export import write_artifact
-from streamrec.models._gru4rec_network import GRU4RecConfig, Network
-from streamrec.models._gru4rec_training import Trainer
+from streamrec.models._gru4rec.batches import SessionBatches
+from streamrec.models._gru4rec.checkpoint import Checkpoint
+from streamrec.models._gru4rec.export import write_artifact
+from streamrec.models._gru4rec.network import GRU4RecConfig, Network
+from streamrec.models._gru4rec.parallel import world
+from streamrec.models._gru4rec.training import Progress, Trainer
 from streamrec.registry import Registry
 
 __all__ = ["GRU4Rec", "GRU4RecConfig"]
@@ -52,6 +53,8 @@ class GRU4Rec:
         self._index: dict[str, int] = {}
         self.network: Network | None = None
         self.seed = 0
+        self.is_first = True
+        """Whether this process is the one that publishes, of those that torchrun started."""
 
     def train(self, sessions: Iterable[Session], options: TrainOptions | None = None) -> TrainReport:
         """Fit to sessions, in their order; those of one item teach nothing.
@@ -72,50 +75,73 @@ class GRU4Rec:
         self.items = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
         self.seed = options.seed
         index = self._index = {item_id: n for n, item_id in enumerate(self.items)}
+        batches = SessionBatches(
+            [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
+        )
+        popularity = torch.tensor([counts[item_id] for item_id in self.items], dtype=torch.float64)
         device = _device(options.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             network = Network(len(self.items), self.config).to(device)
-        popularity = torch.tensor([counts[item_id] for item_id in self.items], dtype=torch.float64)
-        trainer = Trainer(network, self.config, popularity, torch.Generator().manual_seed(options.seed))
-        batches = SessionBatches(
-            [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
-        )
-        with _threads(options.threads):
-            report = self._train(network, trainer, batches, options)
+        generator = torch.Generator().manual_seed(options.seed)
+        with _threads(options.threads), world(device) as processes:
+            trainer = Trainer(network, self.config, popularity, generator, processes)
+            report = self._train(network, trainer, batches, options, processes.is_first)
+        self.is_first = processes.is_first
         self.network = network.to("cpu")
         return report
 
     def _train(
-        self, network: Network, trainer: Trainer, batches: SessionBatches, options: TrainOptions
+        self,
+        network: Network,
+        trainer: Trainer,
+        batches: SessionBatches,
+        options: TrainOptions,
+        is_first: bool,
     ) -> TrainReport:
-        on_step = options.on_step or _ignore
-        losses: list[float] = []
+        checkpoint = self._checkpoint(batches, options)
+        progress = Progress() if checkpoint is None else checkpoint.restore(trainer)
         events = self.config.epochs * batches.events
-        for epoch in range(self.config.epochs):
-            before = epoch * batches.events
-            losses.append(trainer.epoch(batches, partial(_report, on_step, before, events)))
-            if not isfinite(losses[-1]):
+
+        def report(done: int, loss: float) -> None:
+            if is_first and options.on_step is not None:
+                options.on_step(len(progress.losses) * batches.events + done, events, loss)
+
+        def between() -> None:
+            if progress.losses and not isfinite(progress.losses[-1]):
                 raise ConfigError(
-                    f"the loss is {losses[-1]} in epoch {epoch + 1}: training does not converge; "
-                    f"set learning_rate below {self.config.learning_rate} or momentum below "
+                    f"the loss is {progress.losses[-1]} in epoch {len(progress.losses)}: training does not "
+                    f"converge; set learning_rate below {self.config.learning_rate} or momentum below "
                     f"{self.config.momentum}"
                 )
-            if options.on_epoch:
+            if is_first and checkpoint is not None:
+                checkpoint.write_if_due(trainer, progress)
+
+        while len(progress.losses) < self.config.epochs:
+            trainer.epoch(batches, progress, report, between)
+            if options.on_epoch is not None:
                 self.network = deepcopy(network).to("cpu")
-                options.on_epoch(epoch + 1)
-        return TrainReport(events, losses)
+                options.on_epoch(len(progress.losses))
+        if is_first and checkpoint is not None:
+            checkpoint.remove()
+        return TrainReport(events, progress.losses)
+
+    def _checkpoint(self, batches: SessionBatches, options: TrainOptions) -> Checkpoint | None:
+        if options.checkpoint is None:
+            return None
+        identity = {**self.config.model_dump(), "seed": options.seed, "sessions": batches.digest}
+        return Checkpoint(options.checkpoint, identity, options.checkpoint_every_s)
 
     def scores(self, session: Session) -> Iterator[FloatArray]:
         """Scores of all items after each click, NaN before the first known; see contracts.SessionModel."""
         network = self._trained()
         index, scores = self._index, None
-        hidden = torch.zeros(1, self.config.hidden_size)
+        hidden = torch.zeros(1, self.config.state_size)
         for item_id in session.items:
             with torch.no_grad():
                 if item_id in index:
                     hidden, scores = network(torch.tensor([index[item_id]]), hidden)
-            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy().copy()
+            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy()
 
     def probes(self, n: int = 4, top: int = 20) -> list[Probe]:
         """Short sessions with what the network makes of them.
@@ -127,7 +153,7 @@ class GRU4Rec:
         found = []
         for length in range(1, n + 1):
             items = rng.integers(0, len(self.items), length).tolist()
-            hidden = torch.zeros(1, self.config.hidden_size)
+            hidden = torch.zeros(1, self.config.state_size)
             with torch.no_grad():
                 for item in items:
                     hidden, scores = network(torch.tensor([item]), hidden)
@@ -167,7 +193,7 @@ class GRU4Rec:
                 model="gru4rec",
                 version=name,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
-                hidden_size=self.config.hidden_size,
+                hidden_size=self.config.state_size,
                 n_items=len(self.items),
                 files=files,
                 probes=self.probes(),
@@ -206,14 +232,6 @@ class GRU4Rec:
         if self.network is None:
             raise ArtifactError("there is no model to export; call train first")
         return self.network
-
-
-def _ignore(_done: int, _total: int, _loss: float) -> None:
-    pass
-
-
-def _report(on_step: OnStep, before: int, total: int, done: int, loss: float) -> None:
-    on_step(before + done, total, loss)
 
 
 @contextmanager

@@ -29,7 +29,19 @@ _NODE_PARTS: Final = {1, 2, 3, _NODE_OPERATOR, _NODE_ATTRIBUTE, 6, _NODE_DOMAIN,
 _ATTRIBUTE_PARTS: Final = {1, 2, 3, 4, 7, 8, 9, 13, 20}  # numbers and strings: no tensors, no graphs
 _TENSOR_PARTS: Final = {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12}  # no segments, no external data
 _DOMAINS: Final = {b"", b"ai.onnx"}
-_OPERATORS: Final = {b"Add", b"Gather", b"Gemm", b"Mul", b"Sigmoid", b"Split", b"Sub", b"Tanh", b"TopK"}
+_OPERATORS: Final = {
+    b"Add",
+    b"Concat",
+    b"Gather",
+    b"Gemm",
+    b"Mul",
+    b"Sigmoid",
+    b"Slice",
+    b"Split",
+    b"Sub",
+    b"Tanh",
+    b"TopK",
+}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 

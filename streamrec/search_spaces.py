@@ -31,24 +31,16 @@ class Search:
         if name not in self.parameters:
             self.parameters[name] = self._trial.suggest_int(name, low, high, step=step, log=log)
 
-    def one_of(self, name: str, *options: str | int) -> Any:
+    def one_of(self, name: str, *options: str | float) -> Any:
         """One of the options; returned, as others may depend on it."""
         if name not in self.parameters:
             self.parameters[name] = self._trial.suggest_categorical(name, options)
         return self.parameters[name]
 
-    def like(self, name: str, other: str) -> None:
-        """The value that another parameter has."""
-        self.parameters.setdefault(name, self.parameters[other])
-
 
 def _gru4rec(search: Search) -> None:
     loss = search.one_of("loss", "cross-entropy", "bpr-max")
-    search.whole("hidden_size", 64, 256, log=True)
-    if search.parameters.get("embedding", "shared") == "separate":
-        search.whole("embedding_size", 32, 256, log=True)
-    else:
-        search.like("embedding_size", "hidden_size")
+    search.whole("hidden_size", 64, 256, log=True)  # and, alone, of the embedding
     search.whole("epochs", 5, 20)
     search.one_of("batch_size", 32, 48, 64, 96, 128)
     search.one_of("n_sample", 512, 1024, 2048, 4096)
@@ -61,7 +53,7 @@ def _gru4rec(search: Search) -> None:
         search.real("logq", 0.0, 1.0)
     if loss == "bpr-max":
         search.real("bpreg", 0.0, 2.0)
-        search.real("elu", 0.25, 2.0)
+        search.one_of("elu", 0.0, 0.5, 1.0)
 
 
 SEARCH_SPACES: Final[Mapping[str, Callable[[Search], None]]] = {

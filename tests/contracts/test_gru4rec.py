@@ -19,7 +19,7 @@ from streamrec.errors import ArtifactError, ConfigError, DatasetError, RegistryE
 from streamrec.evaluation.exported import ExportedModel
 from streamrec.evaluation.metrics import recall_at_k
 from streamrec.evaluation.next_items import next_items
-from streamrec.models._gru4rec_export import MOST_PROJECTED_BYTES
+from streamrec.models._gru4rec.export import MOST_PROJECTED_BYTES
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
@@ -161,19 +161,20 @@ def test_the_vocabulary_goes_from_the_most_to_the_least_popular() -> None:
 
 @pytest.mark.parametrize("most_projected", [0, MOST_PROJECTED_BYTES])
 @pytest.mark.parametrize("embedding", ["shared", "separate"])
+@pytest.mark.parametrize("layers", [1, 3])
 def test_the_graphs_give_what_torch_gives(
-    embedding: str, most_projected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layers: int, embedding: str, most_projected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamrec.models._gru4rec_export.MOST_PROJECTED_BYTES", most_projected)
+    monkeypatch.setattr("streamrec.models._gru4rec.export.MOST_PROJECTED_BYTES", most_projected)
     size = 16 if embedding == "shared" else 12
-    model = trained(ring_sessions(100), embedding=embedding, embedding_size=size, epochs=2)
+    model = trained(ring_sessions(100), embedding=embedding, embedding_size=size, layers=layers, epochs=2)
     model.export(tmp_path)
     step, score = open_step(tmp_path), open_scorer(tmp_path)
     network = model.network
     assert network is not None
     rng = np.random.default_rng(0)
-    hidden = torch.zeros(32, 16)
-    onnx_hidden = np.zeros((32, 16), np.float32)
+    hidden = torch.zeros(32, 16 * layers)
+    onnx_hidden = np.zeros((32, 16 * layers), np.float32)
     for _ in range(20):
         items = rng.integers(0, len(RING), 32)
         with torch.no_grad():

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamrec.models._gru4rec_batches import NegativeSampler, SessionBatch, SessionBatches
-from streamrec.models._gru4rec_losses import make_loss
-from streamrec.models._gru4rec_network import GRU4RecConfig, Network
-from streamrec.models._gru4rec_training import SparseAdagrad, Trainer
+from streamrec.models._gru4rec import cell as gru
+from streamrec.models._gru4rec.batches import Negatives, NegativeSampler, SessionBatch, SessionBatches
+from streamrec.models._gru4rec.losses import LOSSES, make_loss
+from streamrec.models._gru4rec.network import GRU4RecConfig, Network
+from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge
+from streamrec.models._gru4rec.training import Progress, Trainer
 
-LOSSES = ["cross-entropy", "bpr-max", "top1"]
 CPU = torch.device("cpu")
 every_loss = pytest.mark.parametrize("loss", LOSSES)
 
@@ -101,7 +102,11 @@ def test_items_are_drawn_by_popularity_to_the_power_of_alpha(alpha: float) -> No
     sampler = NegativeSampler(popularity, alpha, 500, torch.Generator().manual_seed(1), CPU)
     expected = (popularity**alpha / (popularity**alpha).sum()).numpy()
     n = 500 * 2100  # more than one block
-    counts = sum((np.bincount(sampler.draw().numpy(), minlength=5) for _ in range(2100)), np.zeros(5))
+    counts = np.zeros(5)
+    for _ in range(2100):
+        drawn = sampler.draw()
+        assert drawn.counts.sum() == 500
+        counts[drawn.items.numpy()] += drawn.counts.numpy()
     assert abs(counts / n - expected).max() < 5 * math.sqrt(0.25 / n)
     np.testing.assert_allclose(sampler.log_probability().exp().numpy(), expected, rtol=1e-6)
 
@@ -109,7 +114,7 @@ def test_items_are_drawn_by_popularity_to_the_power_of_alpha(alpha: float) -> No
 def test_negatives_follow_from_the_seed() -> None:
     popularity = torch.ones(50, dtype=torch.float64)
     a, b, c = (
-        NegativeSampler(popularity, 0.5, 20, torch.Generator().manual_seed(seed), CPU).draw().tolist()
+        NegativeSampler(popularity, 0.5, 20, torch.Generator().manual_seed(seed), CPU).draw().items.tolist()
         for seed in (1, 1, 2)
     )
     assert a == b != c
@@ -117,7 +122,7 @@ def test_negatives_follow_from_the_seed() -> None:
 
 def test_without_samples_nothing_is_drawn() -> None:
     sampler = NegativeSampler(torch.ones(3, dtype=torch.float64), 0.5, 0, torch.Generator(), CPU)
-    assert sampler.draw().shape == (0,)
+    assert sampler.draw().items.shape == sampler.draw().counts.shape == (0,)
 
 
 # -- losses -------------------------------------------------------------------------------------
@@ -131,48 +136,83 @@ def softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(x) / np.exp(x).sum()
 
 
-def stated_loss(name: str, scores: NDArray[np.float64], elu: float, bpreg: float) -> float:
-    """The papers' formulas, row by row, negative by negative."""
+def stated_loss(name: str, scores: NDArray[np.float64], own: list[int], elu: float, bpreg: float) -> float:
+    """The papers' formulas, row by row, negative by negative; their sum."""
     rows = []
-    for i, row in enumerate(scores):
+    for row, i in zip(scores, own, strict=True):
         others = [j for j in range(len(row)) if j != i]
         if name == "cross-entropy":
             rows.append(-math.log(softmax(row)[i]))
         elif name == "bpr-max":
-            r = np.where(row > 0, row, elu * (np.exp(row) - 1))
+            r = np.where(row > 0, row, elu * (np.exp(row) - 1)) if elu else row
             s = softmax(r[others])
             gain = sum(s[n] * sigmoid(r[i] - r[j]) for n, j in enumerate(others))
             rows.append(-math.log(gain) + bpreg * sum(s[n] * r[j] ** 2 for n, j in enumerate(others)))
+        elif name == "bpr":
+            r = np.tanh(row)
+            rows.append(-np.mean([np.log(sigmoid(r[i] - r[j])) for j in others]))
         else:
             r = np.tanh(row)
-            rows.append(np.mean([sigmoid(r[j] - r[i]) + sigmoid(r[j] ** 2) for j in others]))
-    return float(np.mean(rows))
+            each = [sigmoid(r[j] - r[i]) + sigmoid(r[j] ** 2) for j in others]
+            rows.append(np.mean(each) if name == "top1" else softmax(r[others]) @ each)
+    return float(np.sum(rows))
 
 
 @every_loss
-@given(seed=st.integers(0, 1000), n=st.integers(1, 4), samples=st.integers(1, 5), elu=st.floats(0.2, 2))
+@given(
+    seed=st.integers(0, 1000),
+    n=st.integers(1, 4),
+    counts=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    elu=st.sampled_from([0.0, 0.2, 1.0, 2.0]),
+    data=st.data(),
+)
 def test_a_loss_is_its_formula_and_its_gradient_the_slope(
-    loss: str, seed: int, n: int, samples: int, elu: float
+    loss: str, seed: int, n: int, counts: list[int], elu: float, data: st.DataObject
 ) -> None:
-    scores = np.random.default_rng(seed).normal(0, 2, (n, n + samples))
-    value, gradient = make_loss(loss, elu=elu, bpreg=0.7)(torch.tensor(scores))
-    assert value == pytest.approx(stated_loss(loss, scores, elu, 0.7), rel=1e-9)
+    # Columns: n targets, then samples; a sample drawn three times is one column that counts three times.
+    own = data.draw(st.permutations(range(n)))
+    scores = np.random.default_rng(seed).normal(0, 2, (n, n + len(counts)))
+    each = torch.tensor([1.0] * n + counts, dtype=torch.float64)
+    values, gradient = make_loss(loss, elu=elu, bpreg=0.7)(torch.tensor(scores), each, torch.tensor(own))
+
+    def stated(scores: NDArray[np.float64]) -> float:
+        return stated_loss(loss, np.repeat(scores, [1] * n + counts, axis=1), own, elu, 0.7)
+
+    assert values.shape == (n,)
+    assert values.sum().item() == pytest.approx(stated(scores), rel=1e-9)
     slope, step = np.empty_like(scores), 1e-6
     for place in np.ndindex(*scores.shape):
         up, down = scores.copy(), scores.copy()
         up[place] += step
         down[place] -= step
-        difference = stated_loss(loss, up, elu, 0.7) - stated_loss(loss, down, elu, 0.7)
-        slope[place] = difference / (2 * step)
+        slope[place] = (stated(up) - stated(down)) / (2 * step)
     np.testing.assert_allclose(gradient.numpy(), slope, atol=1e-7)
 
 
 @every_loss
 def test_extreme_scores_give_finite_losses_and_gradients(loss: str) -> None:
     scores = torch.tensor([[-80.0, 80.0, 0.0], [80.0, -80.0, 30.0]])
-    value, gradient = make_loss(loss, elu=1.0, bpreg=0.5)(scores)
-    assert math.isfinite(value)
+    values, gradient = make_loss(loss, elu=1.0, bpreg=0.5)(scores, torch.ones(3), torch.arange(2))
+    assert torch.isfinite(values).all()
     assert torch.isfinite(gradient).all()
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(1, 4), width=st.integers(1, 5))
+@pytest.mark.usefixtures("float64")
+def test_a_layer_and_its_gradients_are_those_of_torch(seed: int, n: int, width: int) -> None:
+    torch.manual_seed(seed)
+    theirs = torch.nn.GRUCell(width, 3)
+    x, hidden = torch.randn(n, width, requires_grad=True), torch.randn(n, 3)
+    weights = gru.Cell(*(parameter.data for parameter in theirs.parameters()))
+    after, done = gru.forward(weights, x.detach(), hidden)
+    wanted = theirs(x, hidden)
+    np.testing.assert_allclose(after.numpy(), wanted.detach().numpy(), atol=1e-12)
+    gradient = torch.randn(n, 3)
+    into = gru.Cell(*(torch.empty_like(each) for each in weights))
+    of_x = gru.backward(weights, done, gradient, into)
+    wanted.backward(gradient)
+    for ours, of in zip((of_x, *into), (x, *theirs.parameters()), strict=True):
+        np.testing.assert_allclose(ours.numpy(), of.grad.numpy(), atol=1e-12)
 
 
 # -- the optimiser ------------------------------------------------------------------------------
@@ -181,28 +221,31 @@ def test_extreme_scores_give_finite_losses_and_gradients(loss: str) -> None:
 @given(
     st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=5),
     st.integers(0, 1000),
+    st.data(),
 )
-def test_updates_of_rows_are_the_dense_update(steps: list[list[int]], seed: int) -> None:
+def test_updates_of_rows_are_the_dense_update(steps: list[list[int]], seed: int, data: st.DataObject) -> None:
     rng = torch.Generator().manual_seed(seed)
     start = torch.randn(5, 3, generator=rng, dtype=torch.float64)
     sparse, dense = start.clone(), start.clone()
-    by_row, whole = SparseAdagrad(sparse, 0.1, 0.0), SparseAdagrad(dense, 0.1, 0.0)
+    by_row, whole, merge = Adagrad(sparse, 0.1, 0.0), Adagrad(dense, 0.1, 0.0), RowMerge(5, CPU)
     for rows in steps:
-        gradients = torch.randn(len(rows), 3, generator=rng, dtype=torch.float64)
+        unique = data.draw(st.lists(st.integers(0, 4), unique=True))
+        gradients = torch.randn(len(unique) + len(rows), 3, generator=rng, dtype=torch.float64)
         gradient = torch.zeros_like(start)
-        for row, each in zip(rows, gradients, strict=True):
+        for row, each in zip([*unique, *rows], gradients, strict=True):
             gradient[row] += each
-        by_row.update_rows(torch.tensor(rows), gradients)
+        n = len(unique)
+        once = torch.tensor(unique, dtype=torch.int64)
+        by_row.update_rows(*merge.merge(once, gradients[:n], torch.tensor(rows), gradients[n:]))
         whole.update(gradient)
         np.testing.assert_allclose(sparse.numpy(), dense.numpy(), atol=1e-12)
 
 
 def test_momentum_carries_on_in_the_rows_that_are_touched_and_rests_in_the_others() -> None:
     values = torch.zeros(2, 1, dtype=torch.float64)
-    adagrad = SparseAdagrad(values, learning_rate=1.0, momentum=0.5)
-    one = torch.ones(1, 1, dtype=torch.float64)
-    adagrad.update_rows(torch.tensor([0]), one)
-    adagrad.update_rows(torch.tensor([0]), one)
+    adagrad = Adagrad(values, learning_rate=1.0, momentum=0.5)
+    for _ in range(2):
+        adagrad.update_rows(torch.tensor([0]), torch.ones(1, 1, dtype=torch.float64))
     # Moves: -1, then half of that again and -1/√2.
     np.testing.assert_allclose(values[:, 0].tolist(), [-1 - 0.5 - 1 / math.sqrt(2), 0.0], atol=1e-6)
 
@@ -245,14 +288,20 @@ class Plain:
             others = torch.arange(len(row)) != i
             if self._config.loss == "cross-entropy":
                 rows.append(torch.nn.functional.cross_entropy(row[None], torch.tensor([i])))
-            elif self._config.loss == "bpr-max":
+                continue
+            if self._config.loss == "bpr-max":
                 r = torch.nn.functional.elu(row, self._config.elu)
                 s = torch.softmax(r[others], 0)
                 gain = (s * torch.sigmoid(r[i] - r[others])).sum()
                 rows.append(-gain.log() + self._config.bpreg * (s * r[others] ** 2).sum())
-            else:
-                r = torch.tanh(row)
-                rows.append((torch.sigmoid(r[others] - r[i]) + torch.sigmoid(r[others] ** 2)).mean())
+                continue
+            r = torch.tanh(row)
+            if self._config.loss == "bpr":
+                rows.append(-torch.sigmoid(r[i] - r[others]).log().mean())
+                continue
+            each = torch.sigmoid(r[others] - r[i]) + torch.sigmoid(r[others] ** 2)
+            s = torch.softmax(r[others], 0)
+            rows.append(each.mean() if self._config.loss == "top1" else (s * each).sum())
         return torch.stack(rows).mean()
 
 
@@ -280,17 +329,22 @@ def config_for(loss: str, embedding: str, **fields: Any) -> GRU4RecConfig:
 
 @every_loss
 @pytest.mark.parametrize("embedding", ["shared", "separate"])
+@pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.usefixtures("float64")
-def test_a_step_is_what_autograd_and_dense_adagrad_make_of_the_mini_batch(loss: str, embedding: str) -> None:
-    trainer, ours, plain = two_of_a_kind(config_for(loss, embedding))
+def test_a_step_is_what_autograd_and_dense_adagrad_make_of_the_mini_batch(
+    loss: str, embedding: str, layers: int
+) -> None:
+    trainer, ours, plain = two_of_a_kind(config_for(loss, embedding, layers=layers))
     rng = torch.Generator().manual_seed(2)
-    hidden = torch.rand(4, 5, generator=rng)
+    hidden = torch.rand(4, 5 * layers, generator=rng)
     hidden_of_plain = hidden.clone()
     for _ in range(4):
         # Nine items: many are twice in the batch, as inputs, targets and negatives.
         inputs, targets = torch.randint(0, 9, (2, 4), generator=rng)
         negatives = torch.randint(0, 9, (6,), generator=rng)
-        hidden, _ = trainer.step(inputs, targets, negatives, hidden)
+        items, counts = torch.unique(negatives, return_counts=True)
+        drawn = Negatives(items, counts.double())
+        hidden, _ = trainer.step(inputs, targets, drawn, hidden)
         hidden_of_plain = plain.step(inputs, targets, negatives, hidden_of_plain)
         np.testing.assert_allclose(hidden.numpy(), hidden_of_plain.numpy(), atol=1e-6)
     assert_same(ours, plain.network)
@@ -303,7 +357,7 @@ def test_an_epoch_carries_hidden_states_along_sessions_and_starts_each_from_zero
     trainer, ours, plain = two_of_a_kind(config)
     sequences = [[0, 1, 2, 3], [4, 5], [6, 7, 8], [1, 3, 5, 7, 0], [2, 2], [8, 0, 4]]
     reports: list[int] = []
-    trainer.epoch(SessionBatches(sequences, 3), lambda done, _: reports.append(done))
+    trainer.epoch(SessionBatches(sequences, 3), Progress(), lambda done, _: reports.append(done))
     hidden = {session: torch.zeros(5) for session in range(len(sequences))}
     for lanes in obvious_lanes(sequences, 3):
         if len(lanes) > 1:  # a lane alone has no negatives
@@ -320,16 +374,20 @@ def test_a_lane_alone_without_samples_teaches_nothing() -> None:
     config = config_for("bpr-max", "shared", n_sample=0)
     trainer, ours, _ = two_of_a_kind(config)
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    assert trainer.epoch(SessionBatches([[1, 2, 3]], 2), lambda *_: None) == 0.0
+    progress = Progress()
+    trainer.epoch(SessionBatches([[1, 2, 3]], 2), progress, lambda *_: None)
+    assert progress == Progress(losses=[0.0])
     assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())
 
 
 def test_dropout_keeps_the_mean_and_follows_from_the_seed() -> None:
     trainer, again = (two_of_a_kind(config_for("top1", "shared"))[0] for _ in range(2))
-    values = trainer._dropout(torch.ones(400, 400), 0.4)
+    values, mask = trainer._dropout(torch.ones(400, 400), 0.4, 400)
+    assert mask is not None
+    assert torch.equal(values, mask)
     assert values.unique().tolist() == pytest.approx([0.0, 1 / 0.6])
     assert values.mean().item() == pytest.approx(1.0, abs=0.01)
-    assert torch.equal(values, again._dropout(torch.ones(400, 400), 0.4))
+    assert torch.equal(values, again._dropout(torch.ones(400, 400), 0.4, 400)[0])
 
 
 @pytest.mark.parametrize("part", ["dropout_embed", "dropout_hidden"])
@@ -337,7 +395,8 @@ def test_dropout_acts_in_a_step_but_not_on_the_hidden_state_that_goes_on(part: s
     config = config_for("cross-entropy", "separate")
     plain, _, _ = two_of_a_kind(config)
     dropping, _, _ = two_of_a_kind(config.model_copy(update={part: 0.5}))
-    batch = torch.tensor([1, 2]), torch.tensor([3, 4]), torch.tensor([5, 6]), torch.ones(2, 5)
+    negatives = Negatives(torch.tensor([5, 6]), torch.ones(2))
+    batch = torch.tensor([1, 2]), torch.tensor([3, 4]), negatives, torch.ones(2, 5)
     (state, loss), (other_state, other_loss) = plain.step(*batch), dropping.step(*batch)
     assert loss != other_loss
     assert torch.equal(state, other_state) == (part == "dropout_hidden")

@@ -34,8 +34,8 @@ def write_artifact(
 ) -> None:
     """Write graphs, bias, vocabulary, manifest and model card; then load and probe them.
 
-    weights: items (N, H), inputs (N, D), bias (N,), gru.weight_ih (3H, D), gru.weight_hh (3H, H),
-    gru.bias_ih, gru.bias_hh (3H,); gates in the order reset, update, new.
+    weights: items (N, H), inputs (N, D), bias (N,), and of every layer, as gru.0.weight_ih and so on,
+    weight_ih (3H, D), weight_hh (3H, H), bias_ih, bias_hh (3H,); gates in the order reset, update, new.
     Raises ArtifactError if a weight is no finite number, or if what was written does not give
     what the probes say.
     """
@@ -48,7 +48,7 @@ def write_artifact(
     np.save(bias, weights["bias"].astype(np.float32), allow_pickle=False)
     files = {
         "step.onnx": _step(weights).SerializeToString(),
-        "score.onnx": _score(weights["items"]).SerializeToString(),
+        "score.onnx": _score(weights["items"], _layers(weights)).SerializeToString(),
         "bias.npy": bias.getvalue(),
         "vocabulary.json": json.dumps(vocabulary, ensure_ascii=False).encode(),
     }
@@ -67,75 +67,105 @@ def write_artifact(
 
 
 def _step(weights: Mapping[str, Array]) -> Any:
-    """items (B,) int64, hidden (B, H) -> hidden after one more item each.
-
-    r = σ(W_r x + U_r h), z = σ(W_z x + U_z h), n = tanh(W_n x + r ⊙ (U_n h)), h' = n + z ⊙ (h - n);
-    Cho et al., arXiv:1406.1078, with the reset gate after the product as in cuDNN and torch.
-    """
+    """items (B,) int64, hidden (B, L·H) -> hidden after one more item each. Layers as in cell.py."""
     node = helper.make_node
-    inputs, initializers = _inputs(weights)
-    width = weights["gru.weight_hh"].shape[1]
+    layers = _layers(weights)
+    width = weights["gru.0.weight_hh"].shape[1]
+    nodes, initializers = _inputs(weights)
+    before, after = ["hidden"], ["hidden_after"]
+    if layers > 1:
+        before, after = ([f"{name}.{layer}" for layer in range(layers)] for name in ("hidden", "after"))
+        nodes.append(node("Split", ["hidden"], before, axis=1, num_outputs=layers))
+    for layer in range(layers):
+        if layer:
+            names = [after[layer - 1], f"gru.{layer}.weight_ih", f"gru.{layer}.bias_ih"]
+            nodes.append(node("Gemm", names, [f"{layer}.by_input"], transB=1))
+        nodes += _layer(layer, before[layer], after[layer])
+    if layers > 1:
+        nodes.append(node("Concat", after, ["hidden_after"], axis=1))
+    kept = [name for name in weights if name.startswith("gru.") and not name.startswith("gru.0.")]
+    kept += ["gru.0.weight_hh", "gru.0.bias_hh"]
     return _graph(
         "step",
-        [
-            *inputs,
-            node("Gemm", ["hidden", "gru.weight_hh", "gru.bias_hh"], ["by_hidden"], transB=1),
-            node("Split", ["by_input", "gates"], ["input_rz", "input_n"], axis=1),
-            node("Split", ["by_hidden", "gates"], ["hidden_rz", "hidden_n"], axis=1),
-            node("Add", ["input_rz", "hidden_rz"], ["sum_rz"]),
-            node("Sigmoid", ["sum_rz"], ["rz"]),
-            node("Split", ["rz"], ["r", "z"], axis=1, num_outputs=2),
-            node("Mul", ["r", "hidden_n"], ["gated"]),
-            node("Add", ["input_n", "gated"], ["sum_n"]),
-            node("Tanh", ["sum_n"], ["n"]),
-            node("Sub", ["hidden", "n"], ["difference"]),
-            node("Mul", ["z", "difference"], ["kept"]),
-            node("Add", ["n", "kept"], ["hidden_after"]),
-        ],
-        inputs=[("items", TensorProto.INT64, ["B"]), ("hidden", TensorProto.FLOAT, ["B", width])],
-        outputs=[("hidden_after", TensorProto.FLOAT, ["B", width])],
+        nodes,
+        inputs=[("items", TensorProto.INT64, ["B"]), ("hidden", TensorProto.FLOAT, ["B", layers * width])],
+        outputs=[("hidden_after", TensorProto.FLOAT, ["B", layers * width])],
         initializers={
             **initializers,
-            "gru.weight_hh": weights["gru.weight_hh"],
-            "gru.bias_hh": weights["gru.bias_hh"],
+            **{name: weights[name] for name in kept},
             "gates": np.array([2 * width, width]),
         },
     )
 
 
+def _layers(weights: Mapping[str, Array]) -> int:
+    return sum(name.endswith(".weight_hh") for name in weights)
+
+
+def _layer(layer: int, before: str, after: str) -> list[Any]:
+    """Nodes from what the input gives the gates, and the state before, to the state after."""
+    node = helper.make_node
+
+    def own(*names: str) -> list[str]:
+        return [f"{layer}.{name}" for name in names]
+
+    by_hidden = [before, f"gru.{layer}.weight_hh", f"gru.{layer}.bias_hh"]
+    return [
+        node("Gemm", by_hidden, own("by_hidden"), transB=1),
+        node("Split", [*own("by_input"), "gates"], own("input_rz", "input_n"), axis=1),
+        node("Split", [*own("by_hidden"), "gates"], own("hidden_rz", "hidden_n"), axis=1),
+        node("Add", own("input_rz", "hidden_rz"), own("sum_rz")),
+        node("Sigmoid", own("sum_rz"), own("rz")),
+        node("Split", own("rz"), own("r", "z"), axis=1, num_outputs=2),
+        node("Mul", own("r", "hidden_n"), own("gated")),
+        node("Add", own("input_n", "gated"), own("sum_n")),
+        node("Tanh", own("sum_n"), own("n")),
+        node("Sub", [before, *own("n")], own("difference")),
+        node("Mul", own("z", "difference"), own("kept")),
+        node("Add", own("n", "kept"), [after]),
+    ]
+
+
 def _inputs(weights: Mapping[str, Array]) -> tuple[list[Any], dict[str, Array]]:
-    """Nodes and initializers from `items` to `by_input`, W x + b of all gates.
+    """Nodes and initializers from `items` to `0.by_input`, W x + b of the first layer's gates.
 
     A gather from the products of all items, made here, saves a third of a step's time; they take
     3H numbers for an item instead of D.
     """
     node = helper.make_node
-    inputs, weight, bias = weights["inputs"], weights["gru.weight_ih"], weights["gru.bias_ih"]
+    inputs, weight, bias = weights["inputs"], weights["gru.0.weight_ih"], weights["gru.0.bias_ih"]
     if 4 * len(inputs) * len(weight) <= MOST_PROJECTED_BYTES:
         with np.errstate(over="ignore", invalid="ignore"):  # loading finds what is not finite
             projected = inputs @ weight.T + bias
-        return [node("Gather", ["inputs", "items"], ["by_input"])], {"inputs": projected}
+        return [node("Gather", ["inputs", "items"], ["0.by_input"])], {"inputs": projected}
     return (
         [
             node("Gather", ["inputs", "items"], ["x"]),
-            node("Gemm", ["x", "gru.weight_ih", "gru.bias_ih"], ["by_input"], transB=1),
+            node("Gemm", ["x", "gru.0.weight_ih", "gru.0.bias_ih"], ["0.by_input"], transB=1),
         ],
-        {"inputs": inputs, "gru.weight_ih": weight, "gru.bias_ih": bias},
+        {"inputs": inputs, "gru.0.weight_ih": weight, "gru.0.bias_ih": bias},
     )
 
 
-def _score(items: Array) -> Any:
-    """hidden (B, H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n)."""
+def _score(items: Array, layers: int) -> Any:
+    """hidden (B, L·H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n)."""
     node = helper.make_node
     n_items, width = items.shape
+    nodes, initializers, output = [], {"items": items}, "hidden"
+    if layers > 1:  # the last layer's part
+        output = "output"
+        nodes = [node("Slice", ["hidden", "first", "end", "axis"], [output])]
+        ends = {"first": (layers - 1) * width, "end": layers * width, "axis": 1}
+        initializers |= {name: np.array([value]) for name, value in ends.items()}
     return _graph(
         "score",
         [
-            node("Gemm", ["hidden", "items", "bias"], ["all"], transB=1),
+            *nodes,
+            node("Gemm", [output, "items", "bias"], ["all"], transB=1),
             node("TopK", ["all", "n"], ["scores", "indices"]),
         ],
         inputs=[
-            ("hidden", TensorProto.FLOAT, ["B", width]),
+            ("hidden", TensorProto.FLOAT, ["B", layers * width]),
             ("bias", TensorProto.FLOAT, [n_items]),
             ("n", TensorProto.INT64, [1]),
         ],
@@ -143,7 +173,7 @@ def _score(items: Array) -> Any:
             ("indices", TensorProto.INT64, ["B", "n_best"]),
             ("scores", TensorProto.FLOAT, ["B", "n_best"]),
         ],
-        initializers={"items": items},
+        initializers=initializers,
     )
 
 

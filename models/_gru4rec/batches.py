@@ -3,6 +3,7 @@
 Sources as in gru4rec.py.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["NegativeSampler", "SessionBatch", "SessionBatches"]
+__all__ = ["NegativeSampler", "Negatives", "SessionBatch", "SessionBatches"]
 
 
 class SessionBatch(NamedTuple):
@@ -42,6 +43,13 @@ class SessionBatches:
         self.events = int((lengths - 1).sum())
         """Pairs of a click and the next, in one pass."""
 
+    @property
+    def digest(self) -> str:
+        """Of the sessions and their order."""
+        found = hashlib.sha256(self._items.tobytes())
+        found.update(self._ends.tobytes())
+        return found.hexdigest()
+
     def __iter__(self) -> Iterator[SessionBatch]:
         place, end = self._starts[: self._size].copy(), self._ends[: self._size].copy()
         waiting = self._size
@@ -59,6 +67,15 @@ class SessionBatches:
             place[filled], end[filled], new[filled] = self._starts[fresh], self._ends[fresh], True
             lanes = np.setdiff1d(lanes, done[len(fresh) :])
             place, end, new = place[lanes], end[lanes], new[lanes]
+
+
+class Negatives(NamedTuple):
+    """Items drawn for a mini-batch. The popular ones come more than once: those are computed once."""
+
+    items: Tensor
+    """(U,) int64, no item twice."""
+    counts: Tensor
+    """(U,) float, how often each was drawn."""
 
 
 class NegativeSampler:
@@ -83,8 +100,17 @@ class NegativeSampler:
         """Log of each item's probability in a draw, float32 (N,)."""
         return self._probability.log().float()
 
-    def draw(self) -> Tensor:
-        """n item indices."""
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What is left of the block at hand."""
+        return {"block": self._block[self._next :].cpu()}
+
+    def restore(self, block: Tensor) -> None:
+        """Go on with what was left of a block."""
+        self._block, self._next = block.to(self._device), 0
+
+    def draw(self) -> Negatives:
+        """n items, with repetition."""
         if self._next >= len(self._block):
             rows = max(1, 1_000_000 // max(1, self._n))
             uniform = torch.rand(rows, self._n, dtype=torch.float64, generator=self._generator)
@@ -92,4 +118,5 @@ class NegativeSampler:
             self._block = torch.searchsorted(self._cumulative, uniform).clamp_(max=last).to(self._device)
             self._next = 0
         self._next += 1
-        return self._block[self._next - 1]
+        items, counts = torch.unique(self._block[self._next - 1], return_counts=True)
+        return Negatives(items, counts.to(torch.get_default_dtype()))

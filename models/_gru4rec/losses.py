@@ -1,0 +1,140 @@
+"""GRU4Rec's ranking losses, each with its gradient, derived by hand. Sources as in gru4rec.py.
+
+Scores are (B, M): the positive of row i stands in column `own[i]`, every other column is a negative
+of the row, as often as `counts` says. A loss gives each row's loss (B,) and the gradient (B, M) of
+their sum. Scores pass through the activation that belongs to the loss: softmax for
+cross-entropy, tanh for TOP1, TOP1-max and BPR, an ELU for BPR-max.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["LOSSES", "Loss", "bpr", "bpr_max", "cross_entropy", "make_loss", "top1", "top1_max"]
+
+Loss = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""scores (B, M), counts (M,), own (B,) -> losses (B,), gradient of their sum (B, M)."""
+
+# Keeps a logarithm finite where float32 has rounded a probability to 0.
+_SMALLEST = 1e-24
+
+
+def make_loss(name: str, *, elu: float, bpreg: float) -> Loss:
+    """The loss of a configuration."""
+    return partial(bpr_max, elu=elu, bpreg=bpreg) if name == "bpr-max" else LOSSES[name]
+
+
+def cross_entropy(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """-log softmax(r)_i; CIKM 2018, section 3.1, in its stable form."""
+    rows = _rows(scores)
+    # n equal columns weigh in a softmax like one whose score is larger by log n.
+    gradient = torch.softmax(scores + counts.log(), dim=1)
+    losses = -gradient[rows, own].clamp_min(_SMALLEST).log()
+    gradient[rows, own] -= 1.0
+    return losses, gradient
+
+
+def top1(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over the negatives of σ(r_j - r_i) + σ(r_j²), r = tanh(scores); ICLR 2016, section 3.1.3."""
+    r, positive = _activated(torch.tanh(scores), own)
+    weights = _means(scores, counts, own)
+    each, slope, own_slope = _top1_terms(r, positive)
+    return _through_tanh(weights * each, weights * slope, weights * own_slope, r, own)
+
+
+def top1_max(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_j s_j (σ(r_j - r_i) + σ(r_j²)), s the softmax of the negatives' r; CIKM 2018, section 3.2.
+
+    r = tanh(scores).
+    """
+    r, positive = _activated(torch.tanh(scores), own)
+    weights = _softmax_of_negatives(r, counts, own)
+    each, slope, own_slope = _top1_terms(r, positive)
+    terms = weights * each
+    # The weights depend on r as well: ds_j/dr_k = s_j (δ_jk - s_k).
+    slope = weights * (slope + each - terms.sum(1, keepdim=True))
+    return _through_tanh(terms, slope, weights * own_slope, r, own)
+
+
+def bpr(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over the negatives of -log σ(r_i - r_j), r = tanh(scores); ICLR 2016, section 3.1.3."""
+    r, positive = _activated(torch.tanh(scores), own)
+    weights = _means(scores, counts, own)
+    terms = -weights * functional.logsigmoid(positive - r)
+    slope = weights * torch.sigmoid(r - positive)
+    return _through_tanh(terms, slope, slope, r, own)
+
+
+def bpr_max(
+    scores: Tensor, counts: Tensor, own: Tensor, *, elu: float, bpreg: float
+) -> tuple[Tensor, Tensor]:
+    """-log Σ_j s_j σ(r_i - r_j) + bpreg Σ_j s_j r_j²; CIKM 2018, section 3.3.
+
+    r are the scores after an ELU (as they are for elu 0), s the softmax over the negatives alone.
+    """
+    r, positive = _activated(functional.elu(scores, elu) if elu else scores, own)
+    weights = _softmax_of_negatives(r, counts, own)
+    better = torch.sigmoid(positive - r)
+    gain = (weights * better).sum(1, keepdim=True).clamp_min(_SMALLEST)
+    squares = r * r
+    penalty = (weights * squares).sum(1, keepdim=True)
+    slope = better * (1.0 - better)  # of the sigmoid
+    gradient = weights * ((slope + gain - better) / gain + bpreg * (squares - penalty + 2.0 * r))
+    gradient[_rows(r), own] = -(weights * slope).sum(1) / gain[:, 0]
+    if elu:
+        gradient *= torch.where(scores > 0, 1.0, r + elu)  # elu exp(scores) = r + elu
+    return (bpreg * penalty - gain.log())[:, 0], gradient
+
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": cross_entropy,
+    "top1": top1,
+    "top1-max": top1_max,
+    "bpr": bpr,
+    "bpr-max": partial(bpr_max, elu=1.0, bpreg=0.5),
+}
+"""By name; BPR-max with the default parameters."""
+
+
+def _rows(scores: Tensor) -> Tensor:
+    return torch.arange(len(scores), device=scores.device)
+
+
+def _activated(r: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Activated scores, and those of the positives (B, 1)."""
+    return r, r.gather(1, own[:, None])
+
+
+def _means(scores: Tensor, counts: Tensor, own: Tensor) -> Tensor:
+    """Weights (B, M) for the mean over a row's negatives, each as often as it stands there."""
+    weights = counts.expand_as(scores).clone()
+    weights[_rows(scores), own] = 0.0
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _softmax_of_negatives(r: Tensor, counts: Tensor, own: Tensor) -> Tensor:
+    logits = r + counts.log()
+    logits[_rows(r), own] = -torch.inf
+    return torch.softmax(logits, dim=1)
+
+
+def _top1_terms(r: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """σ(r_j - r_i) + σ(r_j²), its slope by r_j, and that by -r_i; all (B, M)."""
+    above, large = torch.sigmoid(r - positive), torch.sigmoid(r * r)
+    slope = above * (1.0 - above)
+    return above + large, slope + 2.0 * r * large * (1.0 - large), slope
+
+
+def _through_tanh(
+    terms: Tensor, slope: Tensor, own_slope: Tensor, r: Tensor, own: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Losses, and the gradient by the scores from that by r.
+
+    slope: by the r of the negatives; own_slope: what each adds to that by -r_i.
+    """
+    gradient = slope.clone()
+    gradient[_rows(r), own] = -own_slope.sum(1)
+    return terms.sum(1), gradient * (1.0 - r * r)
