@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["SEARCH_SPACES", "Search", "search_space"]
 
 
+_DECAYS: Final = ("same", "linear", "quadratic", "div", "log", "tenths")
+
+
 class Search:
     """Draws the hyperparameters of one trial; those that are fixed are not drawn."""
 
@@ -56,7 +59,55 @@ def _gru4rec(search: Search) -> None:
         search.one_of("elu", 0.0, 0.5, 1.0)
 
 
+def _neighbours(search: Search) -> None:
+    search.whole("k", 50, 1500, log=True)
+    search.whole("sample_size", 250, 10_000, log=True)
+    search.whole("last_items", 2, 20)
+
+
+def _vs_knn(search: Search) -> None:
+    _neighbours(search)
+    search.one_of("similarity", "dot", "cosine")
+    search.one_of("weighting", *_DECAYS)
+    search.one_of("weighting_score", *_DECAYS)
+    search.real("idf_weighting", 0.0, 10.0)
+
+
+def _stan(search: Search) -> None:
+    _neighbours(search)
+    search.real("lambda_spw", 0.1, 20.0, log=True)
+    search.real("lambda_snh", 1.0, 200.0, log=True)
+    search.real("lambda_inh", 0.1, 20.0, log=True)
+
+
+def _vmis_knn(search: Search) -> None:
+    _neighbours(search)
+    search.one_of("decay", *_DECAYS)
+    search.one_of("match_weight", *_DECAYS)
+
+
+def _item_knn(search: Search) -> None:
+    search.whole("k", 10, 500, log=True)
+    search.real("damping", 0.0, 100.0)
+    search.real("decay", 0.0, 0.95)
+
+
+def _markov(search: Search) -> None:
+    search.whole("window", 1, 20)
+    search.one_of("decay", "reciprocal", "linear", "none")
+
+
+def _decayed_popularity(search: Search) -> None:
+    search.real("half_life_s", 600.0, 30 * 86_400.0, log=True)
+
+
 SEARCH_SPACES: Final[Mapping[str, Callable[[Search], None]]] = {
+    "decayed_popularity": _decayed_popularity,
+    "item_knn": _item_knn,
+    "markov": _markov,
+    "vs_knn": _vs_knn,
+    "stan": _stan,
+    "vmis_knn": _vmis_knn,
     "gru4rec": _gru4rec,
 }
 """By the model's name; a model that is not here has nothing to search."""
