@@ -56,17 +56,19 @@ class SessionBatches:
         lanes = np.arange(self._size)
         new = np.ones(self._size, dtype=np.bool_)
         while len(place):
-            for _ in range(int((end - place).min()) - 1):
-                yield SessionBatch(self._items[place], self._items[place + 1], lanes, new)
-                place = place + 1
-                lanes, new = np.arange(len(place)), np.zeros(len(place), dtype=np.bool_)
-            done = np.flatnonzero(end - place < 2)
-            fresh = np.arange(waiting, min(waiting + len(done), len(self._starts)))
-            waiting += len(fresh)
-            filled = done[: len(fresh)]
-            place[filled], end[filled], new[filled] = self._starts[fresh], self._ends[fresh], True
-            lanes = np.setdiff1d(lanes, done[len(fresh) :])
-            place, end, new = place[lanes], end[lanes], new[lanes]
+            yield SessionBatch(self._items[place], self._items[place + 1], lanes, new)
+            place += 1
+            if len(lanes) != len(place) or lanes[-1] != len(place) - 1:
+                lanes = np.arange(len(place))
+            new = end - place < 2
+            done = np.flatnonzero(new)
+            fresh = slice(waiting, min(waiting + len(done), len(self._starts)))
+            waiting = fresh.stop
+            filled = done[: fresh.stop - fresh.start]
+            place[filled], end[filled] = self._starts[fresh], self._ends[fresh]
+            if len(filled) < len(done):  # no session is waiting: those lanes run dry
+                lanes = np.delete(lanes, done[len(filled) :])
+                place, end, new = place[lanes], end[lanes], new[lanes]
 
 
 class Negatives(NamedTuple):
@@ -79,9 +81,10 @@ class Negatives(NamedTuple):
 
 
 class NegativeSampler:
-    """Items drawn with probability popularity ** alpha, in large blocks.
+    """Items drawn with probability popularity ** alpha, by the alias method: constant time for each.
 
     popularity: (N,) float64, above 0. n: items per draw.
+    Sources: Walker, ACM TOMS 3, 1977; Vose, IEEE TSE 17, 1991.
     """
 
     def __init__(
@@ -89,34 +92,36 @@ class NegativeSampler:
     ) -> None:
         weights = popularity**alpha
         self._probability = weights / weights.sum()
-        self._cumulative = self._probability.cumsum(0)
+        self._own, self._alias = _alias_table(self._probability)
         self._n = n
         self._generator = generator
         self._device = device
-        self._block = torch.empty(0, n, dtype=torch.int64)
-        self._next = 0
 
     def log_probability(self) -> Tensor:
         """Log of each item's probability in a draw, float32 (N,)."""
         return self._probability.log().float()
 
-    @property
-    def state(self) -> dict[str, Tensor]:
-        """What is left of the block at hand."""
-        return {"block": self._block[self._next :].cpu()}
-
-    def restore(self, block: Tensor) -> None:
-        """Go on with what was left of a block."""
-        self._block, self._next = block.to(self._device), 0
-
     def draw(self) -> Negatives:
         """n items, with repetition."""
-        if self._next >= len(self._block):
-            rows = max(1, 1_000_000 // max(1, self._n))
-            uniform = torch.rand(rows, self._n, dtype=torch.float64, generator=self._generator)
-            last = len(self._cumulative) - 1
-            self._block = torch.searchsorted(self._cumulative, uniform).clamp_(max=last).to(self._device)
-            self._next = 0
-        self._next += 1
-        items, counts = torch.unique(self._block[self._next - 1], return_counts=True)
-        return Negatives(items, counts.to(torch.get_default_dtype()))
+        # Drawn on the CPU, so that every device learns from the same.
+        items = torch.randint(len(self._own), (self._n,), generator=self._generator)
+        stays = torch.rand(self._n, generator=self._generator) < self._own.index_select(0, items)
+        items, counts = torch.unique(
+            torch.where(stays, items, self._alias.index_select(0, items)), return_counts=True
+        )
+        return Negatives(items.to(self._device), counts.to(self._device, torch.get_default_dtype()))
+
+
+def _alias_table(probability: Tensor) -> tuple[Tensor, Tensor]:
+    """For each item the share of its N-th that is its own, float32, and the item that has the rest."""
+    share = (probability * len(probability)).tolist()
+    own, alias = [1.0] * len(share), list(range(len(share)))
+    small = [item for item, each in enumerate(share) if each < 1.0]
+    large = [item for item, each in enumerate(share) if each >= 1.0]
+    while small and large:
+        item = small.pop()
+        own[item], alias[item] = share[item], large[-1]
+        share[large[-1]] -= 1.0 - share[item]
+        if share[large[-1]] < 1.0:
+            small.append(large.pop())
+    return torch.tensor(own, dtype=torch.float32), torch.tensor(alias)

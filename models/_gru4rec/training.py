@@ -89,7 +89,6 @@ class Trainer:
                 for name, adagrad in optimizers.items()
                 for part, value in adagrad.state.items()
             },
-            **{f"sampler.{name}": value for name, value in self._sampler.state.items()},
             "hidden": self._hidden,
             "generator": self._generator.get_state(),
         }
@@ -97,10 +96,9 @@ class Trainer:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from `tensors` of a Trainer of the same configuration and items."""
         self._generator.set_state(tensors["generator"])
-        self._sampler.restore(tensors["sampler.block"])
         self._hidden = tensors["hidden"].to(self._device)
         for name, value in self.tensors.items():
-            if name not in ("generator", "sampler.block", "hidden"):
+            if name not in ("generator", "hidden"):
                 value.copy_(tensors[name])
 
     def epoch(
@@ -160,14 +158,16 @@ class Trainer:
         # M = B + U columns, of which column i is the positive of row i; b of the B rows are computed here
         n, world, network = len(targets), self._world, self._network
         ours = world.share(n)
-        x, mask = self._dropout(network.inputs.data[inputs[ours]], self._config.dropout_embed, n)
+        x, mask = self._dropout(
+            network.inputs.data.index_select(0, inputs[ours]), self._config.dropout_embed, n
+        )
         output, state, passes, masks = self._forward(x, hidden[ours], n)
         columns = torch.cat([targets, negatives.items])
         counts = torch.cat([negatives.counts.new_ones(n), negatives.counts])
         state = world.whole(state, n)
         if len(columns) < 2:  # the last lane, without samples: no negative to learn from
             return state, output.new_zeros(())
-        weights = network.items.data[columns]  # (M, H)
+        weights = network.items.data.index_select(0, columns)  # (M, H)
         scores = torch.addmm(network.bias.data[columns], output, weights.T)  # (b, M)
         scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives.items]])
         own = torch.arange(n, device=self._device)[ours]

@@ -54,14 +54,14 @@ def by_time(clicks: Clicks, *, days: float | None = None, share: float | None = 
 def as_given(train: Clicks, test: Clicks) -> Split:
     """Two sets of clicks that were split elsewhere.
 
-    Warns if test clicks are not later than all training clicks. Raises DatasetError if sessions are in
-    both: those would be judged by what was learned from them.
+    Warns if sessions are in both, or if test clicks are not later than all training clicks.
     """
     both = set(train.session_ids) & set(test.session_ids)
     if both:
-        raise DatasetError(
+        warnings.warn(
             f"{len(both):,} sessions are in the training clicks and in the test clicks, {min(both)!r} for "
-            "one; take them out of one of the two"
+            "one: they may be judged by what was learned from them; take them out of one of the two",
+            stacklevel=2,
         )
     early = int(np.count_nonzero(test.time_ms <= train.last_ms))
     if early:

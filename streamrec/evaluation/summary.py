@@ -202,13 +202,15 @@ def evaluate(
 def compare(first: Evaluation, second: Evaluation) -> Comparison:
     """How much better the first is than the second in the main metrics, and whether that is chance.
 
-    Raises DatasetError if they were not judged by the same clicks.
+    Raises DatasetError if they were not judged by the same clicks and tie rule.
     """
     one, other = first.next_items, second.next_items
-    if not (np.array_equal(one.sessions, other.sessions) and np.array_equal(one.positions, other.positions)):
+    same_clicks = np.array_equal([one.sessions, one.positions], [other.sessions, other.positions])
+    if not same_clicks or first.ties != second.ties:
         raise DatasetError(
-            f"{first.model} was judged by {first.next_clicks} clicks and {second.model} by "
-            f"{second.next_clicks} that are not the same; evaluate both on the same sessions and rules"
+            f"{first.model} was judged by {first.next_clicks} clicks with {first.ties} ties, {second.model} "
+            f"by {second.next_clicks} with {second.ties} ties, and not the same ones; evaluate both on the "
+            "same sessions by the same rules"
         )
     names = [name for name in first.intervals if name in second.intervals]
     differences = paired_tests(
