@@ -143,8 +143,8 @@ class _Trials:
             "model": model,
             "metric": metric,
             "fixed parameters": {name: str(value) for name, value in fixed.items()},
-            "training clicks": _digest(split.train),
-            "clicks held out": _digest(split.test),
+            "training clicks": _identified(split.train),
+            "clicks held out": _identified(split.test),
             "seed": options.seed,
         }
         """What has to be the same for trials to be compared."""
@@ -213,11 +213,11 @@ def _metric(name: str) -> tuple[str, int]:
     return metric, int(k)
 
 
-def _digest(clicks: Clicks) -> str:
+def _identified(clicks: Clicks) -> str:
     digest = hashlib.sha256(clicks.time_ms.tobytes())
     for column in clicks.session_ids, clicks.item_ids:
         digest.update("\n".join(column).encode())
-    return digest.hexdigest()[:16]
+    return f"{len(clicks):,} (digest {digest.hexdigest()[:12]})"
 
 
 def _open(file: Path, identity: Mapping[str, Any], defaults: Mapping[str, Any], seed: int) -> "Study":

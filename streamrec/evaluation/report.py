@@ -263,6 +263,8 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
             [escape(group), *(cell(number(each.session_groups[metric][group])) for each in evaluations)]
             for group in means
         ]
+        gaps = (cell(number(each.session_group_gaps[metric])) for each in evaluations)
+        rows.append(["largest difference", *gaps])
         yield f"<h2>{escape(metric)} by group of sessions</h2>" + table(header, rows)
 
 

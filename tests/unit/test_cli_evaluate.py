@@ -204,7 +204,8 @@ def test_groups_are_compared(files: list[str], tmp_path: Path, capsys: Printed) 
     assert sum(found["item_groups"].values()) == pytest.approx(1)
     assert set(found["item_groups"]) == {"0", "1"}
     means = found["session_groups"]["recall@20"]
-    assert means["gap"] == pytest.approx(abs(means["new"] - means["old"]))
+    gap = found["session_group_gaps"]["recall@20"]
+    assert gap == pytest.approx(abs(means["new"] - means["old"]))
 
 
 @pytest.mark.parametrize(
