@@ -69,30 +69,44 @@ def contenders(models: Sequence[str], parameters: Sequence[str], seed: int = 0) 
     models: NAME or LABEL=NAME; parameters: NAME=VALUE, or LABEL.NAME=VALUE where there are several
     models. `seed` is a parameter of each. Raises ConfigError naming what is wrong.
     """
-    named = {}
+    named = _labelled(models)
+    given = _by_label(parameters, list(named))
+    found = []
+    for label, name in named.items():
+        own_seed = _seed(given[label].pop("seed", str(seed)))
+        config = make_config(session_model_class(name).Config, given[label])
+        found.append(Contender(label, name, config, own_seed))
+    return found
+
+
+def _labelled(models: Sequence[str]) -> dict[str, str]:
+    """Names of models by their labels."""
+    named: dict[str, str] = {}
     for each in models:
-        label, _, name = each.rpartition("=")
-        name = session_model_name(name)
+        label, _, given = each.rpartition("=")
+        name = session_model_name(given)
         if (label or name) in named:
             raise ConfigError(
                 f"{label or name} is named twice; give labels: --model a={name} --model b={name}"
             )
         named[label or name] = name
-    given: dict[str, dict[str, str]] = {label: {} for label in named}
+    return named
+
+
+def _by_label(parameters: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Hyperparameters by label; without one they belong to the only model."""
+    found: dict[str, dict[str, str]] = {label: {} for label in labels}
+    only = labels[0] if len(labels) == 1 else ""
     for each in parameters:
         place, _, value = each.partition("=")
         label, _, name = place.rpartition(".")
-        if not value or (label and label not in named) or (not label and len(named) > 1):
+        if not name or not value or (label or only) not in found:
             raise ConfigError(
-                f"--param {each}: give {'MODEL.NAME=VALUE' if len(named) > 1 else 'NAME=VALUE'}, such as "
-                f"{f'{next(iter(named))}.' if len(named) > 1 else ''}epochs=5; models are {', '.join(named)}"
+                f"--param {each}: give {'NAME=VALUE' if only else 'MODEL.NAME=VALUE'}, such as "
+                f"{'' if only else f'{labels[0]}.'}epochs=5; models are {', '.join(labels)}"
             )
-        given[label or next(iter(named))][name.strip()] = value.strip()
-    return [
-        Contender(label, name, make_config(session_model_class(name).Config, given[label]), own_seed)
-        for label, name in named.items()
-        for own_seed in [_seed(given[label].pop("seed", str(seed)))]
-    ]
+        found[label or only][name] = value
+    return found
 
 
 def _seed(text: str) -> int:

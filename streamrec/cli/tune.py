@@ -78,7 +78,7 @@ def _tune(
     fixed = parse_parameters(param or [])
     console = Console(stderr=True)
     clicks = one_source(data, bundled)
-    split = by_time(clicks, days=valid_days, share=None if valid_days else valid_share)
+    split = by_time(clicks, days=valid_days, share=valid_share if valid_days is None else None)
     file = study or Path("build/tune") / f"{model}.sqlite"
     try:
         tuned = tune(
