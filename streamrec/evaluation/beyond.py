@@ -4,7 +4,7 @@ In: `tops`, (Q, k) indices of the items recommended, -1 where a list is shorter,
 saw of the items. Out: one number, or one for each list, NaN where the list is too short for it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -33,19 +33,18 @@ _HEAD: Final = 0.8
 _LISTS_AT_ONCE: Final = 1000
 
 
-def item_clicks(sessions: Iterable[Session], items: Sequence[str]) -> IntArray:
+def item_clicks(sessions: Sequence[Session], items: Sequence[str]) -> IntArray:
     """Clicks on each of the items, (N,)."""
     rows, _ = _click_places(sessions, items)
     return np.bincount(rows, minlength=len(items))
 
 
-def session_incidence(sessions: Iterable[Session], items: Sequence[str]) -> Any:
+def session_incidence(sessions: Sequence[Session], items: Sequence[str]) -> Any:
     """Which item occurs in which session: a scipy.sparse.csr_array of ones, (N, S)."""
     from scipy import sparse
 
     rows, columns = _click_places(sessions, items)
-    n_sessions = int(columns.max(initial=-1)) + 1
-    incidence = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(items), n_sessions))
+    incidence = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(items), len(sessions)))
     incidence.data[:] = 1  # however often it was clicked
     return incidence
 
@@ -160,17 +159,13 @@ def largest_gap(means: Mapping[str, float]) -> float:
     return max(means.values()) - min(means.values())
 
 
-def _click_places(sessions: Iterable[Session], items: Sequence[str]) -> tuple[IntArray, IntArray]:
+def _click_places(sessions: Sequence[Session], items: Sequence[str]) -> tuple[IntArray, IntArray]:
     """Item and session of each click on one of the items."""
     index = {item_id: n for n, item_id in enumerate(items)}
-    places = [
-        (index[item_id], place)
-        for place, session in enumerate(sessions)
-        for item_id in session.items
-        if item_id in index
-    ]
-    rows, columns = np.array(places, np.int64).reshape(-1, 2).T
-    return rows, columns
+    rows = np.fromiter((index.get(item_id, -1) for each in sessions for item_id in each.items), np.int64)
+    lengths = np.fromiter((len(each.items) for each in sessions), np.int64)
+    columns = np.repeat(np.arange(len(sessions)), lengths)
+    return rows[rows >= 0], columns[rows >= 0]
 
 
 def _times_listed(tops: IntArray, n_items: int) -> IntArray:

@@ -25,6 +25,7 @@ from streamrec.evaluation.metrics import (
     ndcg_at_k,
     precision_at_k,
     recall_at_k,
+    require_k,
 )
 from streamrec.evaluation.next_items import Judged, NextItems, TrainedModel, Unseen, next_items
 from streamrec.evaluation.ranks import FloatRanks, Ties
@@ -158,17 +159,15 @@ def evaluate(
     train_s, events_per_s: of the training, for the record. Otherwise as next_items.
     Raises DatasetError if there is nothing to measure, ValueError if a k is below 1.
     """
+    for each in k:
+        require_k(each)
     train, test, groups = list(train_sessions), list(test_sessions), groups or Groups()
     seen = {item_id for session in train for item_id in session.items}
-    longest = max(k)
     found = next_items(
-        model, test, k=longest, ties=ties, unseen=unseen, seen=seen, judged=judged, on_step=on_step
+        model, test, k=max(k), ties=ties, unseen=unseen, seen=seen, judged=judged, on_step=on_step
     )
     clicks = beyond.item_clicks(train, model.items)
     main = values_at_k(found.ranks, k, _MAIN)
-    at_longest = {name: main[name] for name in (f"{metric}@{longest}" for metric in _MAIN)}
-    session_groups = [groups.sessions.get(test[n].session_id, _UNGROUPED) for n in found.sessions.tolist()]
-    item_groups = [groups.items.get(item_id, _UNGROUPED) for item_id in model.items]
     return Evaluation(
         model=name,
         config=_config(model),
@@ -178,12 +177,8 @@ def evaluate(
             **_beyond_accuracy(found.tops, clicks, beyond.session_incidence(train, model.items)),
         },
         intervals=confidence_intervals(main, found.sessions, seed=seed),
-        item_groups=beyond.exposure_by_group(found.tops, item_groups) if groups.items else {},
-        session_groups={
-            name: beyond.means_by_group(values, session_groups)
-            for name, values in at_longest.items()
-            if groups.sessions
-        },
+        item_groups=_exposure(found, model.items, groups.items),
+        session_groups=_by_session_group(found, test, groups.sessions, max(k)),
         test_sessions=len(np.unique(found.sessions)),
         next_clicks=len(found.ranks),
         unseen_clicks=sum(item_id not in seen for session in test for item_id in session.items),
@@ -244,6 +239,22 @@ def _beyond_accuracy(tops: IntArray, clicks: IntArray, incidence: Any) -> dict[s
         f"gini@{k}": beyond.gini(tops, len(clicks)),
         **{f"{name}@{k}": _mean(values) for name, values in of_lists.items()},
     }
+
+
+def _exposure(found: NextItems, items: Sequence[str], groups: Mapping[str, str]) -> dict[str, float]:
+    if not groups:
+        return {}
+    return beyond.exposure_by_group(found.tops, [groups.get(item_id, _UNGROUPED) for item_id in items])
+
+
+def _by_session_group(
+    found: NextItems, test: Sequence[Session], groups: Mapping[str, str], k: int
+) -> dict[str, dict[str, float]]:
+    if not groups:
+        return {}
+    of_click = [groups.get(test[place].session_id, _UNGROUPED) for place in found.sessions.tolist()]
+    values_by_name = values_at_k(found.ranks, [k], _MAIN)
+    return {name: beyond.means_by_group(values, of_click) for name, values in values_by_name.items()}
 
 
 def _mean(values: Values) -> float:

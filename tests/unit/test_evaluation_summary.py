@@ -101,6 +101,11 @@ def test_json_has_the_figures_on_top_and_no_nan() -> None:
     assert evaluated().to_json()["config"] == {}
 
 
+def test_every_k_is_looked_at_before_the_work() -> None:
+    with pytest.raises(ValueError, match="k is 0"):
+        evaluate(GOOD, "some", TRAIN, [], k=(5, 0))
+
+
 def test_a_model_beside_itself_does_not_differ() -> None:
     found = compare(evaluated(), evaluated())
     assert (found.first, found.second) == ("some", "some")
