@@ -43,7 +43,7 @@ def visits(n: int = 120, n_items: int = 30, seed: int = 0, *, days: int = 10) ->
         start_ms = int(rng.integers(0, days * DAY_MS))
         items = (int(rng.integers(n_items)) + np.cumsum(rng.integers(0, 3, length))) % n_items
         times_ms = start_ms + np.cumsum(rng.integers(1_000, 60_000, length))
-        sessions.append(Session([f"i{item:02d}" for item in items], times_ms.tolist(), f"s{number}"))
+        sessions.append(Session([f"i{item:02d}" for item in items], times_ms.tolist(), f"s{seed}-{number}"))
     return sessions
 
 
