@@ -42,8 +42,8 @@ def facts(by_name: Mapping[str, str], *, code: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    """Four places of what is small; a dash for NaN."""
-    return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    """Four places of a share, two of what is larger; a dash for NaN."""
+    return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}"
 
 
 def swatch(n: int) -> str:

@@ -91,13 +91,13 @@ def _head(about: About) -> str:
 
 def _longest(evaluations: Sequence[Evaluation]) -> int:
     """The k that everything is measured at."""
-    return evaluations[0].next_items.tops.shape[1]
+    return len(evaluations[0].next_items.tops[0])
 
 
 def _summary(evaluations: Sequence[Evaluation]) -> str:
     k = _longest(evaluations)
     main = [f"{name}@{k}" for name in _MAIN]
-    others = [f"coverage@{k}", f"novelty@{k}", f"long_tail@{k}"]
+    others = [f"coverage@{k}", f"novelty@{k}"]
     best = {name: max(each.metrics[name] for each in evaluations) for name in main}
     rows = [
         [
@@ -106,11 +106,10 @@ def _summary(evaluations: Sequence[Evaluation]) -> str:
             *(cell(number(each.metrics[name])) for name in others),
             cell(f"{each.events_per_s:,.0f}" if each.events_per_s else "–"),
             cell(f"{each.train_s:,.1f}" if each.train_s is not None else "–"),
-            cell(f"{each.next_items.seconds:,.1f}"),
         ]
         for n, each in enumerate(evaluations)
     ]
-    header = ["model", *main, *others, "training events/s", "training s", "evaluation s"]
+    header = ["model", *main, *others, "events/s", "training s"]
     return "<h2>At a glance</h2>" + table(header, rows)
 
 
@@ -182,17 +181,18 @@ def _position_plot(evaluations: Sequence[Evaluation], k: int) -> str:
 
 
 def _popularity_plot(evaluations: Sequence[Evaluation]) -> str:
-    shares, labels = {}, []
-    for each in evaluations:
-        band = _bands(each.clicks)
-        sizes = np.bincount(band, minlength=_BANDS)
-        labels = labels or [f"{size:,}" for size in sizes.tolist()]
-        tops = each.next_items.tops
-        shares[each.model] = np.bincount(band[tops[tops >= 0]], minlength=_BANDS) / max(1, (tops >= 0).sum())
     first = evaluations[0]
-    targets = first.next_items.targets[first.next_items.known]
-    clicked = np.bincount(_bands(first.clicks)[targets], minlength=_BANDS) / max(1, len(targets))
-    return plots.popularity_bands(labels, clicked, shares)
+    return plots.popularity_bands(
+        [f"{size:,}" for size in np.bincount(_bands(first.clicks), minlength=_BANDS).tolist()],
+        _shares(first.clicks, first.next_items.targets),
+        {each.model: _shares(each.clicks, each.next_items.tops) for each in evaluations},
+    )
+
+
+def _shares(clicks: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each band in some items, by their indices; -1 is none."""
+    found = _bands(clicks)[items[items >= 0]]
+    return np.bincount(found, minlength=_BANDS) / max(1, len(found))
 
 
 def _bands(clicks: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -208,7 +208,7 @@ def _lorenz_plot(evaluations: Sequence[Evaluation], k: int) -> str:
     exposures = {}
     for each in evaluations:
         tops = each.next_items.tops
-        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=each.items)
+        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=each.items).astype(np.float64)
     return plots.lorenz_curves(exposures, {each.model: each.metrics[f"gini@{k}"] for each in evaluations})
 
 

@@ -99,7 +99,7 @@ def test_every_metric_and_every_rule_is_there(evaluations: list[Evaluation], tmp
     text = page(evaluations, tmp_path, ABOUT)
     for name, value in evaluations[0].metrics.items():
         assert f"<td>{name}</td>" in text
-        assert (f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}") in text
+        assert (f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}") in text
     for each in (
         "others that score at least as high",
         "taken out of the test first",
