@@ -27,6 +27,8 @@ __all__ = ["Measured", "Run", "measure"]
 
 _K: Final = 20
 _LOOK_S: Final = 0.2
+_LINE_S: Final = 30.0
+"""Between two lines about the progress, where there is no terminal for a bar."""
 _TRAINING: Final = 0.8
 """Share of a run's time, about; the rest is measuring."""
 
@@ -64,12 +66,17 @@ def measure(runs: Sequence[Run], processes: int, console: Console) -> list[Measu
         task = progress.add_task("", total=len(runs))
         futures = [pool.submit(_measured, number, run) for number, run in enumerate(runs)]
         waiting = dict(zip(futures, runs, strict=True))
+        told = time.monotonic()
         try:
             while waiting:
                 done, _ = wait(waiting, _LOOK_S, FIRST_COMPLETED)
                 progress.update(task, completed=sum(done_of))
+                if not console.is_terminal and time.monotonic() - told > _LINE_S:
+                    told = time.monotonic()
+                    console.print(f"   {sum(done_of):.1f} of {len(runs)} trainings", highlight=False)
                 for future in done:
-                    console.print(_line(waiting.pop(future), future.result()), highlight=False)
+                    line = _line(waiting.pop(future), future.result())
+                    console.print(line, highlight=False, soft_wrap=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

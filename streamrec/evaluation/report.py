@@ -28,7 +28,15 @@ _DEPTH: Final = 50
 """The largest k of the curve."""
 _BANDS: Final = 5
 _POSITIONS: Final = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (7, 9), (10, 14), (15, None))
-_LOWER_IS_BETTER: Final = ("gini", "average_popularity")
+_DESCRIBING: Final = (
+    "coverage",
+    "gini",
+    "intra_list_diversity",
+    "novelty",
+    "average_popularity",
+    "long_tail",
+)
+"""Metrics of which neither more nor less is better."""
 _TIES: Final = {
     "conservative": "conservative: a rank is one more than the number of others that score at least as high",
     "optimistic": "optimistic: a rank is one more than the number of others that score higher",
@@ -241,7 +249,7 @@ def _all_metrics(evaluations: Sequence[Evaluation]) -> str:
     rows = []
     for name in evaluations[0].metrics:
         values = [each.metrics[name] for each in evaluations]
-        best = (np.nanmin if name.startswith(_LOWER_IS_BETTER) else np.nanmax)([*values, np.nan])
+        best = max(values) if len(values) > 1 and not name.startswith(_DESCRIBING) else None
         rows.append([escape(name), *(_with_interval(each, name, best) for each in evaluations)])
     return (
         "<h2>All metrics</h2>"
