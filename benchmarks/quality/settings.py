@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["BASELINES", "FILES", "OFFICIAL", "PUBLISHED", "TUNED", "Files"]
+__all__ = ["BASELINES", "FILES", "NEIGHBOURS", "OFFICIAL", "PUBLISHED", "TUNED", "Files"]
 
 
 class Files(NamedTuple):
@@ -68,5 +68,9 @@ TUNED: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
 }
 """By data and loss: hyperparameters found on training days alone; `streamrec tune` finds such."""
 
-BASELINES: Final = ("popularity", "decayed_popularity", "markov", "item_knn", "vs_knn", "stan", "vmis_knn")
+BASELINES: Final = ("popularity", "decayed_popularity", "markov", "item_knn")
 """With their defaults. GRU4Rec has to beat them."""
+
+NEIGHBOURS: Final = ("vs_knn", "stan", "vmis_knn")
+"""Listed beside it, with their defaults. On small data they are known to be hard to beat:
+Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 28, 2018."""

@@ -97,7 +97,7 @@ def _tune(
         typer.echo(f"stopped; the same line goes on with the trials in {file}", err=True)
         raise typer.Exit(130) from None
     if json:
-        print_json({**tuned._asdict(), "file": str(file), "evaluate": _evaluate_line(tuned)})
+        print_json({**tuned._asdict(), "file": str(file), "evaluate": _evaluate_line(tuned, data)})
         return
     _print(tuned, file, data)
 
@@ -126,15 +126,16 @@ def _print(tuned: "Tuned", file: Path, data: Path | None) -> None:
     typer.echo(
         f"\ntrials: {done}, kept in {file}\n"
         f"{tuned.metric} {tuned.value:.4f}{default}, on the sessions held out\n"
-        f"the best on a test set that the search has not seen:\n  {_evaluate_line(tuned)}"
+        f"the best on a test set that the search has not seen:\n  {_evaluate_line(tuned, data)}"
     )
     if tuned.model == "gru4rec":
         source = f"--data {shlex.quote(str(data))}" if data else "--bundled"
         typer.echo(f"and published:\n  streamrec train gru4rec {source} {_params(tuned)}")
 
 
-def _evaluate_line(tuned: "Tuned") -> str:
-    return f"streamrec evaluate --train TRAIN --test TEST --model {tuned.model} {_params(tuned)}"
+def _evaluate_line(tuned: "Tuned", data: Path | None) -> str:
+    train = shlex.quote(str(data)) if data else "TRAIN"
+    return f"streamrec evaluate --train {train} --test TEST --model {tuned.model} {_params(tuned)}"
 
 
 def _params(tuned: "Tuned") -> str:
