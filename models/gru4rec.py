@@ -138,10 +138,11 @@ class GRU4Rec:
         index, scores = self._index, None
         hidden = torch.zeros(1, self.config.state_size)
         for item_id in session.items:
-            with torch.no_grad():
+            # One thread, as in training: several would wait for each other at every click.
+            with torch.no_grad(), _threads(1):
                 if item_id in index:
                     hidden, scores = network(torch.tensor([index[item_id]]), hidden)
-            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy()
+            yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy().copy()
 
     def probes(self, n: int = 4, top: int = 20) -> list[Probe]:
         """Short sessions with what the network makes of them.
