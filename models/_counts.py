@@ -43,9 +43,10 @@ class ItemCounts:
         self._items: list[str] | None = []
         self._index: dict[str, int] = {}
 
-    def __getitem__(self, item_id: str) -> int:
-        """The count of an item; 0 if there is none."""
-        return self._counts.get(item_id, 0)
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Counts by item."""
+        return self._counts
 
     @property
     def items(self) -> Sequence[str]:
@@ -62,7 +63,7 @@ class ItemCounts:
 
     def lacks(self, counts: Mapping[str, int]) -> str | None:
         """An item that has not been counted as often as this; None if all have been."""
-        return next((item_id for item_id, n in counts.items() if self[item_id] < n), None)
+        return next((item_id for item_id, n in counts.items() if self._counts.get(item_id, 0) < n), None)
 
     def remove(self, counts: Mapping[str, int]) -> None:
         """Take away counts that were added."""

@@ -59,7 +59,7 @@ class NeighbourConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fals
     """Neighbours: the most similar sessions of the sample."""
     sample_size: PositiveInt = 1000
     """m: how many sessions are looked at, the most recent ones that share an item."""
-    last_items: PositiveInt = 20
+    last_items: PositiveInt = 10
     """Clicks of the session at hand that count, the last ones."""
     repeat_share: bool = True
     """Whether the item of the last click gets that share of all scores which clicks on the same item

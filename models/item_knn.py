@@ -13,7 +13,6 @@ Networks", ICLR 2016, arXiv:1511.06939, which regularises without saying how.
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import nsmallest
 from itertools import permutations
 
 from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt
@@ -32,8 +31,10 @@ class ItemKNNConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """Neighbours of an item, the most similar ones."""
     damping: NonNegativeFloat = 20.0
     """Sessions added to those of each item; 0 is the plain cosine."""
-    decay: float = Field(default=0.0, ge=0, lt=1)
-    """Weight of an item of the session against the one clicked after it; at 0 the last alone counts."""
+    decay: float = Field(default=0.5, ge=0, lt=1)
+    """Weight of a click of the session against the one after it; at 0 the last alone counts (the paper)."""
+    last_items: PositiveInt = 10
+    """Clicks of the session that count, the last ones."""
 
 
 class ItemKNN:
@@ -98,38 +99,30 @@ class ItemKNN:
 
     def neighbours(self, item_id: str) -> dict[str, float]:
         """Similarity of the k items most similar to one, the most similar first; ties by id."""
-        damping = self.config.damping
-        own = self._sessions[item_id] + damping
-        found = nsmallest(
-            self.config.k,
-            (
-                (-shared / math.sqrt(own * (self._sessions[other] + damping)), other)
-                for other, shared in self._shared.row(item_id).items()
-            ),
+        sessions, damping = self._sessions.counts, self.config.damping
+        own = sessions.get(item_id, 0) + damping
+        found = sorted(
+            (-shared / math.sqrt(own * (sessions[other] + damping)), other)
+            for other, shared in self._shared.row(item_id).items()
         )
-        return {other: -negated for negated, other in found}
+        return {other: -negated for negated, other in found[: self.config.k]}
 
     def proposals(self, session: Session) -> dict[str, float]:
-        """Neighbours of the session's items, and how similar they are to them, the later the more."""
+        """Neighbours of the session's items: how similar they are to them, the later the more.
+
+        Items that share no session with another one are passed over like those it does not know.
+        """
+        last_items = self.config.last_items if self.config.decay else 1
+        clicks = [item_id for item_id in session.items if self._shared.row(item_id)][-last_items:]
         scores: dict[str, float] = {}
-        for item_id in session.items:
-            scores = self._onward(scores, item_id)
+        weight = 1.0
+        for item_id in reversed(clicks):
+            for other, similarity in self.neighbours(item_id).items():
+                scores[other] = scores.get(other, 0.0) + weight * similarity
+            weight *= self.config.decay
         return scores
 
     def scores(self, session: Session) -> Iterator[FloatArray]:
         """Scores of all items after each click, NaN for those not proposed; see contracts.SessionModel."""
-        scores: dict[str, float] = {}
-        for item_id in session.items:
-            scores = self._onward(scores, item_id)
-            yield self._sessions.dense(scores)
-
-    def _onward(self, scores: dict[str, float], item_id: str) -> dict[str, float]:
-        """Scores after one more click; ones without neighbours are passed over."""
-        neighbours = self.neighbours(item_id)
-        if not neighbours:
-            return scores
-        decay = self.config.decay
-        faded = {other: decay * score for other, score in scores.items()} if decay else {}
-        for other, similarity in neighbours.items():
-            faded[other] = faded.get(other, 0.0) + similarity
-        return faded
+        for n in range(1, len(session.items) + 1):
+            yield self._sessions.dense(self.proposals(Session(session.items[:n])))

@@ -25,7 +25,7 @@ __all__ = ["Markov", "MarkovConfig"]
 class MarkovConfig(BaseModel, frozen=True, extra="forbid"):
     """Hyperparameters."""
 
-    window: int = Field(default=5, ge=1, le=50)
+    window: int = Field(default=10, ge=1, le=50)
     """Steps up to which an item counts as a follower; 1 is the plain Markov chain."""
     decay: Literal["reciprocal", "linear", "none"] = "reciprocal"
     """Weight of d steps: 1/d, 1 - (d-1)/window, or 1."""
@@ -101,11 +101,8 @@ class Markov:
 
     def scores(self, session: Session) -> Iterator[FloatArray]:
         """Probability of each item after each click, NaN where there is none; see contracts.SessionModel."""
-        row = self._clicks.dense({})
-        for item_id in session.items:
-            if proposed := self.proposals(Session([item_id])):
-                row = self._clicks.dense(proposed)
-            yield row.copy()
+        for n in range(1, len(session.items) + 1):
+            yield self._clicks.dense(self.proposals(Session(session.items[:n])))
 
     def _transitions(self, items: Sequence[str]) -> Iterator[tuple[str, str, int]]:
         for steps, weight in enumerate(self._weights, start=1):

@@ -40,9 +40,9 @@ class STANConfig(NeighbourConfig, frozen=True):
 
     lambda_spw: PositiveFloat = 1.81
     """Clicks after which a click of the session at hand counts 1/e in the similarity."""
-    lambda_snh: PositiveFloat = 80.0
+    lambda_snh: PositiveFloat = 40.0
     """Days after which a neighbour counts 1/e."""
-    lambda_inh: PositiveFloat = 1.81
+    lambda_inh: PositiveFloat = 3.62
     """Clicks away from the latest shared item at which an item of a neighbour counts 1/e."""
 
 

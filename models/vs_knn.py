@@ -39,13 +39,13 @@ __all__ = ["VSKNN", "VSKNNConfig"]
 class VSKNNConfig(NeighbourConfig, frozen=True):
     """Hyperparameters."""
 
-    similarity: Literal["dot", "cosine"] = "dot"
+    similarity: Literal["dot", "cosine"] = "cosine"
     """Whether long sessions are similar to many others, or as much as their length allows."""
-    weighting: Decay = "linear"
+    weighting: Decay = "tenths"
     """π: weight of the clicks of the session at hand in the similarity."""
-    weighting_score: Decay = "linear"
+    weighting_score: Decay = "tenths"
     """λ: weight of a neighbour by the latest click that it shares."""
-    idf_weighting: NonNegativeFloat = 0.0
+    idf_weighting: NonNegativeFloat = 5.0
     """How much rare items are preferred."""
 
 

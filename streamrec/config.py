@@ -30,6 +30,7 @@ from streamrec.ports import KAFKA_PORT
 from streamrec.variables import unknown_variables
 
 __all__ = [
+    "EvaluationSettings",
     "KafkaSettings",
     "PrivacySettings",
     "RegistrySettings",
@@ -221,6 +222,21 @@ class ScoringSettings(_Section):
     """Item rows become visible to lists at ticks of event time this far apart."""
 
 
+class EvaluationSettings(_Section):
+    """How lists are judged while they are made."""
+
+    window: PositiveInt = 5000
+    """Judged clicks of a partition that a fading average reaches back over: with each click that
+    follows, a click loses 1/window of its weight."""
+    cutoffs: tuple[Annotated[int, Field(ge=1, le=500)], ...] = Field(default=(5, 20), min_length=1)
+    """Places of a list that count: the k of recall, MRR and NDCG at k."""
+    releases: PositiveInt = 2
+    """Model versions shown one by one: those whose lists were judged last."""
+    max_visitors: PositiveInt = 20_000
+    """Visitors per partition whose last list is kept for their next click; beyond it those silent the
+    longest are forgotten, and what they click next is not judged. A list takes a few KiB."""
+
+
 class RegistrySettings(_Section):
     """Where model versions are kept, and whose are served."""
 
@@ -249,7 +265,7 @@ class WebSettings(_Section):
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 in a container."""
     port: int = Field(default=0, ge=0, le=65535)
-    """Port; 0 takes the app's own default (state 9101, scoring 9102)."""
+    """Port; 0 takes the app's own default (state 9101, scoring 9102, evaluation 9103)."""
     fd: int = Field(default=-1, ge=-1)
     """A listening socket, inherited from whoever started the process, instead of host and port."""
 
@@ -269,6 +285,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     state: StateSettings = StateSettings()
     scoring: ScoringSettings = ScoringSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     registry: RegistrySettings = RegistrySettings()
     privacy: PrivacySettings = PrivacySettings()
     web: WebSettings = WebSettings()

@@ -27,6 +27,7 @@ from streamrec import __version__
 __all__ = [
     "DEAD_LETTER_REASONS",
     "EVICTION_REASONS",
+    "IGNORED_LISTS",
     "REGISTRY",
     "SOURCES",
     "SWAP_RESULTS",
@@ -42,6 +43,15 @@ __all__ = [
     "model_info",
     "model_loaded_timestamp",
     "model_swaps",
+    "online_forgotten",
+    "online_ignored_lists",
+    "online_judged",
+    "online_led_recall",
+    "online_mrr",
+    "online_ndcg",
+    "online_no_list",
+    "online_recall",
+    "online_window_clicks",
     "recommendations",
     "recommendations_clicked",
     "recommended_positions",
@@ -76,6 +86,7 @@ DEAD_LETTER_REASONS: Final = (
     "model_failed",
 )
 EVICTION_REASONS: Final = ("visitor_ttl", "visitor_bound", "item_bound")
+IGNORED_LISTS: Final = ("repeated", "late", "unasked", "undecodable")
 SWAP_RESULTS: Final = ("swapped", "refused", "untrusted", "undecodable")
 SOURCES: Final = ("gru4rec", "online_mf", "popularity", "catalogue")
 
@@ -92,10 +103,10 @@ _APPEND_BUCKETS_BYTES = tuple(4.0**power for power in range(4, 13))  # 256 B to 
 
 
 class AssignedGauge(Collector):
-    """A gauge per partition whose values are asked for at every scrape.
+    """A gauge whose values are asked for at every scrape, by partition or by model version.
 
-    Only partitions that `source` names now are shown: one that moved to another worker leaves
-    no last value behind, which would read as lag that never shrinks.
+    Only what `source` names now is shown: a partition that moved to another worker leaves no
+    last value behind, which would read as lag that never shrinks, nor does a version that is gone.
     """
 
     def __init__(
@@ -162,7 +173,9 @@ event_age = _histogram(
 input_gaps = _counter("input_gaps", "Input offsets that were gone when sought again; their events are lost.")
 replayed_events = _counter("replayed_events", "Interactions read again after a restart and skipped.")
 reread_records = _counter(
-    "reread_records", "Records read outside the stream: gaps, item rows at a start, takeovers of partitions."
+    "reread_records",
+    "Records read outside the stream: gaps, item rows at a start, takeovers of partitions, and the "
+    "interactions that evaluation judges lists by.",
 )
 consumer_lag = _assigned(
     "consumer_lag",
@@ -221,6 +234,37 @@ recommended_positions = _counter(
 )
 recommendations_clicked = _counter(
     "recommendations_clicked", "Interactions that name the list that caused them."
+)
+
+# Quality
+_ONLINE = "of the list (blend) and of each source's own proposals, at k, by model version; clicks fade."
+online_recall = _assigned(
+    "online_recall", f"Share of clicks whose item was recommended before: {_ONLINE}", "k", "source", "version"
+)
+online_mrr = _assigned("online_mrr", f"Mean reciprocal rank {_ONLINE}", "k", "source", "version")
+online_ndcg = _assigned(
+    "online_ndcg", f"Normalised discounted cumulative gain {_ONLINE}", "k", "source", "version"
+)
+online_led_recall = _assigned(
+    "online_led_recall",
+    "The part of the list's recall at k that is due to places led by a source, by model version.",
+    "k",
+    "source",
+    "version",
+)
+online_window_clicks = _assigned(
+    "online_window_clicks",
+    "Judged clicks that the averages stand on, each with the weight it still has.",
+    "source",
+    "version",
+)
+online_judged = _counter("online_judged", "Clicks held against the list made for the click before.")
+online_no_list = _counter("online_no_list", "Clicks for whose session there was no list in time.")
+online_ignored_lists = _counter(
+    "online_ignored_lists", "Lists that judged nothing, by reason.", reason=IGNORED_LISTS
+)
+online_forgotten = _counter(
+    "online_forgotten", "Visitors whose last list was given up for lack of room before they clicked again."
 )
 
 _build_info = _gauge("build_info", "The version that runs; always 1.", "version")

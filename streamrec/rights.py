@@ -20,6 +20,7 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "state": "the state app",
         "scoring": "the scoring app",
+        "evaluation": "the evaluation app",
         "publisher": "apps that publish interactions; `streamrec replay`",
         "catalogue": "apps that publish items",
         "reader": "apps that read recommendations, in a consumer group",
@@ -69,6 +70,10 @@ def _table(kafka: KafkaSettings, group: str) -> dict[str, tuple[Right, ...]]:
             *topic("READ", "visitor-states", "models", "items"),
             *topic("WRITE", "recommendations"),
             *groups("READ", apps[1]),
+        ),
+        "evaluation": (
+            *topic("READ", "interactions", "recommendations"),
+            *groups("READ", kafka.topic("evaluation")),
         ),
         "publisher": tuple(topic("WRITE", "interactions")),
         "catalogue": tuple(topic("WRITE", "items")),

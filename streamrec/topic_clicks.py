@@ -6,14 +6,11 @@ rules as the state app's; what that one refuses or recognises as a repeat is lef
 
 from typing import Any, NamedTuple
 
-from streamrec.advance.records import Intake
 from streamrec.config import Settings
 from streamrec.datasets import Clicks, make_clicks
-from streamrec.errors import DatasetError, RecordError
-from streamrec.events import Interaction
-from streamrec.state.rows import VisitorRow
-from streamrec.state.sessions import Window, event_digest, is_repeat, remember, session_window
+from streamrec.errors import DatasetError
 from streamrec.topics import read_topic, topic_id
+from streamrec.visits import Visits
 
 __all__ = ["SessionCutter", "TopicClicks", "read_clicks"]
 
@@ -58,9 +55,7 @@ class SessionCutter:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._intakes: dict[int, Intake] = {}
-        self._visitors: dict[str, VisitorRow] = {}
-        self._sessions: dict[str, str] = {}
+        self._visits: dict[int, Visits] = {}
         self._session_ids: list[str] = []
         self._item_ids: list[str] = []
         self._times: list[int] = []
@@ -73,54 +68,14 @@ class SessionCutter:
 
     def take(self, record: Any) -> None:
         """Take the partition's next record; with partition, and else as an InputRecord."""
-        intake = self._intake(record.partition)
-        try:
-            event, key = intake.read(record)
-            intake.check_partition(key)
-            weight = intake.weight(event, record.timestamp, horizon=0)
-        except RecordError:
+        partition = record.partition
+        if partition not in self._visits:
+            self._visits[partition] = Visits(self._settings, partition)
+        visit = self._visits[partition].take(record)
+        if visit is None:
             self.left_out += 1
-            return
-        visitor_id, state = event.visitor_id, self._settings.state
-        row = self._visitors.get(visitor_id)
-        recent = b"" if row is None else row.recent_events
-        digest = event_digest(event.event_id)
-        if is_repeat(recent, digest):
-            self.left_out += 1
-            return
-        gap_ms = state.session_gap_s * 1000
-        window = session_window(row, visitor_id, event.session_id, event.time, gap_ms)
-        if window.is_new:
-            # Session ids are the apps' and may come again: a place of the log does not.
-            self._sessions[visitor_id] = f"{record.partition}-{record.offset}"
-        self._visitors[visitor_id] = _row(
-            event, record, window, remember(recent, digest, state.recent_events)
-        )
-        if weight > 0:
-            self._session_ids.append(self._sessions[visitor_id])
-            self._item_ids.append(event.item_id)
+        elif visit.asks:
+            self._session_ids.append(f"{partition}-{visit.session}")
+            self._item_ids.append(visit.event.item_id)
             # By the session's clock and not its own, so that a late click stays where it came.
-            self._times.append(window.session_time)
-
-    def _intake(self, partition: int) -> Intake:
-        if partition not in self._intakes:
-            self._intakes[partition] = Intake(
-                self._settings.state, partition, self._settings.kafka.partitions
-            )
-        return self._intakes[partition]
-
-
-def _row(event: Interaction, record: Any, window: Window, recent_events: bytes) -> VisitorRow:
-    """What the rules for sessions and repeats need of a visitor."""
-    return VisitorRow(
-        offset=record.offset,
-        clock_ms=event.time,
-        event_id=event.event_id,
-        event_time=event.time,
-        record_time=record.timestamp,
-        asks=False,
-        session_id=window.session_id,
-        session_time=window.session_time,
-        items=[],
-        recent_events=recent_events,
-    )
+            self._times.append(visit.session_time)

@@ -1,4 +1,4 @@
-"""`streamrec state` and `streamrec scoring`: one worker each, until it is told to stop."""
+"""`streamrec state`, `scoring` and `evaluation`: one worker each, until it is told to stop."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.add_typer(_state, name="state")
     app.command()(scoring)
+    app.command()(evaluation)
 
 
 @_state.callback()
@@ -55,6 +56,14 @@ def scoring() -> None:
     from streamrec.agents.scoring import run_scoring
 
     run_scoring(settings)
+
+
+def evaluation() -> None:
+    """Run an evaluation worker: how good the lists are, live, in /metrics."""
+    settings = _admitted("evaluation")
+    from streamrec.agents.evaluation import run_evaluation
+
+    run_evaluation(settings)
 
 
 def _admitted(role: str) -> "Settings":

@@ -1,11 +1,11 @@
-"""Reading without a consumer group: a range of one partition, or a whole broadcast topic.
+"""Reading without a consumer group: ranges of partitions, or a whole broadcast topic.
 
 Broadcast topics (items, models) are small and every worker needs all of them. Faust's
 GlobalTable would do, but its recovery can loop; an assigned consumer cannot.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,9 +16,10 @@ from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
 from streamrec.errors import TopicError
 
-__all__ = ["BroadcastReader", "open_consumer", "read_range"]
+__all__ = ["BroadcastReader", "RangeReader", "open_consumer", "read_range"]
 
 _MAX_FETCH_BYTES = 16 << 20
+_MAX_RECORDS = 2000
 
 
 @asynccontextmanager
@@ -57,11 +58,59 @@ async def read_range(
         end = min(end, (await consumer.end_offsets([tp]))[tp])
         consumer.seek(tp, max(start, beginning))
         while await consumer.position(tp) < end:
-            fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=2000)
+            fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=_MAX_RECORDS)
             records = [record for record in fetched.get(tp, ()) if record.offset < end]
             if records:
                 metrics.reread_records.inc(len(records))
                 yield records
+
+
+class RangeReader:
+    """Reads range after range of a topic's partitions over one connection, fetching ahead in between.
+
+    For the other side of a join: what is read is the caller's to say, and no group's.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._settings = settings
+        self._places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
+        self._topic = topic
+        self._positions: dict[int, int] = {}
+        self._consumer: Any = None
+        self.connected = asyncio.Event()
+
+    async def run(self) -> None:
+        """Stay connected until cancelled. Nothing can be read before or after."""
+        async with open_consumer(self._settings, self._topic) as consumer:
+            consumer.assign(self._places)
+            consumer.pause(*self._places)
+            self._consumer = consumer
+            self.connected.set()
+            await asyncio.Event().wait()
+
+    def keep(self, partitions: Collection[int]) -> None:
+        """Fetch no further in all other partitions."""
+        if self._consumer is not None:
+            self._consumer.pause(*(each for each in self._places if each.partition not in partitions))
+
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Any]]:
+        """As `read_range`: quick where `start` is where the last range of the partition ended."""
+        tp, consumer, position = self._places[partition], self._consumer, start
+        if position < end and self._positions.pop(partition, None) != start:
+            consumer.seek(tp, start)
+        consumer.resume(tp)
+        while position < end:
+            # No more than asked for: what lies behind it is for the next range, and stays fetched.
+            most = min(_MAX_RECORDS, end - position)
+            fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=most)
+            position = await consumer.position(tp)
+            records = [record for record in fetched.get(tp, ()) if record.offset < end]
+            if records:
+                metrics.reread_records.inc(len(records))
+                self._positions[partition] = position
+                yield records
+            else:
+                end = min(end, (await consumer.end_offsets([tp]))[tp])
 
 
 class BroadcastReader:

@@ -123,11 +123,18 @@ class PartitionTable(faust.Table):
         return self._applied.get(tp)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Apply recovered batches. Called by Faust's recovery."""
+        """Apply recovered batches that go on where we are. Called by Faust's recovery.
+
+        In rebalances Faust hands on batches that were fetched before them, and then leaves out the
+        ones before those as known. What is left out here is read when the partition is taken over.
+        """
         for event in batch:
-            message = event.message
-            self.store.apply(message.partition, message.value)
-            self._applied[message.tp] = message.offset
+            message, fetched = event.message, event.message.value
+            applied = self._applied.get(message.tp, -1)
+            if fetched.start <= applied + 1 < fetched.end:
+                new = [record for record in fetched if record.offset > applied]
+                self.store.apply(message.partition, new)
+                self._applied[message.tp] = fetched.end - 1
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0

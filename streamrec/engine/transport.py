@@ -19,7 +19,7 @@ from streamrec.engine.app import App
 from streamrec.engine.runner import fatal
 from streamrec.errors import AccessError
 
-__all__ = ["BatchConsumer", "ParsedRecords", "Transport"]
+__all__ = ["BatchConsumer", "Fetched", "FetchedResult", "ParsedRecords", "Transport"]
 
 # Faust asks the broker to hold an empty fetch for 1.5 s. A partition whose records arrive just
 # after such a fetch left without it would wait that long; this bounds the wait.
@@ -38,8 +38,31 @@ class ParsedRecords(fetcher.PartitionRecords):
         return record
 
 
-# aiokafka offers no setting for it: this holds for every consumer of aiokafka's in the process.
+class Fetched(list[Any]):
+    """Records of one partition as one poll gave them."""
+
+    start: int = 0
+    """Where the read began."""
+    end: int = 0
+    """Where it ended: of what lies between, nothing else is in the log."""
+
+
+class FetchedResult(fetcher.FetchResult):
+    """What a fetch brought for a partition."""
+
+    def getall(self, max_records: int | None = None) -> Fetched:
+        """The next records, and where in the log they are from."""
+        records = self._partition_records
+        start = 0 if records is None else records.next_fetch_offset
+        found = Fetched(super().getall(max_records))
+        if records is not None:
+            found.start, found.end = start, records.next_fetch_offset
+        return found
+
+
+# aiokafka offers no settings for these: they hold for every consumer of aiokafka's in the process.
 fetcher.PartitionRecords = ParsedRecords
+fetcher.FetchResult = FetchedResult
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):

@@ -4,16 +4,22 @@ Pure functions of a visitor's row and the next interaction's fields; times are e
 times in milliseconds.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from xxhash import xxh3_64_digest
 
-from streamrec.state.rows import VisitorRow
-
-__all__ = ["DIGEST_BYTES", "Window", "event_digest", "is_repeat", "remember", "session_window"]
+__all__ = ["DIGEST_BYTES", "InSession", "Window", "event_digest", "is_repeat", "remember", "session_window"]
 
 DIGEST_BYTES: Final = 8
+
+
+class InSession(Protocol):
+    """A visitor in a session; a VisitorRow is one."""
+
+    session_id: str
+    session_time: int
+    """Highest event time of the session, ms."""
 
 
 class Window(msgspec.Struct, frozen=True, gc=False):
@@ -27,7 +33,7 @@ class Window(msgspec.Struct, frozen=True, gc=False):
 
 
 def session_window(
-    row: VisitorRow | None, visitor_id: str, session_id: str | None, time: int, gap_ms: int
+    row: InSession | None, visitor_id: str, session_id: str | None, time: int, gap_ms: int
 ) -> Window:
     """The session of the visitor's next interaction; `row` is None for a new visitor.
 

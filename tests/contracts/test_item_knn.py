@@ -82,7 +82,7 @@ def test_only_the_k_most_similar_are_neighbours_and_ties_go_by_id() -> None:
 
 
 def test_without_decay_the_last_item_alone_counts() -> None:
-    model = trained("ab", "cd", "ad")
+    model = trained("ab", "cd", "ad", decay=0)
     assert after(model, "abc") == after(model, "c")
 
 
@@ -91,6 +91,12 @@ def test_with_decay_earlier_items_count_less_by_hand() -> None:
     a_b, c_b, c_d = 1 / math.sqrt(2), 1 / 2, 1 / math.sqrt(2)
     assert after(model, "ac") == pytest.approx({"b": 0.5 * a_b + c_b, "d": c_d})
     assert after(model, "cxa") == pytest.approx({"b": 0.5 * c_b + a_b, "d": 0.5 * c_d})
+
+
+def test_only_the_last_items_count() -> None:
+    model = trained("ab", "cd", "ef", decay=0.5, last_items=2)
+    assert after(model, "acxe") == after(model, "ce")
+    assert "b" not in after(model, "ace")
 
 
 def test_an_item_without_neighbours_is_passed_over() -> None:

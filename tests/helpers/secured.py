@@ -32,7 +32,7 @@ from streamrec.topics import connect
 PASSWORD = "hush-7f3a"
 """Of every user; made to be found in what must not show it."""
 PLAIN_USERS = ("plain", "operator", "training", "publisher", "reader")
-SCRAM_USERS = ("state", "scoring")
+SCRAM_USERS = ("state", "scoring", "evaluation")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from kafka import TopicPartition
 
 from streamrec.config import Settings
 from streamrec.engine.log import KafkaLog, Out
-from streamrec.engine.reader import BroadcastReader, read_range
+from streamrec.engine.reader import BroadcastReader, RangeReader, read_range
 from streamrec.engine.table import RowStore
 from streamrec.errors import EngineError, TopicError
 from streamrec.topics import connect
@@ -311,6 +311,41 @@ def test_a_range_begins_where_retention_has_left_something(settings: Settings) -
         admin.delete_records({TopicPartition(topic, 0): 40})
     assert [each.offset for each in in_range(settings, "interactions", 10, 50)] == list(range(40, 50))
     assert in_range(settings, "interactions", 10, 20) == []
+
+
+def test_range_after_range_is_read_over_one_connection(settings: Settings) -> None:
+    topic = settings.kafka.topic("interactions")
+    reader = RangeReader(settings.kafka, topic)
+
+    async def read_here(partition: int, start: int, end: int) -> list[int]:
+        return [each.offset async for batch in reader.read(partition, start, end) for each in batch]
+
+    async def run() -> None:
+        log = KafkaLog(settings.kafka, "test")
+        await log.send(topic, 0, rows(5000))
+        await log.send(topic, 1, rows(30))
+        connected = asyncio.create_task(reader.run())
+        await asyncio.wait_for(reader.connected.wait(), 30)
+        for partition, start, end in [
+            *[(0, 0, 10), (1, 0, 30), (0, 10, 4000), (0, 4000, 4000)],  # one after the other, as a join asks
+            *[(0, 4100, 4200), (0, 50, 60), (1, 10, 20)],  # as after a rebalance
+        ]:
+            assert await read_here(partition, start, end) == list(range(start, end))
+        assert await read_here(0, 4990, 10**9) == list(range(4990, 5000))
+        assert await read_here(0, 5000, 10**9) == []
+        reader.keep({1})
+        await log.send(topic, 0, rows(5))
+        assert await read_here(0, 5000, 5005) == list(range(5000, 5005))
+        with connect(settings.kafka) as admin:
+            admin.delete_records({TopicPartition(topic, 0): 4000})
+        assert await read_here(0, 3000, 4010) == list(range(4000, 4010))
+        assert await read_here(0, 20, 40) == []
+        assert await read_here(0, 4010, 4020) == list(range(4010, 4020))
+        await log.stop()
+        connected.cancel()
+        await asyncio.wait([connected])
+
+    asyncio.run(run())
 
 
 def follow(

@@ -13,7 +13,8 @@ from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.topics import connect
 
-ROLES = ["state", "scoring"]
+NEEDS = {"state": "visitor-states", "scoring": "visitor-states", "evaluation": "recommendations"}
+"""Roles, and a topic that each cannot do without."""
 
 
 def _fails(role: str, settings: Settings, folder: Path) -> str:
@@ -26,7 +27,7 @@ def _fails(role: str, settings: Settings, folder: Path) -> str:
     return " ".join(app.log.split())
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", NEEDS)
 def test_a_wrong_broker_address_is_named(role: str, settings: Settings, tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -37,11 +38,11 @@ def test_a_wrong_broker_address_is_named(role: str, settings: Settings, tmp_path
     assert "STREAMREC_KAFKA__BOOTSTRAP" in message
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", NEEDS)
 def test_a_missing_topic_is_named_with_the_command_that_makes_it(
     role: str, settings: Settings, tmp_path: Path
 ) -> None:
-    missing = settings.kafka.topic("visitor-states")
+    missing = settings.kafka.topic(NEEDS[role])
     with connect(settings.kafka) as admin:
         admin.delete_topics([missing])
     message = _fails(role, settings, tmp_path)
@@ -67,7 +68,7 @@ def test_a_damaged_artifact_is_named_and_not_served(
     assert "export the artifact again" in message
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", NEEDS)
 def test_another_number_of_partitions_is_refused_with_the_setting_that_fits(
     role: str, settings: Settings, tmp_path: Path
 ) -> None:

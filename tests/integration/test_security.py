@@ -152,7 +152,11 @@ def test_a_topic_verb_that_is_not_let_in_has_exit_code_1(
 
 def _ways(secured: Secured) -> dict[str, tuple[str, dict[str, Any]]]:
     """How each app connects here: a principal and its settings."""
-    return {"state": ("state", secured.sasl_tls("state")), "scoring": (_CLIENT, secured.tls(_CLIENT))}
+    return {
+        "state": ("state", secured.sasl_tls("state")),
+        "scoring": (_CLIENT, secured.tls(_CLIENT)),
+        "evaluation": ("evaluation", secured.sasl_tls("evaluation")),
+    }
 
 
 def test_the_apps_run_with_the_printed_rights_alone_and_end_when_one_is_taken_away(
@@ -168,12 +172,14 @@ def test_the_apps_run_with_the_printed_rights_alone_and_end_when_one_is_taken_aw
     with (
         running("state", settings["state"], tmp_path) as state,
         running("scoring", settings["scoring"], tmp_path) as scoring,
+        running("evaluation", settings["evaluation"], tmp_path) as evaluation,
     ):
         publish(admin, "interactions", [*_clicks(20, "first"), (b"nobody", b"{")])
         lists = read(admin, "recommendations", n=20)
         assert len({json.loads(each.value)["event_id"] for each in lists}) == 20
         assert len(read(admin, "dead-letters", n=1)) == 1
-        for app in (state, scoring):
+        evaluation.wait(lambda: _lag(admin, "evaluation", "recommendations") == 0)
+        for app in (state, scoring, evaluation):
             assert PASSWORD not in app.log
             assert PASSWORD.encode() not in Path(f"/proc/{app.process.pid}/cmdline").read_bytes()
 
@@ -216,7 +222,7 @@ def _told_ahead(role: str) -> list[Right]:
 
 @pytest.mark.parametrize(
     ("role", "place"),
-    [(role, place) for role in ("state", "scoring") for place in range(len(_told_ahead(role)))],
+    [(role, place) for role in ("state", "scoring", "evaluation") for place in range(len(_told_ahead(role)))],
 )
 def test_a_right_that_is_missing_is_named_before_the_app_starts(
     secured: Secured, admin: Settings, role: str, place: int

@@ -116,6 +116,7 @@ def test_average_popularity_is_in_training_clicks() -> None:
         ([1, 7, 2], [True, False, False]),
         ([5, 5, 5, 5, 5], [False, False, False, False, True]),
         ([0, 10], [True, False]),
+        ([1, 2] * 50, [False] * 40 + [True, False] * 30),
     ],
 )
 def test_the_long_tail_is_what_the_head_does_not_need(clicks: list[int], tail: list[bool]) -> None:

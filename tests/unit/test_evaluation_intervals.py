@@ -49,7 +49,7 @@ def test_one_huge_session_makes_the_mean_uncertain() -> None:
     by_click = confidence_intervals({"x": values}, np.arange(len(sessions)))["x"]
     assert by_session.mean == by_click.mean > 0.95
     # One draw in three is without the huge session, and has a mean of about 0.1.
-    assert by_session.low < 0.2
+    assert by_session.low < 0.2 < 0.95 < by_session.high
     assert by_click.low > 0.94
 
 
@@ -83,7 +83,7 @@ def test_a_clearly_better_model_is_told_from_chance() -> None:
     values = clustered(1)
     better = values + 0.2 + np.random.default_rng(8).normal(0, 0.3, len(values))
     found = paired_tests({"x": better}, {"x": values}, SESSIONS)["x"]
-    assert found.p < 0.001
+    assert found.p == 1 / 2001  # no draw of 2,000 says so
     assert found.low < found.difference == pytest.approx(0.2, abs=0.05)
     assert 0.1 < found.low < found.high < 0.3
     back = paired_tests({"x": values}, {"x": better}, SESSIONS)["x"]

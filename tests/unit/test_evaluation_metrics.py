@@ -91,6 +91,11 @@ def test_metrics_that_need_not_know_how_many_are_relevant() -> None:
     assert mrr_at_k(SEVERAL, 5) == pytest.approx([1, 1 / 2, 1 / 5])
 
 
+def test_a_mean_rank_between_two_places_is_within_the_lower_one_only() -> None:
+    assert recall_at_k(np.array([2.5]), 2).tolist() == [0]
+    assert mar_at_k(np.array([2.5]), 4) == pytest.approx([(0 + 0 + 1 + 1) / 4])
+
+
 def test_the_ideal_list_is_no_longer_than_k() -> None:
     # Three relevant items, a list of two that both are: it could not be better.
     assert ndcg_at_k(np.array([[1.0, 2.0, 3.0]]), 2, 3) == pytest.approx([1])

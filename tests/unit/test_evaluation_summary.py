@@ -70,6 +70,16 @@ def test_rules_are_passed_on_and_told() -> None:
     assert missed.next_items.ranks.tolist() == [1, math.inf, 1, math.inf]
     assert (missed.unseen, missed.ties, missed.judged, missed.seed) == ("miss", "optimistic", "last click", 7)
     assert missed.unseen_clicks == 1
+    undecided = Scored("abcd", {item: [0] * 4 for item in "abcd"})
+    assert evaluated(undecided).metrics["mrr@2"] == 0
+    assert evaluated(undecided, ties="optimistic").metrics["mrr@2"] == 4 / 5
+
+
+def test_empty_lists_are_left_out_of_what_lists_are_like() -> None:
+    found = evaluated(Scored("abcd", {"a": [NAN, 1, NAN, NAN]}))
+    assert found.next_items.tops.tolist() == [[1, -1], [1, -1], [1, -1], [-1, -1], [-1, -1]]
+    assert found.metrics["average_popularity@2"] == 3
+    assert math.isnan(found.metrics["intra_list_diversity@2"])
 
 
 def test_groups_are_told_apart() -> None:

@@ -22,7 +22,7 @@ FAMILIES = [family for family in metrics.REGISTRY.collect() if family.name.start
 # of them. What these have for values, an operator or a release chose, and no client.
 LABELS = {
     *("type", "outcome", "reason", "source", "stage", "kind", "result"),
-    *("app", "topic", "partition", "model", "version"),
+    *("app", "topic", "partition", "model", "version", "k"),
 }
 
 
@@ -39,6 +39,15 @@ PROMISED = {
     "streamrec_model_info",
     "streamrec_model_loaded_timestamp_seconds",
     "streamrec_model_swaps",
+    "streamrec_online_forgotten",
+    "streamrec_online_ignored_lists",
+    "streamrec_online_judged",
+    "streamrec_online_led_recall",
+    "streamrec_online_mrr",
+    "streamrec_online_ndcg",
+    "streamrec_online_no_list",
+    "streamrec_online_recall",
+    "streamrec_online_window_clicks",
     "streamrec_recommendations",
     "streamrec_recommendations_clicked",
     "streamrec_recommended_positions",

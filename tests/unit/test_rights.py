@@ -25,7 +25,7 @@ def test_the_apps_change_nothing_but_their_outputs() -> None:
 
     assert changed("state") == {"shop.visitor-states", "shop.dead-letters", "shop.visitor-states-"}
     assert changed("scoring") == {"shop.recommendations"}
-    assert changed("reader") == set()
+    assert changed("reader") == changed("evaluation") == set()
 
 
 def test_a_reader_may_name_its_group() -> None:

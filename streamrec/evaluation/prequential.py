@@ -1,0 +1,193 @@
+"""Live lists against what visitors clicked next: first the list is made, then the click tells its worth.
+
+In: the interactions and the recommendations of one partition, each in their order, but interleaved
+in any way. Out: fading averages of recall, MRR and NDCG at k.
+
+A click b is judged against the list made for the click a before it in the same session. The
+order of things is that of the recommendations alone: before a list counts, all interactions up
+to the one it answers are taken, so b is taken when the first list comes that answers b or anything
+later, and the list for a is there by then or never in time. So the figures are a function of
+the two logs, however they are read, and pairs are folded in the order of b.
+
+It begins with the first list it is given: what came in before the interaction that this one
+answers is not looked at.
+
+Sources: prequential (test-then-learn) error with a fading factor, Gama, Sebastião and Rodrigues, "On
+evaluating stream learning algorithms", Machine Learning 90, 2013; for recommenders, Vinagre,
+Jorge and Gama, "Evaluation of recommender systems in streaming environments", 2014,
+arXiv:1504.08175.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from streamrec.advance.records import InputRecord
+from streamrec.config import Settings
+from streamrec.evaluation.fading import FadingSums, Verdict
+from streamrec.visits import Visit, Visits
+
+__all__ = ["Prequential"]
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What a list is for. Fields as in Recommendation, of which the rest is left undecoded."""
+
+    visitor_id: str
+    input_partition: int
+    input_offset: int
+
+
+class _Place(msgspec.Struct, gc=False):
+    item_id: str
+    sources: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _List(msgspec.Struct, gc=False):
+    items: list[_Place]
+    release: str
+    candidates: dict[str, list[str]] | None = None
+
+
+_decode_head: Final = msgspec.json.Decoder(_Head).decode
+_decode_list: Final = msgspec.json.Decoder(_List).decode
+
+
+class _Waiting(msgspec.Struct, gc=False):
+    """A visitor's last click, whose list waits for the next one."""
+
+    offset: int
+    session: int
+    missed: int
+    """Offset of the click before, if it had no list when this one came, else -1."""
+    list: bytes | None = None
+    """The Recommendation for it, as it came: seldom needed twice, and smaller than decoded."""
+
+
+class Prequential:
+    """The judge of one partition.
+
+    What is ahead of its turn waits in memory: whoever feeds it decides how much that is. Of
+    visitors with an open session at most `evaluation.max_visitors` are remembered.
+    """
+
+    def __init__(self, settings: Settings, partition: int) -> None:
+        self.sums = FadingSums(settings.evaluation)
+        """What the figures are made of."""
+        self.counts: Counter[str] = Counter()
+        """Clicks `judged` and those without a list (`no_list`), and lists that judged nothing: `repeated`;
+        `late`, after the next click was taken; `unasked`, for no interaction that is known; `undecodable`."""
+        self._partition = partition
+        most = min(settings.evaluation.max_visitors, settings.state.max_visitors)
+        self._visits = Visits(settings, partition, max_visitors=most, on_forget=self._forget)
+        self._waiting: dict[str, _Waiting] = {}
+        self._lists: deque[tuple[_Head, bytes]] = deque()
+        self._interactions: deque[InputRecord] = deque()
+        self._first: int | None = None
+        """Offset of the interaction that the first list answers."""
+        self._reached = -1
+        """Highest offset of an interaction whose list was taken."""
+        self._end = 0
+        """Offset after the interactions that are known."""
+
+    @property
+    def forgotten(self) -> int:
+        """Visitors forgotten for lack of room, and their last list with them."""
+        return self._visits.crowded_out
+
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """Offsets, from and to, of the interactions without which the lists so far cannot be taken."""
+        end = 1 + max((head.input_offset for head, _ in self._lists), default=-1)
+        return max(self._end, self._first or 0), end
+
+    def take_lists(self, records: Iterable[InputRecord]) -> None:
+        """Take the next records of recommendations."""
+        for record in records:
+            try:
+                head = _decode_head(record.value or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self.counts["undecodable"] += 1
+                continue
+            if head.input_partition != self._partition:
+                self.counts["unasked"] += 1
+                continue
+            if self._first is None:
+                self._first = head.input_offset
+            self._lists.append((head, record.value or b""))
+        self._go_on()
+
+    def take_interactions(self, records: Sequence[InputRecord], end: int) -> None:
+        """Take the next records of interactions: all that there are before offset `end`."""
+        self._interactions.extend(records)
+        self._end = max(self._end, end)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what is complete: a list, when all interactions up to the one it answers are known."""
+        while self._lists and self._lists[0][0].input_offset < self._end:
+            head, value = self._lists.popleft()
+            while self._interactions and self._interactions[0].offset <= head.input_offset:
+                self._take_interaction(self._interactions.popleft())
+            self._take_list(head, value)
+
+    def _take_interaction(self, record: InputRecord) -> None:
+        if record.offset < (self._first or 0):
+            return
+        visit = self._visits.take(record)
+        if visit is None or not visit.asks:
+            return
+        visitor_id = visit.event.visitor_id
+        before, missed = self._waiting.get(visitor_id), -1
+        if before is not None:
+            if before.session == visit.session:
+                self._judge(before.list, visit)
+            missed = before.offset if before.list is None else -1
+        self._waiting[visitor_id] = _Waiting(visit.offset, visit.session, missed)
+
+    def _take_list(self, head: _Head, value: bytes) -> None:
+        offset, waiting = head.input_offset, self._waiting.get(head.visitor_id)
+        is_next = offset > self._reached
+        self._reached = max(self._reached, offset)
+        if waiting is not None and waiting.offset == offset and waiting.list is None:
+            waiting.list = value
+        elif waiting is not None and waiting.missed == offset:
+            self.counts["late"] += 1
+        else:
+            self.counts["unasked" if is_next else "repeated"] += 1
+
+    def _judge(self, value: bytes | None, visit: Visit) -> None:
+        if value is None:
+            self.counts["no_list"] += 1
+            return
+        try:
+            made = _decode_list(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.counts["undecodable"] += 1
+            self.counts["no_list"] += 1
+            return
+        self.counts["judged"] += 1
+        self.sums.add(_verdict(made, visit))
+
+    def _forget(self, visitor_id: str) -> None:
+        self._waiting.pop(visitor_id, None)
+
+
+def _verdict(made: _List, visit: Visit) -> Verdict:
+    item_id = visit.event.item_id
+    rank = _rank(item_id, (place.item_id for place in made.items))
+    return Verdict(
+        version=made.release,
+        time_ms=visit.timestamp,
+        rank=rank,
+        lead=made.items[rank - 1].sources[0] if rank else None,
+        leads={place.sources[0] for place in made.items},
+        own={source: _rank(item_id, ids) for source, ids in (made.candidates or {}).items()},
+    )
+
+
+def _rank(item_id: str, ids: Iterable[str]) -> int:
+    """1-based; 0 if it is not among them."""
+    return next((rank for rank, each in enumerate(ids, 1) if each == item_id), 0)
