@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streamrec import __version__
 from streamrec.errors import ConfigError
-from streamrec.evaluation import plots
+from streamrec.evaluation import beyond, plots
 from streamrec.evaluation.intervals import Interval
 from streamrec.evaluation.page import cell, facts, figure, number, swatch, table
 from streamrec.evaluation.summary import Comparison, Evaluation
@@ -190,8 +190,9 @@ def _position_plot(evaluations: Sequence[Evaluation], k: int) -> str:
 
 def _popularity_plot(evaluations: Sequence[Evaluation]) -> str:
     first = evaluations[0]
+    sizes = np.bincount(beyond.popularity_bands(first.clicks, _BANDS), minlength=_BANDS)
     return plots.popularity_bands(
-        [f"{size:,}" for size in np.bincount(_bands(first.clicks), minlength=_BANDS).tolist()],
+        [f"{size:,}" for size in sizes.tolist()],
         _shares(first.clicks, first.next_items.targets),
         {each.model: _shares(each.clicks, each.next_items.tops) for each in evaluations},
     )
@@ -199,17 +200,8 @@ def _popularity_plot(evaluations: Sequence[Evaluation]) -> str:
 
 def _shares(clicks: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of each band in some items, by their indices; -1 is none."""
-    found = _bands(clicks)[items[items >= 0]]
+    found = beyond.popularity_bands(clicks, _BANDS)[items[items >= 0]]
     return np.bincount(found, minlength=_BANDS) / max(1, len(found))
-
-
-def _bands(clicks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The band of each item: 0 holds the most clicked; all hold about as many clicks."""
-    order = np.argsort(-clicks, kind="stable")
-    before = np.cumsum(clicks[order]) - clicks[order]
-    band = np.empty(len(clicks), np.int64)
-    band[order] = np.minimum(_BANDS - 1, before * _BANDS // max(1, clicks.sum()))
-    return band
 
 
 def _lorenz_plot(evaluations: Sequence[Evaluation], k: int) -> str:

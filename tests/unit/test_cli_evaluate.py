@@ -101,13 +101,22 @@ def test_several_models_are_compared_with_the_first(files: list[str], capsys: Pr
 
 
 def test_two_settings_of_one_model_have_labels(files: list[str], capsys: Printed) -> None:
-    arguments = ["--model", "near=markov", "--model", "far=markov", "--param", "near.window=1"]
+    arguments = [
+        "--model",
+        "near=markov",
+        "--model",
+        "far=markov",
+        "--param",
+        "near.window=1",
+        "--param",
+        "far.window=7",
+    ]
     found = run_json(capsys, *files, *arguments)
     assert [(each["label"], each["model"]) for each in found["models"]] == [
         ("near", "markov"),
         ("far", "markov"),
     ]
-    assert [each["config"]["window"] for each in found["models"]] == [1, 5]
+    assert [each["config"]["window"] for each in found["models"]] == [1, 7]
 
 
 def test_a_table_shows_all_and_how_it_was_measured(files: list[str], capsys: Printed) -> None:

@@ -103,7 +103,7 @@ def test_every_metric_and_every_rule_is_there(evaluations: list[Evaluation], tmp
     for each in (
         "others that score at least as high",
         "taken out of the test first",
-        "window=5",
+        f"window={evaluations[0].config['window']}",
         "no parameters",
     ):
         assert each in text
