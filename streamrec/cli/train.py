@@ -1,6 +1,5 @@
 """`streamrec train`: from clicks to a published model."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamrec.cli.output import JsonOption, print_json
+from streamrec.cli.parameters import parse_parameters
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +77,7 @@ def gru4rec(
     from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
 
     settings = load_settings()
-    config = gru4rec_config(_parameters(param or []), quick=quick)
+    config = gru4rec_config(parse_parameters(param or []), quick=quick)
     console = Console(stderr=True)
     registry = Registry.of(settings.registry)
     if release:
@@ -108,15 +108,6 @@ def gru4rec(
         if released
         else f"make it live with: streamrec models release {trained.version}"
     )
-
-
-def _parameters(given: Sequence[str]) -> dict[str, str]:
-    from streamrec.errors import ConfigError
-
-    wrong = [each for each in given if "=" not in each]
-    if wrong:
-        raise ConfigError(f"--param {wrong[0]}: a hyperparameter is given as NAME=VALUE, such as epochs=5")
-    return {name.strip(): value.strip() for name, _, value in (each.partition("=") for each in given)}
 
 
 def _clicks(
