@@ -1,7 +1,6 @@
 """Training beside the official GRU4Rec, in turns: the same clicks, hyperparameters and core."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 
 from benchmarks.meter import Measured, read_measured
 from benchmarks.workloads import Comparison
+from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
 
 __all__ = ["COMPARISONS", "LOSSES", "OFFICIAL", "TrainingError", "measure_training", "official_path"]
@@ -21,6 +21,7 @@ LOSSES: Final[dict[str, dict[str, float]]] = {
 _OURS: Final = {loss: f"GRU4Rec training, {loss}" for loss in LOSSES}
 _OFFICIAL: Final = {loss: f"official GRU4Rec training, {loss}" for loss in LOSSES}
 COMPARISONS: Final = tuple(Comparison(_OURS[loss], _OFFICIAL[loss], 2.0) for loss in LOSSES)
+_LOOK_S: Final = 1.0
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 
@@ -60,14 +61,18 @@ def measure_training(
 
 
 def _train(whose: str, loss: str, result: Path) -> Measured:
-    done = subprocess.run(
+    log = result.with_suffix(".log")
+    child = Child(
         [sys.executable, "-m", "benchmarks.trainer", whose, loss, str(result)],
+        log,
         cwd=_ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
     )
-    if done.returncode:
-        raise TrainingError(f"{whose} training, {loss}, failed:\n{done.stderr[-2000:]}")
+    try:
+        while not child.wait(_LOOK_S):
+            pass
+    finally:
+        child.kill()
+    if child.exit_code:
+        raise TrainingError(f"{whose} training, {loss}, failed:\n{log.read_text(errors='replace')[-2000:]}")
     return read_measured(result)
