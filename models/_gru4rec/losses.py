@@ -39,7 +39,8 @@ def cross_entropy(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, 
 
 def top1(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Mean over the negatives of σ(r_j - r_i) + σ(r_j²), r = tanh(scores); ICLR 2016, section 3.1.3."""
-    r, positive = _activated(torch.tanh(scores), own)
+    r = torch.tanh(scores)
+    positive = _positives(r, own)
     weights = _means(scores, counts, own)
     each, slope, own_slope = _top1_terms(r, positive)
     return _through_tanh(weights * each, weights * slope, weights * own_slope, r, own)
@@ -50,7 +51,8 @@ def top1_max(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tenso
 
     r = tanh(scores).
     """
-    r, positive = _activated(torch.tanh(scores), own)
+    r = torch.tanh(scores)
+    positive = _positives(r, own)
     weights = _softmax_of_negatives(r, counts, own)
     each, slope, own_slope = _top1_terms(r, positive)
     terms = weights * each
@@ -61,7 +63,8 @@ def top1_max(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tenso
 
 def bpr(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Mean over the negatives of -log σ(r_i - r_j), r = tanh(scores); ICLR 2016, section 3.1.3."""
-    r, positive = _activated(torch.tanh(scores), own)
+    r = torch.tanh(scores)
+    positive = _positives(r, own)
     weights = _means(scores, counts, own)
     terms = -weights * functional.logsigmoid(positive - r)
     slope = weights * torch.sigmoid(r - positive)
@@ -75,7 +78,8 @@ def bpr_max(
 
     r are the scores after an ELU (as they are for elu 0), s the softmax over the negatives alone.
     """
-    r, positive = _activated(functional.elu(scores, elu) if elu else scores, own)
+    r = functional.elu(scores, elu) if elu else scores
+    positive = _positives(r, own)
     weights = _softmax_of_negatives(r, counts, own)
     better = torch.sigmoid(positive - r)
     gain = (weights * better).sum(1, keepdim=True).clamp_min(_SMALLEST)
@@ -103,9 +107,9 @@ def _rows(scores: Tensor) -> Tensor:
     return torch.arange(len(scores), device=scores.device)
 
 
-def _activated(r: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-    """Activated scores, and those of the positives (B, 1)."""
-    return r, r.gather(1, own[:, None])
+def _positives(r: Tensor, own: Tensor) -> Tensor:
+    """The activated scores of the positives, (B, 1)."""
+    return r.gather(1, own[:, None])
 
 
 def _means(scores: Tensor, counts: Tensor, own: Tensor) -> Tensor:

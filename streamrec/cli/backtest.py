@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamrec.cli.output import JsonOption, print_json, print_table
+from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption
 
 if TYPE_CHECKING:
     from streamrec.backtest import Comparison, Configuration, Plan, Tally
@@ -22,14 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _run(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A tab-separated file of clicks: SessionId, ItemId, Time in seconds; .gz or not."),
-    ] = None,
-    bundled: Annotated[bool, typer.Option("--bundled", help="The clicks that come with streamrec.")] = False,
-    from_topic: Annotated[
-        bool, typer.Option("--from-topic", help="The interactions topic, up to its present end.")
-    ] = False,
+    data: DataOption = None,
+    bundled: BundledOption = False,
+    from_topic: FromTopicOption = False,
     start: Annotated[
         str | None,
         typer.Option(

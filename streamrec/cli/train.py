@@ -8,6 +8,7 @@ import typer
 
 from streamrec.cli.output import JsonOption, print_json
 from streamrec.cli.parameters import parse_parameters
+from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,14 +34,9 @@ def _models() -> None:
 
 @_train.command()
 def gru4rec(
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A tab-separated file of clicks: SessionId, ItemId, Time in seconds; .gz or not."),
-    ] = None,
-    bundled: Annotated[bool, typer.Option("--bundled", help="The clicks that come with streamrec.")] = False,
-    from_topic: Annotated[
-        bool, typer.Option("--from-topic", help="The interactions topic, up to its present end.")
-    ] = False,
+    data: DataOption = None,
+    bundled: BundledOption = False,
+    from_topic: FromTopicOption = False,
     until: Annotated[
         float | None,
         typer.Option(

@@ -10,6 +10,7 @@ import typer
 
 from streamrec.cli.output import JsonOption, print_json, print_table
 from streamrec.cli.parameters import parse_parameters
+from streamrec.cli.sources import BundledOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,7 @@ def _tune(
         Path | None,
         typer.Option(help="Training clicks, tab-separated: SessionId, ItemId, Time in seconds; .gz or not."),
     ] = None,
-    bundled: Annotated[bool, typer.Option("--bundled", help="The clicks that come with streamrec.")] = False,
+    bundled: BundledOption = False,
     valid_share: Annotated[
         float,
         typer.Option(
