@@ -186,6 +186,9 @@ class StateSettings(_Section):
     """How far event time may run ahead of the time Kafka gave the record."""
     max_event_bytes: PositiveInt = 64 * 1024
     """Larger records are refused before they are decoded."""
+    recent_sessions: NonNegativeInt = 0
+    """Sessions that are over, with two items or more, kept per partition, the last ones; for the sources of
+    lists that learn from sessions. 0 keeps none."""
     popularity_half_life_s: PositiveFloat = 6 * 3600.0
     """Time in which a click loses half its weight in the popularity of an item."""
     online: bool = True
