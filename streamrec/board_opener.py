@@ -28,7 +28,7 @@ def board_opener(settings: Settings) -> Callable[[], Boards]:
 
     Raises ConfigError if a hyperparameter of one is unknown, out of range or has no meaning here.
     """
-    models = {
+    models: dict[str, Callable[[], Any]] = {
         name: partial(session_model_class(name), _config(name, getattr(settings, name)))
         for name in SESSION_SOURCES
         if settings.scoring.weights.get(name)
