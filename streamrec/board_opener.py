@@ -67,7 +67,7 @@ def _sessions(models: Mapping[str, Callable[[], Any]], max_items: int) -> Sessio
 
 
 class _NeighbourModel(Protocol):
-    def item_scores(self, index: SessionIndex, items: Sequence[str], own: str) -> Mapping[str, float]: ...
+    def item_scores(self, index: SessionIndex, items: Sequence[str]) -> Mapping[str, float]: ...
 
 
 class _Neighbours:
@@ -77,9 +77,9 @@ class _Neighbours:
         self._model = model
         self._index = index
 
-    def proposals(self, items: Sequence[str], own: str) -> Mapping[str, float]:
-        """Those of the session's neighbours; the session itself is none of them."""
-        return self._model.item_scores(self._index, items, own)
+    def proposals(self, items: Sequence[str]) -> Mapping[str, float]:
+        """Those of the session's neighbours. Its own beginning is one: visitors come back to items."""
+        return self._model.item_scores(self._index, items)
 
 
 class _CountingModel(Protocol):
@@ -113,6 +113,6 @@ class _Counting:
         if session is not None:
             self._model.remove(Session(session, (), key))
 
-    def proposals(self, items: Sequence[str], own: str) -> Mapping[str, float]:
-        """What the counts say; those of the session itself, as of the last tick, are among them."""
+    def proposals(self, items: Sequence[str]) -> Mapping[str, float]:
+        """What the counts say; those of the session's own beginning are among them."""
         return self._model.proposals(Session(items))

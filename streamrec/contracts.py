@@ -187,11 +187,11 @@ class SessionLearner(Protocol):
 class SessionSource(Protocol):
     """Proposes items for a live list, from what a SessionLearner has learned."""
 
-    def proposals(self, items: Sequence[str], own: str) -> Mapping[str, float]:
+    def proposals(self, items: Sequence[str]) -> Mapping[str, float]:
         """Scores of some items for what may come next in a session; higher is better. Changes nothing.
 
-        items: of the session, oldest first. own: the key under which the session itself may have been
-        learned. The same sessions give the same scores, in whatever order they were learned.
+        items: of the session, oldest first; its beginning may be among the sessions learned. The same
+        sessions give the same scores, in whatever order they were learned.
         """
 
 

@@ -73,8 +73,8 @@ def recommend(
     }
     for source in boards.sessions.sources:
         by_source[source] = [
-            boards.sessions.best(source, visitor_id, row.items, blend.depth, catalogue.unavailable, left_out)
-            for (visitor_id, row), left_out in zip(visitors, excluded, strict=True)
+            boards.sessions.best(source, row.items, blend.depth, catalogue.unavailable, left_out)
+            for row, left_out in zip(rows, excluded, strict=True)
         ]
     topic = settings.kafka.topic("interactions")
     recommendations = []

@@ -47,7 +47,7 @@ class SessionBoard:
     def visit(self, visitor_id: str, row: VisitorRow | None) -> None:
         """Note the session that a visitor is in, or that the visitor is forgotten; as `apply`."""
         if self._sources:
-            self._note(_own(visitor_id), None if row is None else (row.items, row.session_time))
+            self._note(f"v:{visitor_id}", None if row is None else (row.items, row.session_time))
 
     def begin_tick(self) -> None:
         """Bring what was noted in sight."""
@@ -55,15 +55,13 @@ class SessionBoard:
         self._due |= self._pending
         self._pending.clear()
 
-    def best(
-        self, source: str, visitor_id: str, items: Sequence[str], n: int, *excluded: AbstractSet[str]
-    ) -> list[str]:
-        """A source's n best items for a visitor's session, best first, without those in any set; ties by id.
+    def best(self, source: str, items: Sequence[str], n: int, *excluded: AbstractSet[str]) -> list[str]:
+        """A source's n best items after those of a session, best first, without those in any set; ties by id.
 
-        items: of the session, oldest first.
+        items: oldest first.
         """
         self._learn()
-        proposed = self._sources[source].proposals(items, _own(visitor_id))
+        proposed = self._sources[source].proposals(items)
         for barred in filter(None, excluded):
             proposed = {item_id: score for item_id, score in proposed.items() if item_id not in barred}
         return [item_id for _, item_id in nsmallest(n, ((-score, each) for each, score in proposed.items()))]
@@ -79,8 +77,3 @@ class SessionBoard:
                 else:
                     learner.put(key, *session)
         self._due.clear()
-
-
-def _own(visitor_id: str) -> str:
-    """Key of the session that a visitor is in."""
-    return f"v:{visitor_id}"

@@ -290,7 +290,7 @@ def test_sources_that_learn_from_sessions_have_places_and_reasons() -> None:
     assert {reasons[name] for name in ("vs_knn", "stan", "vmis_knn")} == {"viewed in sessions like yours"}
     assert made.candidates is not None
     for source in SESSION_SOURCES:
-        assert made.candidates[source] == sessions.best(source, "visitor-0", ["g1", "m2"], 12)
+        assert made.candidates[source] == sessions.best(source, ["g1", "m2"], 12)
 
 
 def test_what_is_left_out_of_lists_no_session_brings_back() -> None:
