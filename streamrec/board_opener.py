@@ -35,7 +35,7 @@ def board_opener(settings: Settings) -> Callable[[], Boards]:
     }
     return lambda: Boards(
         ItemBoard(settings.scoring.tick_ms, settings.state.popularity_half_life_s),
-        _sessions(models, max(2, settings.state.session_items)),
+        _sessions(models),
     )
 
 
@@ -49,11 +49,11 @@ def _config(name: str, parameters: Mapping[str, Any]) -> Any:
     return make_config(config, parameters)
 
 
-def _sessions(models: Mapping[str, Callable[[], Any]], max_items: int) -> SessionBoard:
+def _sessions(models: Mapping[str, Callable[[], Any]]) -> SessionBoard:
     learners: list[SessionLearner] = []
     sources: dict[str, SessionSource] = {}
-    # One for all; bounded by the rows, as what it forgot by itself a restart would bring back.
-    index = SessionIndex(max_sessions=sys.maxsize, max_items=max_items)
+    # One for all. Its bounds are those of the rows: what it forgot by itself a restart would bring back.
+    index = SessionIndex(max_sessions=sys.maxsize, max_items=sys.maxsize)
     for name, make in models.items():
         if name in _COUNTING:
             counting = _Counting(make())
