@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format chaos soak bench env requirements clean distclean
+.PHONY: help demo test check format chaos soak bench quality env requirements clean distclean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [ARGS='...'] [PYTHON=python3.11]"
@@ -51,6 +51,9 @@ soak: $(VENV)/.dev ## Half an hour under load: memory, open files and state have
 
 bench: $(VENV)/.dev ## Measure throughput beside its limits and a stock agent
 	$(BIN)/python -m benchmarks $(ARGS)
+
+quality: $(VENV)/.dev ## Train GRU4Rec and the baselines on real clicks, beside the official figures
+	$(BIN)/python -m benchmarks.quality $(ARGS)
 
 env: $(VENV)/.dev ## Set up .venv with everything for development
 

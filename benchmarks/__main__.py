@@ -20,6 +20,7 @@ from benchmarks.cores import leave_a_core
 from benchmarks.load import MODEL, Load, fill, make_load, train_model
 from benchmarks.meter import Measured, read_measured
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
+from benchmarks.training import OFFICIAL, measure_training, official_path
 from benchmarks.workloads import WORKLOADS, Workload
 from streamrec.cli.output import print_error
 from streamrec.config import Settings, load_settings
@@ -55,8 +56,12 @@ def main() -> None:
     context = {"machine": machine()}
     started = time.monotonic()
     try:
+        official = official_path()
         with _bootstrap() as bootstrap, _progress() as progress, tempfile.TemporaryDirectory(dir=out) as work:
             rounds, load = _measure(bootstrap, Path(work), options.events, options.rounds, progress)
+            if official is not None:
+                task = progress.add_task("training beside the official code", total=4 * options.rounds)
+                rounds |= measure_training(Path(work), options.rounds, lambda _: progress.advance(task))
     except StreamrecError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
@@ -69,6 +74,8 @@ def main() -> None:
     }
     write_report(out / "report.json", entries, context)
     _show(rounds, entries, context, time.monotonic() - started, out / "report.json")
+    if official is None:
+        console.print(f"Training is left out: {OFFICIAL} names no checkout of the official GRU4Rec.")
     faults = too_low(entries)
     for fault in faults:
         print_error(fault)

@@ -14,6 +14,7 @@ import psutil
 from rich.table import Table
 
 from benchmarks.meter import Measured
+from benchmarks.training import COMPARISONS as TRAINING
 from benchmarks.workloads import COMPARISONS
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
@@ -37,7 +38,7 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
-        for each in COMPARISONS
+        for each in (*COMPARISONS, *TRAINING)
         if each.work in rounds and each.beside in rounds
     ]
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from streamrec.contracts import SessionModel
 from streamrec.errors import ConfigError
 
-__all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class"]
+__all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class", "session_model_name"]
 
 SESSION_MODELS: Final[Mapping[str, str]] = {
     "popularity": "Popularity",
@@ -41,12 +41,20 @@ def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> Ses
     return model
 
 
-def session_model_class(name: str) -> Any:
-    """The class of a session model; its configuration is the class attribute `Config`."""
+def session_model_name(name: str) -> str:
+    """A session model's name as it is listed; hyphens and capitals do not count.
+
+    Raises ConfigError if there is no such model.
+    """
     known = {_plain(each): each for each in SESSION_MODELS}
     if _plain(name) not in known:
         raise ConfigError(f"there is no model {name!r}; known are {', '.join(SESSION_MODELS)}")
-    module = known[_plain(name)]
+    return known[_plain(name)]
+
+
+def session_model_class(name: str) -> Any:
+    """The class of a session model; its configuration is the class attribute `Config`."""
+    module = session_model_name(name)
     try:
         return getattr(import_module(f"{__name__}.{module}"), SESSION_MODELS[module])
     except ModuleNotFoundError as error:

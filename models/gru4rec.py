@@ -13,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -84,14 +85,20 @@ class GRU4Rec:
             network = Network(len(self.items), self.config).to(device)
         generator = torch.Generator().manual_seed(options.seed)
         with _threads(options.threads), world(device) as processes:
+            processes.require_same(batches.digest)
             trainer = Trainer(network, self.config, popularity, generator, processes)
-            report = self._train(trainer, batches, options, processes.is_first)
+            report = self._train(network, trainer, batches, options, processes.is_first)
         self.is_first = processes.is_first
         self.network = network.to("cpu")
         return report
 
     def _train(
-        self, trainer: Trainer, batches: SessionBatches, options: TrainOptions, is_first: bool
+        self,
+        network: Network,
+        trainer: Trainer,
+        batches: SessionBatches,
+        options: TrainOptions,
+        is_first: bool,
     ) -> TrainReport:
         checkpoint = self._checkpoint(batches, options)
         progress = Progress() if checkpoint is None else checkpoint.restore(trainer)
@@ -113,6 +120,9 @@ class GRU4Rec:
 
         while len(progress.losses) < self.config.epochs:
             trainer.epoch(batches, progress, report, between)
+            if options.on_epoch is not None:
+                self.network = deepcopy(network).to("cpu")
+                options.on_epoch(len(progress.losses))
         if is_first and checkpoint is not None:
             checkpoint.remove()
         return TrainReport(events, progress.losses)
@@ -129,7 +139,8 @@ class GRU4Rec:
         index, scores = self._index, None
         hidden = torch.zeros(1, self.config.state_size)
         for item_id in session.items:
-            with torch.no_grad():
+            # One thread, as in training: several would wait for each other at every click.
+            with torch.no_grad(), _threads(1):
                 if item_id in index:
                     hidden, scores = network(torch.tensor([index[item_id]]), hidden)
             yield np.full(len(index), np.nan, np.float32) if scores is None else scores[0].numpy().copy()

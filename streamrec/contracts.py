@@ -56,6 +56,9 @@ class TrainOptions(NamedTuple):
     """On the CPU. The products of a mini-batch are small: more threads spend their time waiting
     for each other, and far more than they save where other processes want the cores too."""
     on_step: OnStep | None = None
+    on_epoch: Callable[[int], None] | None = None
+    """Called after each epoch with how many are done; `scores` answers with the model as it then is.
+    What it raises ends the training. Models that do not learn in epochs never call it."""
     checkpoint: Path | None = None
     """Where the state of a training is kept: stopped, it goes on from there. Gone when it is over."""
     checkpoint_every_s: float = 60.0

@@ -40,6 +40,7 @@ class Trained(NamedTuple):
     """A version that was trained, published and loaded once."""
 
     version: str
+    """Empty in the processes of torchrun but the first, which publishes."""
     directory: Path
     events: int
     """Training events in all epochs: pairs of a click and the next."""
@@ -73,17 +74,22 @@ def train_gru4rec(
     on_step: OnStep | None = None,
     held_out: Clicks | None = None,
     data: Mapping[str, Any] | None = None,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Train on clicks, measure on those held out, publish, and load what was published.
 
-    data: where the clicks come from, for the manifest. Raises DatasetError if there is nothing
-    to learn, ConfigError, RegistryError or ArtifactError; nothing is published then.
+    data: where the clicks come from, for the manifest. checkpoint: a file to go on from, if it was stopped.
+    Raises DatasetError if there is nothing to learn, ConfigError, RegistryError or ArtifactError;
+    nothing is published then.
     """
     registry.signer()  # a key that cannot be used is found out before the work, not after it
     model = session_model_class("gru4rec")(config)
+    options = TrainOptions(seed, device, on_step=on_step, checkpoint=checkpoint)
     start = time.monotonic()
-    report = model.train(click_sessions(clicks), TrainOptions(seed, device, on_step=on_step))
+    report = model.train(click_sessions(clicks), options)
     train_s = time.monotonic() - start
+    if not model.is_first:
+        return Trained("", registry.path, report.events, report.losses, train_s, {})
     metrics: dict[str, float] = {}
     if held_out is not None and len(held_out):
         with tempfile.TemporaryDirectory(prefix="streamrec-") as place:

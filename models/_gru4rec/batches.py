@@ -91,15 +91,10 @@ class NegativeSampler:
         self, popularity: Tensor, alpha: float, n: int, generator: torch.Generator, device: torch.device
     ) -> None:
         weights = popularity**alpha
-        self._probability = weights / weights.sum()
-        self._own, self._alias = _alias_table(self._probability)
+        self._own, self._alias = _alias_table(weights / weights.sum())
         self._n = n
         self._generator = generator
         self._device = device
-
-    def log_probability(self) -> Tensor:
-        """Log of each item's probability in a draw, float32 (N,)."""
-        return self._probability.log().float()
 
     def draw(self) -> Negatives:
         """n items, with repetition."""

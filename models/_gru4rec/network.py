@@ -46,7 +46,7 @@ class GRU4RecConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     dropout_embed: float = Field(default=0.0, ge=0, lt=1)
     """Share of the input embedding dropped in training."""
     dropout_hidden: float = Field(default=0.4, ge=0, lt=1)
-    """Share of each layer's output dropped in training, on its way up."""
+    """Share of each layer's output dropped in training, on its way up and on to the next click."""
     learning_rate: PositiveFloat = 0.1
     momentum: float = Field(default=0.0, ge=0, lt=1)
     bpreg: NonNegativeFloat = 0.5

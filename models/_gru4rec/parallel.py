@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from streamrec.errors import DatasetError
+
 __all__ = ["Alone", "Group", "World", "world"]
 
 
@@ -22,6 +24,9 @@ class World(Protocol):
     @property
     def is_first(self) -> bool:
         """Whether this process reports and writes."""
+
+    def require_same(self, digest: str) -> None:
+        """Raises DatasetError if the processes were given different clicks; digest: of them, in hex."""
 
     def share(self, n: int) -> slice:
         """This process's rows of n."""
@@ -38,6 +43,9 @@ class Alone:
 
     is_first = True
 
+    def require_same(self, digest: str) -> None:
+        """There is nobody to differ from."""
+
     def share(self, n: int) -> slice:
         """All rows."""
         return slice(0, n)
@@ -53,9 +61,21 @@ class Alone:
 class Group:
     """The processes of torch.distributed's default group."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._rank, self._size = dist.get_rank(), dist.get_world_size()
         self.is_first = self._rank == 0
+
+    def require_same(self, digest: str) -> None:
+        """Compared by an all-reduce."""
+        low = torch.tensor([int(digest[:15], 16)], device=self._device)
+        high = low.clone()
+        dist.all_reduce(low, dist.ReduceOp.MIN)
+        dist.all_reduce(high, dist.ReduceOp.MAX)
+        if low != high:
+            raise DatasetError(
+                "the processes that train together have different clicks; give all of them the same file"
+            )
 
     def share(self, n: int) -> slice:
         """Rows in equal parts; some have one more where n does not divide."""
@@ -82,6 +102,6 @@ def world(device: torch.device) -> Iterator[World]:
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Group()
+        yield Group(device)
     finally:
         dist.destroy_process_group()

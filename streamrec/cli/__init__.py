@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from streamrec import __version__
-from streamrec.cli import backtest, broker, config, demo, doctor, models, run, standalone, topics, train
+from streamrec.cli import (
+    backtest,
+    broker,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    run,
+    standalone,
+    topics,
+    train,
+    tune,
+)
 from streamrec.cli.output import print_error
 from streamrec.errors import StreamrecError
 
@@ -43,7 +56,20 @@ def _options(
     pass
 
 
-for _family in (broker, topics, train, models, run, backtest, standalone, demo, doctor, config):
+for _family in (
+    broker,
+    topics,
+    train,
+    evaluate,
+    tune,
+    models,
+    run,
+    backtest,
+    standalone,
+    demo,
+    doctor,
+    config,
+):
     _family.register(app)
 
 

@@ -1,6 +1,5 @@
 """`streamrec train`: from clicks to a published model."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamrec.cli.output import JsonOption, print_json
+from streamrec.cli.parameters import parse_parameters
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +56,10 @@ def gru4rec(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of initial weights, negatives and dropout.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where present.")] = "auto",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A file that keeps the state of the training: stopped, it goes on from there."),
+    ] = None,
     evaluate: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="Whether to measure on the sessions held out.")
     ] = True,
@@ -73,7 +77,7 @@ def gru4rec(
     from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
 
     settings = load_settings()
-    config = gru4rec_config(_parameters(param or []), quick=quick)
+    config = gru4rec_config(parse_parameters(param or []), quick=quick)
     console = Console(stderr=True)
     registry = Registry.of(settings.registry)
     if release:
@@ -90,7 +94,10 @@ def gru4rec(
             on_step=on_step,
             held_out=held_out if evaluate else None,
             data=source,
+            checkpoint=checkpoint,
         )
+    if not trained.version:
+        return  # the first of torchrun's processes says it all
     released = announce(settings, "gru4rec", trained.version) if release else None
     if json:
         print_json({**trained._asdict(), "directory": str(trained.directory), "release": released})
@@ -101,15 +108,6 @@ def gru4rec(
         if released
         else f"make it live with: streamrec models release {trained.version}"
     )
-
-
-def _parameters(given: Sequence[str]) -> dict[str, str]:
-    from streamrec.errors import ConfigError
-
-    wrong = [each for each in given if "=" not in each]
-    if wrong:
-        raise ConfigError(f"--param {wrong[0]}: a hyperparameter is given as NAME=VALUE, such as epochs=5")
-    return {name.strip(): value.strip() for name, _, value in (each.partition("=") for each in given)}
 
 
 def _clicks(

@@ -191,11 +191,11 @@ class System:
 
         self.wait(flowing, timeout_s, "lists in every partition")
 
-    def settle_state(self, timeout_s: float = 120.0) -> None:
+    def settle_state(self, timeout_s: float = 300.0) -> None:
         """Wait until all input is handled by state."""
         self.wait(self._state_is_done, timeout_s, "state at the end of its input")
 
-    def settle(self, timeout_s: float = 120.0) -> None:
+    def settle(self, timeout_s: float = 300.0) -> None:
         """Wait until all input is handled, by state and by scoring."""
         self.settle_state(timeout_s)
         self.wait(self._scoring_is_done, timeout_s, "scoring at the end of visitor-states")

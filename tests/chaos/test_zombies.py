@@ -12,7 +12,7 @@ def test_a_state_worker_that_wakes_up_in_the_middle_of_an_append(bench: Bench) -
     with bench.system() as system:
         zombie = system.start("state", ["slow-write"])
         system.start("scoring")
-        with system.traffic():
+        with system.traffic(100):  # half of what the slow one does: a second for each 50 of a partition
             system.wait_until_flowing()
             system.fault()
             zombie.signal(signal.SIGSTOP)
@@ -38,7 +38,7 @@ def test_a_scoring_worker_that_wakes_up(bench: Bench) -> None:
     with bench.system() as system:
         system.start("state")
         zombie = system.start("scoring", ["slow-write"])
-        with system.traffic():
+        with system.traffic(20):  # a second for each 50 rows is all that the slow one does
             system.wait_until_flowing()
             system.fault()
             zombie.signal(signal.SIGSTOP)

@@ -111,7 +111,7 @@ def test_the_loss_falls_and_progress_is_told(published: Published) -> None:
     assert report.events == TINY.epochs * events
     assert told == [(epoch * events, report.events) for epoch in range(1, TINY.epochs + 1)]
     assert len(report.losses) == TINY.epochs
-    assert report.losses == sorted(report.losses, reverse=True)
+    assert report.losses[0] > 1.5 * max(report.losses[1:])  # there is little to learn after one epoch
 
 
 # -- by seed ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ arXiv:2307.14956. Some are held by tests elsewhere, most of them in test_gru4rec
 - events of the last sessions dropped when lanes run dry: "along its lane every session"
 - hidden states not reset where a session starts, or reset where none does: "an epoch carries"
 - samples not drawn by popularity: "items are drawn by popularity"
-- dropout that is set and not applied, or acts on the state that is kept: "dropout acts in a step"
+- dropout that is set and not applied: "dropout acts in a step"
 - embeddings only of one kind: test_gru4rec, "the next item of the ring"
 - figures of a few sampled items, or of those in a mini-batch, as if of all: test_evaluation_next_items
 """

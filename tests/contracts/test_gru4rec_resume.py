@@ -10,9 +10,11 @@ import pytest
 from session_models import TINY, ring_sessions
 
 from streamrec.contracts import TrainOptions
+from streamrec.datasets import make_clicks, write_clicks
 from streamrec.errors import ConfigError
 from streamrec.models._gru4rec import training
 from streamrec.models.gru4rec import GRU4Rec
+from streamrec.registry import Registry
 
 CONFIG = TINY.model_copy(
     update={"epochs": 3, "dropout_hidden": 0.3, "dropout_embed": 0.2, "momentum": 0.2, "layers": 2}
@@ -99,6 +101,7 @@ def test_a_pickle_in_a_checkpoint_is_not_loaded(tmp_path: Path) -> None:
         train(checkpoint)
 
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 SCRIPT = """
 import json, sys
 from session_models import ring_sessions
@@ -132,8 +135,44 @@ def test_two_processes_of_torchrun_learn_what_one_does(loss: str, tmp_path: Path
         return found
 
     alone = run()
-    together = run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    together = run(*TORCHRUN)
     # The same sums in another order.
     np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-4)
     np.testing.assert_allclose(together["norm"], alone["norm"], rtol=1e-4)
     np.testing.assert_allclose(together["first"], alone["first"], atol=1e-3)
+
+
+def test_torchrun_publishes_one_version_and_refuses_different_clicks(tmp_path: Path) -> None:
+    files = []
+    for name, seed in (("same", 1), ("other", 2)):
+        rows = [
+            (f"s{number}", item, 60_000 * number + 1000 * place)
+            for number, session in enumerate(ring_sessions(60, seed))
+            for place, item in enumerate(session.items)
+        ]
+        files.append(tmp_path / f"{name}.tsv.gz")
+        write_clicks(files[-1], make_clicks(*zip(*rows, strict=True)))
+
+    def run(data: str) -> subprocess.CompletedProcess[str]:
+        script = tmp_path / "train.py"
+        script.write_text(
+            "import os\nfrom streamrec.cli import main\n"
+            f"main(['train', 'gru4rec', '--device', 'cpu', '--json', '--data', {data},\n"
+            "'--param', 'epochs=1', '--param', 'hidden_size=8', '--param', 'n_sample=16'])\n"
+        )
+        registry = {"STREAMREC_REGISTRY__PATH": str(tmp_path / "registry")}
+        return subprocess.run(
+            [sys.executable, *TORCHRUN, str(script)],
+            env={"OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", **registry},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = run(repr(str(files[0])))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["version"] == Registry(tmp_path / "registry").latest("gru4rec")
+    assert len(Registry(tmp_path / "registry").versions("gru4rec")) == 1
+    refused = run(f"[{str(files[0])!r}, {str(files[1])!r}][int(os.environ['RANK'])]")
+    assert refused.returncode != 0
+    assert "different clicks; give all of them the same file" in refused.stderr

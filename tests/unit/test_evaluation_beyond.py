@@ -21,6 +21,7 @@ from streamrec.evaluation.beyond import (
     long_tail_share,
     means_by_group,
     novelty,
+    popularity_bands,
     session_incidence,
 )
 
@@ -151,3 +152,10 @@ def test_users_are_compared_by_their_groups() -> None:
     assert means == {"new": 0.75, "old": 0.125}
     assert largest_gap(means) == 0.625
     assert largest_gap({"all": 0.3}) == 0
+
+
+def test_bands_hold_about_equal_shares_of_the_clicks() -> None:
+    # Of 12 clicks each band holds 4: the first item two bands' worth, then what begins in a band.
+    assert popularity_bands(np.array([1, 6, 2, 2, 1]), 3).tolist() == [2, 0, 1, 2, 2]
+    assert popularity_bands(np.array([5, 5]), 2).tolist() == [0, 1]
+    assert popularity_bands(np.zeros(2, np.int64), 2).tolist() == [0, 0]

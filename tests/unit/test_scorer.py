@@ -216,8 +216,8 @@ def test_weights_that_are_no_numbers_are_found_wherever_they_are(
     ("load", "graph", "name"),
     [
         (open_step, "step.onnx", "inputs"),
-        (open_step, "step.onnx", "gru.weight_hh"),
-        (open_step, "step.onnx", "gru.bias_hh"),
+        (open_step, "step.onnx", "gru.0.weight_hh"),
+        (open_step, "step.onnx", "gru.0.bias_hh"),
         (open_scorer, "score.onnx", "items"),
     ],
 )

@@ -1,0 +1,280 @@
+"""`streamrec evaluate`: its figures, its warnings, and what it says about wrong usage."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click_files import TINY, ring_clicks, write_tsv
+from session_models import RING
+
+from streamrec.cli import main
+from streamrec.contracts import TrainOptions
+from streamrec.datasets import Clicks, click_sessions, make_clicks
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.evaluation.summary import Evaluation, evaluate
+from streamrec.models import session_model
+from streamrec.offline import contenders, load_groups, lost_to_baselines
+
+Printed = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """--train and --test: the test begins when the training is over."""
+    return [
+        "--train",
+        write_tsv(tmp_path / "train.tsv", ring_clicks(200)),
+        "--test",
+        write_tsv(tmp_path / "test.tsv", ring_clicks(40, seed=5, start_s=60 * 200)),
+    ]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", *arguments])
+    return int(caught.value.code or 0)
+
+
+def run_json(capsys: Printed, *arguments: str) -> dict[str, Any]:
+    assert run(*arguments, "--json") == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def params(label: str = "") -> list[str]:
+    return [text for each in TINY for text in ("--param", label + each)]
+
+
+def test_one_model_is_one_object_with_its_figures_at_the_top(files: list[str], capsys: Printed) -> None:
+    found = run_json(capsys, *files, "--model", "gru4rec", *params(), "--param", "seed=7")
+    assert (found["model"], found["label"], found["seed"]) == ("gru4rec", "gru4rec", 7)
+    assert found["recall@20"] > 0.95
+    assert 0.5 < found["mrr@20"] <= 1
+    assert found["events_per_s"] > 0
+    assert found["config"]["epochs"] == 3
+    assert found["next_clicks"] == sum(len(each.items) - 1 for each in click_sessions(ring_clicks(40, 5)))
+    assert found["warnings"] == []
+    low, high = found["intervals"]["recall@20"]
+    assert low <= found["recall@20"] <= high
+
+
+def test_the_seed_makes_the_figures(files: list[str], capsys: Printed) -> None:
+    arguments = [*files, "--model", "gru4rec", *params(), "--param", "learning_rate=0.001"]
+    one = run_json(capsys, *arguments, "--seed", "3")
+    again = run_json(capsys, *arguments, "--param", "seed=3")
+    other = run_json(capsys, *arguments, "--param", "seed=4")
+    assert one["mrr@20"] == again["mrr@20"] != other["mrr@20"]
+
+
+def test_popularity_is_as_counted_by_hand(tmp_path: Path, capsys: Printed) -> None:
+    # a has 3 clicks, b 2, c 1: after any click the list is a, b, c.
+    train = make_clicks("1122334", "ababaca"[:7], [0, 1, 2, 3, 4, 5, 6])
+    test = make_clicks("9999", "cbca", [10_000, 11_000, 12_000, 13_000])
+    found = run_json(
+        capsys,
+        "--train",
+        write_tsv(tmp_path / "train.tsv", train),
+        "--test",
+        write_tsv(tmp_path / "test.tsv", test),
+        "--model",
+        "popularity",
+    )
+    assert found["next_clicks"] == 3
+    assert found["mrr@20"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 1) / 3)
+    assert found["recall@20"] == 1
+
+
+def test_several_models_are_compared_with_the_first(files: list[str], capsys: Printed) -> None:
+    arguments = [*files, "--model", "gru4rec", "--model", "markov", "--model", "popularity"]
+    found = run_json(capsys, *arguments, *params("gru4rec."))
+    assert [each["model"] for each in found["models"]] == ["gru4rec", "markov", "popularity"]
+    assert [(each["first"], each["second"]) for each in found["comparisons"]] == [
+        ("markov", "gru4rec"),
+        ("popularity", "gru4rec"),
+    ]
+    gru4rec, _, popularity = found["models"]
+    worse = found["comparisons"][1]["differences"]["mrr@20"]
+    assert worse["difference"] == pytest.approx(popularity["mrr@20"] - gru4rec["mrr@20"])
+    assert worse["p"] < 0.01
+
+
+def test_two_settings_of_one_model_have_labels(files: list[str], capsys: Printed) -> None:
+    arguments = [
+        "--model",
+        "near=markov",
+        "--model",
+        "far=markov",
+        "--param",
+        "near.window=1",
+        "--param",
+        "far.window=7",
+    ]
+    found = run_json(capsys, *files, *arguments)
+    assert [(each["label"], each["model"]) for each in found["models"]] == [
+        ("near", "markov"),
+        ("far", "markov"),
+    ]
+    assert [each["config"]["window"] for each in found["models"]] == [1, 7]
+
+
+def test_a_table_shows_all_and_how_it_was_measured(files: list[str], capsys: Printed) -> None:
+    assert run(*files, "--model", "markov", "--model", "popularity") == 0
+    out, err = capsys.readouterr()
+    columns = ["model", "recall@20", "mrr@20", "ndcg@20", "coverage@20", "events/s"]
+    assert out.splitlines()[0].split() == columns
+    assert "less markov" in out
+    assert "of 40 sessions" in out
+    assert "ties conservative" in out
+    assert "popularity adds" not in out
+    assert "warning" not in err
+
+
+def test_a_deep_model_alone_gets_a_hint_at_baselines(files: list[str], capsys: Printed) -> None:
+    assert run(*files, "--model", "gru4rec", *params(), "--param", "epochs=1") == 0
+    assert "--model popularity" in capsys.readouterr().out
+
+
+def test_a_deep_model_that_loses_to_a_baseline_is_flagged(files: list[str], capsys: Printed) -> None:
+    hopeless = ["--param", "gru4rec.learning_rate=0.000001"]
+    arguments = [*files, "--model", "gru4rec", "--model", "markov", *params("gru4rec."), *hopeless]
+    assert run(*arguments, "--json") == 0
+    out, err = capsys.readouterr()
+    assert "gru4rec loses to markov, a baseline: recall@20 is" in err
+    assert len(json.loads(out)["warnings"]) == 2
+    assert all("chance" not in each for each in json.loads(out)["warnings"])
+
+
+def test_baselines_that_lose_are_not_flagged(files: list[str], capsys: Printed) -> None:
+    assert run_json(capsys, *files, "--model", "popularity", "--model", "markov")["warnings"] == []
+
+
+def test_one_file_is_split_by_time(tmp_path: Path, capsys: Printed) -> None:
+    data = ["--data", write_tsv(tmp_path / "all.tsv", ring_clicks(200)), "--model", "markov"]
+    assert run_json(capsys, *data)["test_sessions"] == 40  # a fifth
+    assert run_json(capsys, *data, "--test-share", "0.1")["test_sessions"] == 20
+    an_hour = str(1 / 24)
+    assert run_json(capsys, *data, "--test-days", an_hour)["test_sessions"] == 60  # one a minute
+
+
+def test_leave_one_out_is_done_with_a_warning(tmp_path: Path, capsys: Printed) -> None:
+    data = write_tsv(tmp_path / "all.tsv", ring_clicks(50))
+    assert run("--data", data, "--leave-one-out", "--model", "markov", "--json") == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["judged"] == "last click"
+    assert found["next_clicks"] == 50
+    assert err.startswith("warning: leave-one-out")
+    assert len(found["warnings"]) == 1
+
+
+def test_a_training_that_knows_the_future_is_warned_of(tmp_path: Path, capsys: Printed) -> None:
+    train = write_tsv(tmp_path / "train.tsv", ring_clicks(50))
+    test = write_tsv(tmp_path / "test.tsv", ring_clicks(50, seed=5))
+    assert run("--train", train, "--test", test, "--model", "markov", "--json") == 0
+    out, err = capsys.readouterr()
+    assert "not later than the last training click" in err
+    assert len(json.loads(out)["warnings"]) == 1
+
+
+def test_sessions_in_both_files_are_warned_of(tmp_path: Path, capsys: Printed) -> None:
+    both = write_tsv(tmp_path / "both.tsv", ring_clicks(50))
+    assert run("--train", both, "--test", both, "--model", "markov", "--json") == 0
+    out, err = capsys.readouterr()
+    assert "50 sessions are in the training clicks and in the test clicks" in err
+    assert len(json.loads(out)["warnings"]) == 2
+
+
+def test_unseen_items_are_left_out_or_missed(tmp_path: Path, capsys: Printed) -> None:
+    test = make_clicks("aaa", [RING[0], "stranger", RING[1]], [10**9, 10**9 + 1, 10**9 + 2])
+    arguments = [
+        "--train",
+        write_tsv(tmp_path / "train.tsv", ring_clicks(100)),
+        "--test",
+        write_tsv(tmp_path / "test.tsv", test),
+        "--model",
+        "markov",
+    ]
+    left_out = run_json(capsys, *arguments)
+    assert (left_out["next_clicks"], left_out["recall@5"]) == (1, 1.0)
+    missed = run_json(capsys, *arguments, "--unseen", "miss")
+    assert (missed["next_clicks"], missed["recall@5"]) == (2, 0.5)
+
+
+def test_groups_are_compared(files: list[str], tmp_path: Path, capsys: Printed) -> None:
+    items, sessions = tmp_path / "items.tsv", tmp_path / "sessions.tsv"
+    items.write_text("ItemId\tGroup\n" + "".join(f"{item}\t{int(item[1:]) % 2}\n" for item in RING))
+    sessions.write_text(
+        "SessionId\tGroup\n" + "".join(f"5-{n}\t{'new' if n < 20 else 'old'}\n" for n in range(40))
+    )
+    arguments = ["--model", "popularity", "--item-groups", str(items), "--session-groups", str(sessions)]
+    found = run_json(capsys, *files, *arguments)
+    assert sum(found["item_groups"].values()) == pytest.approx(1)
+    assert set(found["item_groups"]) == {"0", "1"}
+    means = found["session_groups"]["recall@20"]
+    gap = found["session_group_gaps"]["recall@20"]
+    assert gap == pytest.approx(abs(means["new"] - means["old"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("Item\tGroup\n", "no column ItemId"), (None, "cannot be read")],
+)
+def test_groups_that_cannot_be_read(text: str | None, message: str, tmp_path: Path) -> None:
+    if text:
+        (tmp_path / "groups.tsv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        load_groups(tmp_path / "groups.tsv", "ItemId")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "gru5rec", "--bundled"], "there is no model 'gru5rec'; known are popularity"),
+        (["--model", "markov"], "which clicks?"),
+        (["--model", "markov", "--bundled", "--train", "x.tsv"], "which clicks?"),
+        (["--model", "markov", "--bundled", "--data", "x.tsv"], "which clicks?"),
+        (["--model", "markov", "--bundled", "--leave-one-out", "--test-days", "3"], "how to split?"),
+        (["--model", "markov", "--bundled", "--test-share", "2"], "share of 2"),
+        (["--model", "markov", "--model", "markov", "--bundled"], "named twice; give labels"),
+        (["--model", "markov", "--bundled", "--param", "window"], "give NAME=VALUE"),
+        (["--model", "markov", "--bundled", "--param", "widow=3"], "widow: there is no such parameter"),
+        (["--model", "markov", "--bundled", "--param", "seed=-1"], "a seed is a whole number"),
+        (
+            ["--model", "markov", "--model", "popularity", "--bundled", "--param", "window=3"],
+            "markov.epochs=5",
+        ),
+        (["--model", "markov", "--bundled", "--param", "popularity.x=3"], "models are markov"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: Printed) -> None:
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
+
+
+def test_contenders_have_their_own_hyperparameters() -> None:
+    one, other = contenders(["a=markov", "item-knn"], ["a.window=2", "item_knn.k=3", "a.seed=9"], seed=1)
+    assert (one.label, one.model, one.config.window, one.seed, one.deep) == ("a", "markov", 2, 9, False)
+    assert (other.label, other.model, other.config.k, other.seed) == ("item_knn", "item_knn", 3, 1)
+    assert contenders(["gru4rec"], [])[0].deep
+    with pytest.raises(ConfigError):
+        contenders(["markov"], ["=3"])
+
+
+def test_a_difference_that_may_be_chance_is_called_that() -> None:
+    def measured(name: str, model: str, clicks: Clicks) -> Evaluation:
+        made = session_model(model)
+        sessions = list(click_sessions(ring_clicks(100)))
+        made.train(sessions, TrainOptions())
+        return evaluate(made, name, sessions, click_sessions(clicks))
+
+    test = ring_clicks(3, seed=5)
+    good, bad = measured("good", "markov", test), measured("deep", "popularity", test)
+    [*said] = lost_to_baselines([bad, good], {"deep": True, "good": False})
+    assert said
+    assert lost_to_baselines([bad, good], {"deep": False, "good": True}) == []
+    assert lost_to_baselines([bad, good], {"deep": True, "good": True}) == []
+    assert np.isfinite(good.metrics["mrr@20"])
