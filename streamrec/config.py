@@ -336,7 +336,7 @@ class Settings(BaseSettings):
         learning = [name for name in SESSION_SOURCES if self.scoring.weights.get(name)]
         if learning and not self.state.recent_sessions:
             raise ValueError(
-                f"scoring.weights: {' and '.join(learning)} learn from sessions, and state keeps none; "
+                f"scoring.weights: state keeps no sessions for {' and '.join(learning)} to learn from; "
                 f"set {_PREFIX}STATE__RECENT_SESSIONS, to 10000 for example, for state and scoring alike"
             )
         return self

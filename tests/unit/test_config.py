@@ -90,7 +90,7 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         (
             "STREAMREC_SCORING__WEIGHTS",
             '{"gru4rec": 1, "vmis_knn": 0.5, "markov": 0.1}',
-            r"markov and vmis_knn learn from sessions.*set STREAMREC_STATE__RECENT_SESSIONS, to 10000",
+            r"no sessions for markov and vmis_knn to learn from; set STREAMREC_STATE__RECENT_SESSIONS, to",
         ),
         (
             "STREAMREC_SCORING",
