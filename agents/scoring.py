@@ -1,7 +1,7 @@
 """The scoring app: visitor-states -> recommendations, one batch of one partition at a time.
 
-A pure function of what it reads: the partition's item rows up to the last tick, the
-visitor's row, the model version that the row names, and which items are available.
+A pure function of what it reads: the partition's rows up to the last tick, the visitor's
+row, the model version that the row names, and which items are available.
 Thin wiring around `streamrec.ranking.recommend`.
 """
 
@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, NoReturn
 
 from streamrec import metrics
+from streamrec.board_opener import board_opener
+from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
 from streamrec.contracts import ScoreModel
@@ -22,7 +24,6 @@ from streamrec.engine.reader import BroadcastReader, read_range
 from streamrec.engine.runner import Background, Batch, add_agent, run_worker
 from streamrec.engine.web import OperatorsPages
 from streamrec.events import Recommendation, encode
-from streamrec.item_board import ItemBoard
 from streamrec.list_requests import Visitor, list_requests
 from streamrec.ports import PAGES_PORTS
 from streamrec.ranking import recommend
@@ -57,46 +58,47 @@ class ListMaker:
         self._shelf = shelf
         self._catalogue = catalogue
         self._missing = missing
-        self._boards: dict[int, ItemBoard] = {}
+        self._open = board_opener(settings)
+        self._boards: dict[int, Boards] = {}
         self._next: dict[int, int] = {}
 
     def keep(self, partitions: Collection[int]) -> None:
         """Let go what is known of all other partitions: they are another worker's now."""
-        self._boards = {n: board for n, board in self._boards.items() if n in partitions}
+        self._boards = {n: boards for n, boards in self._boards.items() if n in partitions}
 
     async def handle(self, batch: Batch) -> None:
         """Send a list for every row of the batch that asks for one."""
         partition = batch.partition
-        board = await self._board(partition, batch.records[0].offset)
+        boards = await self._known(partition, batch.records[0].offset)
         done = self._next[partition]
         records = [record for record in batch.records if record.offset >= done]
         lists: list[Recommendation] = []
         asked: dict[int, int] = {}
-        for visitors in self._requests(records, board):
+        for visitors in self._requests(records, boards):
             asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
-            lists += await asyncio.to_thread(self._recommend, visitors, board, models, partition)
+            lists += await asyncio.to_thread(self._recommend, visitors, boards, models, partition)
         if lists:
             await self._send(partition, lists, asked)
         # Never back: after a rebalance older batches can come again.
         self._next[partition] = max(done, batch.records[-1].offset + 1)
         metrics.batch_size.labels("scoring").observe(len(batch.records))
 
-    def _requests(self, records: Iterable[Any], board: ItemBoard) -> Iterator[list[Visitor]]:
-        return list_requests(records, board, self._table_id, self._settings.scoring.max_batch)
+    def _requests(self, records: Iterable[Any], boards: Boards) -> Iterator[list[Visitor]]:
+        return list_requests(records, boards, self._table_id, self._settings.scoring.max_batch)
 
     def _recommend(
         self,
         visitors: Sequence[Visitor],
-        board: ItemBoard,
+        boards: Boards,
         models: Mapping[str, ScoreModel | None],
         partition: int,
     ) -> list[Recommendation]:
         with metrics.stage_seconds.labels("scoring").time():
             return recommend(
                 visitors,
-                board,
+                boards,
                 models.get,
                 self._catalogue,
                 self._settings,
@@ -104,21 +106,18 @@ class ListMaker:
                 now_ms=time.time_ns() // 1_000_000,
             )
 
-    async def _board(self, partition: int, first: int) -> ItemBoard:
-        """The partition's items as of offset `first`; what is missing is read from the log."""
-        board = self._boards.get(partition)
-        if board is None:
-            settings = self._settings
-            board = self._boards[partition] = ItemBoard(
-                settings.scoring.tick_ms, settings.state.popularity_half_life_s
-            )
+    async def _known(self, partition: int, first: int) -> Boards:
+        """The partition's boards as of offset `first`; what is missing is read from the log."""
+        boards = self._boards.get(partition)
+        if boards is None:
+            boards = self._boards[partition] = self._open()
             self._next[partition] = 0
         if first > self._next[partition]:
             async for records in self._missing(partition, self._next[partition], first):
-                for _ in self._requests(records, board):
-                    pass  # only the item rows count here: these visitors have their lists
+                for _ in self._requests(records, boards):
+                    pass  # only what the boards learn counts here: these visitors have their lists
             self._next[partition] = first
-        return board
+        return boards
 
     async def _send(self, partition: int, lists: list[Recommendation], asked: dict[int, int]) -> None:
         with metrics.stage_seconds.labels("emit").time():

@@ -9,7 +9,7 @@ import base64
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +30,7 @@ from streamrec.ports import KAFKA_PORT
 from streamrec.variables import unknown_variables
 
 __all__ = [
+    "SESSION_SOURCES",
     "EvaluationSettings",
     "KafkaSettings",
     "PrivacySettings",
@@ -43,6 +44,10 @@ __all__ = [
 
 _PREFIX: Final = "STREAMREC_"
 
+
+SessionSourceName = Literal["item_knn", "markov", "vs_knn", "stan", "vmis_knn"]
+SESSION_SOURCES: Final[tuple[SessionSourceName, ...]] = get_args(SessionSourceName)
+"""The sources of lists that learn from sessions; each has the name of its model."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -186,6 +191,9 @@ class StateSettings(_Section):
     """How far event time may run ahead of the time Kafka gave the record."""
     max_event_bytes: PositiveInt = 64 * 1024
     """Larger records are refused before they are decoded."""
+    recent_sessions: NonNegativeInt = 0
+    """Sessions that are over, with two items or more, kept per partition, the last ones; for the sources of
+    lists that learn from sessions. 0 keeps none."""
     popularity_half_life_s: PositiveFloat = 6 * 3600.0
     """Time in which a click loses half its weight in the popularity of an item."""
     online: bool = True
@@ -199,12 +207,13 @@ class ScoringSettings(_Section):
 
     k: PositiveInt = Field(default=20, le=500)
     """Items in a list."""
-    weights: dict[Literal["gru4rec", "online_mf", "popularity"], Weight] = {
+    weights: dict[Literal["gru4rec", "online_mf", "popularity", SessionSourceName], Weight] = {
         "gru4rec": 1.0,
         "online_mf": 0.5,
         "popularity": 0.15,
     }
-    """Weight of each source in the blend; 0 switches a source off."""
+    """Weight of each source in the blend; 0, or none at all, switches a source off. item_knn, markov, vs_knn,
+    stan and vmis_knn learn from the sessions of the partition: they need state.recent_sessions."""
     min_share: Annotated[float, Field(ge=0, le=1 / 3)] = 0.05
     """Fraction of the k positions, rounded up, that a source gets whatever its weight,
     as long as it has proposals: what none of the others can know is tried out there."""
@@ -291,6 +300,16 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     online_mf: dict[str, Any] = {}
     """Hyperparameters of the online model; see streamrec.models.online_mf."""
+    item_knn: dict[str, Any] = {}
+    """Hyperparameters of this source of lists; see streamrec.models.item_knn."""
+    markov: dict[str, Any] = {}
+    """Hyperparameters of this source of lists; see streamrec.models.markov."""
+    vs_knn: dict[str, Any] = {}
+    """Hyperparameters of this source of lists; see streamrec.models.vs_knn."""
+    stan: dict[str, Any] = {}
+    """Hyperparameters of this source of lists; see streamrec.models.stan."""
+    vmis_knn: dict[str, Any] = {}
+    """Hyperparameters of this source of lists; see streamrec.models.vmis_knn."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def environment(self) -> dict[str, str]:
@@ -302,8 +321,24 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _some_source(self) -> Self:
-        if not any(self.scoring.weights.values()):
+        n_sources = sum(weight > 0 for weight in self.scoring.weights.values())
+        if not n_sources:
             raise ValueError("scoring.weights: at least one source needs a weight above 0")
+        if self.scoring.min_share * n_sources > 1:
+            raise ValueError(
+                f"scoring.min_share: {n_sources} sources cannot each have {self.scoring.min_share:g} of the "
+                f"positions; it may be {1 / n_sources:g} at most"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sessions_to_learn_from(self) -> Self:
+        learning = [name for name in SESSION_SOURCES if self.scoring.weights.get(name)]
+        if learning and not self.state.recent_sessions:
+            raise ValueError(
+                f"scoring.weights: state keeps no sessions for {' and '.join(learning)} to learn from; "
+                f"set {_PREFIX}STATE__RECENT_SESSIONS, to 10000 for example, for state and scoring alike"
+            )
         return self
 
 

@@ -1,12 +1,12 @@
 """What the parts promise each other. Protocols: no inheritance needed.
 
-The state app needs a StepModel and an OnlineModel, the scoring app a ScoreModel; a SessionModel is
-what is trained and evaluated.
+The state app needs a StepModel and an OnlineModel, the scoring app a ScoreModel and SessionSources; a
+SessionModel is what is trained and evaluated.
 `train -> export -> artifact` is the only road from torch to serving; an artifact is
 a directory that `streamrec.registry` publishes and `streamrec.scorer` loads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,7 +23,9 @@ __all__ = [
     "OnlineModel",
     "ScoreModel",
     "Session",
+    "SessionLearner",
     "SessionModel",
+    "SessionSource",
     "StepModel",
     "TrainOptions",
     "TrainReport",
@@ -169,6 +171,30 @@ class OnlineModel(Protocol):
         Called once per event in the order of its partition. Changes the factors of
         `item_id` and `negatives` and nothing else of the items. The same calls on the
         same factors give the same bits.
+        """
+
+
+class SessionLearner(Protocol):
+    """Learns from sessions as they come, grow and go: it is always as if it had seen just those there are."""
+
+    def put(self, key: str, items: Sequence[str], time_ms: int) -> None:
+        """Learn a session of two items or more, oldest first, in place of the one under the key.
+
+        time_ms: of the last click.
+        """
+
+    def remove(self, key: str) -> None:
+        """Forget a session. Unknown keys are ignored."""
+
+
+class SessionSource(Protocol):
+    """Proposes items for a live list, from what a SessionLearner has learned."""
+
+    def proposals(self, items: Sequence[str]) -> Mapping[str, float]:
+        """Scores of some items for what may come next in a session; higher is better. Changes nothing.
+
+        items: of the session, oldest first; its beginning may be among the sessions learned. The same
+        sessions give the same scores, in whatever order they were learned.
         """
 
 

@@ -1,7 +1,7 @@
 """Which visitors ask for a list, read from the rows of visitor-states. Pure: no clock, no Kafka.
 
-In: the rows of a partition in the order of its log, and the board of its items. Out: the
-visitors to make lists for, while the board shows what those lists may know.
+In: the rows of a partition in the order of its log, and the boards of its items and sessions. Out:
+the visitors to make lists for, while the boards show what those lists may know.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,11 @@ from typing import Protocol
 
 import msgspec
 
+from streamrec.boards import Boards
 from streamrec.errors import StateError
-from streamrec.item_board import ItemBoard
 from streamrec.state.rows import (
     ITEM,
+    SESSION,
     VISITOR,
     WATERMARK_KEY,
     VisitorRow,
@@ -43,12 +44,12 @@ class WrittenRow(Protocol):
 
 
 def list_requests(
-    rows: Iterable[WrittenRow], board: ItemBoard, table_id: str, max_batch: int
+    rows: Iterable[WrittenRow], boards: Boards, table_id: str, max_batch: int
 ) -> Iterator[list[Visitor]]:
-    """The visitors that ask, in the order of the log, cut where the board's view changes.
+    """The visitors that ask, in the order of the log, cut where the boards' view changes.
 
-    Item rows go to the board on the way; when visitors are yielded, at most `max_batch`, the
-    board shows what their lists may know. Raises StateError if a row cannot be read, or stands
+    All rows go to the boards on the way; when visitors are yielded, at most `max_batch`, the
+    boards show what their lists may know. Raises StateError if a row cannot be read, or stands
     in another topic than it was written to.
     """
     asking: list[Visitor] = []
@@ -56,23 +57,31 @@ def list_requests(
         key, value = record.key, record.value
         try:
             if key.startswith(ITEM):
-                board.apply(key, value)
+                boards.items.apply(key, value)
+                continue
+            if key.startswith(SESSION):
+                boards.sessions.apply(key, value)
                 continue
             if key == WATERMARK_KEY:
                 _require_same_topic(decode_watermark(value or b"").table_id, table_id)
-            if not key.startswith(VISITOR) or value is None:
+            if not key.startswith(VISITOR):
                 continue
-            visitor_id, row = key[len(VISITOR) :].decode(), decode_visitor_row(value)
+            visitor_id = key[len(VISITOR) :].decode()
+            if value is None:
+                boards.sessions.visit(visitor_id, None)
+                continue
+            row = decode_visitor_row(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateError(
                 f"the {key[:2]!r} row at offset {record.offset} cannot be read ({error}); "
                 "run the version that wrote it, or `streamrec state rebuild`"
             ) from error
-        if board.starts_tick(row.clock_ms):
+        if boards.starts_tick(row.clock_ms):
             if asking:
                 yield asking
                 asking = []
-            board.advance_to(row.clock_ms)
+            boards.advance_to(row.clock_ms)
+        boards.sessions.visit(visitor_id, row)
         if row.asks:
             asking.append((visitor_id, row))
             if len(asking) == max_batch:

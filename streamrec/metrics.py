@@ -23,6 +23,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from streamrec import __version__
+from streamrec.config import SESSION_SOURCES
 
 __all__ = [
     "DEAD_LETTER_REASONS",
@@ -88,7 +89,7 @@ DEAD_LETTER_REASONS: Final = (
 EVICTION_REASONS: Final = ("visitor_ttl", "visitor_bound", "item_bound")
 IGNORED_LISTS: Final = ("repeated", "late", "unasked", "undecodable")
 SWAP_RESULTS: Final = ("swapped", "refused", "untrusted", "undecodable")
-SOURCES: Final = ("gru4rec", "online_mf", "popularity", "catalogue")
+SOURCES: Final = ("gru4rec", "online_mf", "popularity", *SESSION_SOURCES, "catalogue")
 
 _FRESHNESS_BUCKETS_S = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.4),

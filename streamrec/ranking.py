@@ -1,6 +1,6 @@
 """Lists for visitors: a pure function of their rows, the items, the models and the catalogue.
 
-In: visitor rows between two ticks, with the item board as of the tick. Out: one Recommendation
+In: visitor rows between two ticks, with the partition's boards as of the tick. Out: one Recommendation
 for each, in the same order. Nothing depends on who else is in the batch.
 """
 
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from streamrec.blend import Blend, Place
+from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
 from streamrec.contracts import ScoreModel
@@ -30,6 +31,13 @@ _REASONS: Final = {
     ONLINE_MF: "visitors like you chose it",
     POPULARITY: "popular now",
     CATALOGUE: "from the catalogue",
+    **dict.fromkeys(("vs_knn", "stan", "vmis_knn"), "viewed in sessions like yours"),
+}
+# These name what was viewed last.
+_REASONS_WITH_ITEM: Final = {
+    GRU4REC: "because you viewed {}",
+    "item_knn": "visitors who viewed {} also viewed it",
+    "markov": "often viewed after {}",
 }
 # Proposals asked for beyond those needed, so that leaving some out seldom means asking again.
 _SPARE: Final = 10
@@ -40,7 +48,7 @@ _NO_INDICES: Final = np.empty(0, dtype=np.int64)
 
 def recommend(
     visitors: Sequence[tuple[str, VisitorRow]],
-    board: ItemBoard,
+    boards: Boards,
     models: Callable[[str], ScoreModel | None],
     catalogue: Catalogue,
     settings: Settings,
@@ -50,7 +58,7 @@ def recommend(
 ) -> list[Recommendation]:
     """A list for each visitor.
 
-    visitors: ids and rows, all of the board's tick. models: model version -> the model, loaded;
+    visitors: ids and rows, all of the boards' tick. models: model version -> the model, loaded;
     a row whose version gives None goes without GRU4Rec. partition: where the rows come from.
     now_ms: time of emission.
     """
@@ -60,9 +68,14 @@ def recommend(
     excluded = [frozenset(row.items) if scoring.exclude_session_items else _NONE for row in rows]
     by_source = {
         GRU4REC: _by_model(blend, rows, excluded, models, catalogue.unavailable),
-        ONLINE_MF: _by_factors(blend, rows, excluded, board, catalogue.unavailable),
-        POPULARITY: _by_count(blend, excluded, board, catalogue.unavailable),
+        ONLINE_MF: _by_factors(blend, rows, excluded, boards.items, catalogue.unavailable),
+        POPULARITY: _by_count(blend, excluded, boards.items, catalogue.unavailable),
     }
+    for source in boards.sessions.sources:
+        by_source[source] = [
+            boards.sessions.best(source, row.items, blend.depth, catalogue.unavailable, left_out)
+            for row, left_out in zip(rows, excluded, strict=True)
+        ]
     topic = settings.kafka.topic("interactions")
     recommendations = []
     for i, (visitor_id, row) in enumerate(visitors):
@@ -173,10 +186,10 @@ def _all_items(model: ScoreModel | None, catalogue: Catalogue) -> Iterator[str]:
 
 def _recommended(place: Place, row: VisitorRow, catalogue: Catalogue) -> RecommendedItem:
     lead = place.sources[0]
-    if lead == GRU4REC:
+    if lead in _REASONS_WITH_ITEM:
         viewed = row.items[-1]
         item = catalogue.items.get(viewed)
-        reason = f"because you viewed {(item and item.title) or viewed}"
+        reason = _REASONS_WITH_ITEM[lead].format((item and item.title) or viewed)
     else:
         reason = _REASONS[lead]
     return RecommendedItem(place.item_id, place.score, place.sources, reason)

@@ -19,7 +19,6 @@ from streamrec.state.rows import (
     WATERMARK_KEY,
     LearnerRow,
     VisitorRow,
-    Watermark,
     deletion,
     encode_row,
     hidden_fields,
@@ -80,10 +79,9 @@ class _Call:
         self._gap_ms = settings.session_gap_s * 1000
         self._session_items = settings.session_items
         self._recent_events = settings.recent_events
+        self._keeps_sessions = state.past.has_work
         self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
-        self._changes = Changes(
-            Watermark(state.offset, state.place.topic_id, state.clock_ms, state.place.table_id)
-        )
+        self._changes = Changes(state.watermark(state.offset))
         self._accepted = dict.fromkeys(settings.weights, 0)
         self._waiting: list[tuple[int, bytes, bytes, int]] = []
         self._size = 0
@@ -170,11 +168,20 @@ class _Call:
         state.visitors.add(event.time, event.visitor_id)
 
     def _forget(self, visitor_id: str, offset: int, reason: str) -> None:
-        self._state.held[visitor_id] = None
         key = visitor_key(visitor_id)
+        left = self._state.visitor(visitor_id, key) if self._keeps_sessions else None
+        self._state.held[visitor_id] = None
         self._changes.rows.append(deletion(key, offset))
         self._size += len(key) + _FRAME_BYTES
         self._changes.evictions[reason] += 1
+        if left is not None:
+            self._keep_session(left.row, offset)
+
+    def _keep_session(self, row: VisitorRow, offset: int) -> None:
+        """The session of a visitor's row is over."""
+        rows = self._state.past.keep(row.items, row.session_time, offset)
+        self._changes.rows += rows
+        self._size += sum(len(key) + len(value or b"") + _FRAME_BYTES for key, value, _ in rows)
 
     def _apply(
         self,
@@ -221,6 +228,9 @@ class _Call:
             self._waiting.append((len(rows), key, value, waits_for))
             self._size += self._hidden_bytes
         rows.append((key, value, ()))
+        if row is not None and window.is_new and self._keeps_sessions:
+            # Behind the visitor's row, so that no reader meets the session twice: here and still there.
+            self._keep_session(row, offset)
 
     def _session_model(
         self, event: Interaction, weight: float, going_on: Held | None, offset: int
@@ -266,7 +276,7 @@ class _Call:
             if learner != state.learner:
                 state.learner = learner
                 changes.rows.append((LEARNER_KEY, encode_row(learner), ()))
-        changes.watermark = Watermark(offset, state.place.topic_id, state.clock_ms, state.place.table_id)
+        changes.watermark = state.watermark(offset)
         changes.rows.append((WATERMARK_KEY, encode_row(changes.watermark), ()))
         state.uncommitted = True
 

@@ -17,9 +17,11 @@ from streamrec.contracts import OnlineModel
 from streamrec.errors import StateError
 from streamrec.state.expiry import Expiry
 from streamrec.state.items import ItemIndex
+from streamrec.state.ring import SessionRing
 from streamrec.state.rows import (
     ITEM,
     LEARNER_KEY,
+    SESSION,
     VISITOR,
     WATERMARK_KEY,
     ItemRow,
@@ -117,6 +119,7 @@ class PartitionState:
     def _rebuild(self) -> None:
         last_times: list[tuple[int, str]] = []
         items: list[tuple[str, ItemRow]] = []
+        slots: list[int] = []
         self.size_bytes = 0
         """Keys and values of the rows."""
         for key, value in self.rows.items():
@@ -126,11 +129,14 @@ class PartitionState:
                 last_times.append((_decode_last_time(value).last_time, key[2:].decode()))
             elif kind == ITEM:
                 items.append((key[2:].decode(), decode_item_row(value)))
+            elif kind == SESSION:
+                slots.append(int(key[2:]))
         self.uncommitted = False
         self.held: dict[str, Held | None] = {}
         """Visitors met in the call at hand; None if forgotten in it."""
         self.visitors = Expiry(self._last_time, last_times)
-        self._restore_watermark()
+        n_sessions = self._restore_watermark()
+        self.past = SessionRing(self.settings.recent_sessions, n_sessions, slots)
         self._restore_learner(items)
         self.items = ItemIndex(
             items,
@@ -139,7 +145,8 @@ class PartitionState:
             draw_key=blake2b(b"%d/%d" % (self.settings.seed, self.place.partition)).digest(),
         )
 
-    def _restore_watermark(self) -> None:
+    def _restore_watermark(self) -> int:
+        """Take over how far the input is done; returns how many sessions were kept up to there."""
         value = self.rows.get(WATERMARK_KEY)
         place = self.place
         watermark = (
@@ -159,6 +166,12 @@ class PartitionState:
             )
         self.offset = watermark.offset
         self.clock_ms = watermark.clock_ms
+        return watermark.n_sessions
+
+    def watermark(self, offset: int) -> Watermark:
+        """The watermark of the state as it is now, with the input done up to `offset`."""
+        place = self.place
+        return Watermark(offset, place.topic_id, self.clock_ms, place.table_id, self.past.n_kept)
 
     def _restore_learner(self, items: list[tuple[str, ItemRow]]) -> None:
         value = self.rows.get(LEARNER_KEY)

@@ -11,11 +11,11 @@ from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from streamrec.advance import Changes, InputRecord, Place, advance
+from streamrec.board_opener import board_opener
 from streamrec.catalogue import Catalogue
 from streamrec.config import RegistrySettings, Settings
 from streamrec.contracts import ScoreModel, StepModel
 from streamrec.events import Recommendation
-from streamrec.item_board import ItemBoard
 from streamrec.list_requests import Visitor, list_requests
 from streamrec.ranking import recommend
 from streamrec.registry import Registry
@@ -88,7 +88,7 @@ class PartitionRun:
         self._latency_ms = latency_ms
         self._partition = partition
         self._state = state_opener(settings)({}, Place("", partition, settings.kafka.partitions))
-        self._board = ItemBoard(settings.scoring.tick_ms, settings.state.popularity_half_life_s)
+        self._boards = board_opener(settings)()
         self.outcomes: Counter[str] = Counter()
         """Records by what became of them: accepted, repeat, or the reason of the refusal."""
         self.state_s = 0.0
@@ -114,7 +114,7 @@ class PartitionRun:
     def _asked(self, changes: Changes) -> Iterator[Asked]:
         offset = changes.watermark.offset
         written = (_Written(offset, key, value) for key, value, _ in changes.rows)
-        for visitors in list_requests(written, self._board, "", self._settings.scoring.max_batch):
+        for visitors in list_requests(written, self._boards, "", self._settings.scoring.max_batch):
             if all(row.record_time < self._from_ms for _, row in visitors):
                 yield from (Asked(*visitor, None) for visitor in visitors)
                 continue
@@ -124,7 +124,7 @@ class PartitionRun:
     def _lists(self, visitors: Sequence[Visitor]) -> list[Recommendation]:
         lists = recommend(
             visitors,
-            self._board,
+            self._boards,
             self._models.scorer,
             self._catalogue,
             self._settings,

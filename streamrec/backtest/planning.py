@@ -12,6 +12,7 @@ from streamrec.backtest.configuration import Configuration, parse_time
 from streamrec.backtest.history import ClicksHistory, History, TopicHistory
 from streamrec.backtest.releases import Releases, announced_releases, listed_releases
 from streamrec.backtest.run import Plan
+from streamrec.board_opener import board_opener
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
 from streamrec.datasets import Clicks
@@ -55,7 +56,9 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
     """
     first = configurations[0].settings
     for each in configurations:
-        state_opener(each.settings)  # its faults are found out before the work, not after it
+        # Their faults are found out before the work, not after it.
+        state_opener(each.settings)
+        board_opener(each.settings)
         if wishes.clicks is None and each.settings.kafka != first.kafka:
             raise ConfigError("runs over one topic share the [kafka] settings; take them out of the files")
     if wishes.to_ms is not None and wishes.from_ms >= wishes.to_ms:

@@ -1,8 +1,9 @@
 """The rows of visitor-states: keys, fields and bytes (msgpack arrays).
 
-A partition holds four kinds of row, told apart by the first two bytes of the key:
+A partition holds five kinds of row, told apart by the first two bytes of the key:
 
     v:<visitor id>  VisitorRow   one for every accepted interaction; also the request for a list
+    s:<slot>        SessionRow   a session that is over, in a ring of the last ones
     i:<item id>     ItemRow      what the partition's online learner knows of an item
     g:              LearnerRow   the learner's global numbers
     w:              Watermark    how far the input is done; the last row of every append
@@ -22,27 +23,32 @@ from numpy.typing import NDArray
 __all__ = [
     "ITEM",
     "LEARNER_KEY",
+    "SESSION",
     "VISITOR",
     "WATERMARK_KEY",
     "Factors",
     "ItemRow",
     "LearnerRow",
     "Row",
+    "SessionRow",
     "VisitorRow",
     "Watermark",
     "decode_item_row",
     "decode_learner_row",
+    "decode_session_row",
     "decode_visitor_row",
     "decode_watermark",
     "deletion",
     "encode_row",
     "hidden_fields",
     "item_key",
+    "session_key",
     "visitor_key",
     "with_hidden",
 ]
 
 VISITOR: Final = b"v:"
+SESSION: Final = b"s:"
 ITEM: Final = b"i:"
 LEARNER_KEY: Final = b"g:"
 WATERMARK_KEY: Final = b"w:"
@@ -89,6 +95,17 @@ class VisitorRow(msgspec.Struct, array_like=True, gc=False):
     """GRU hidden state, float32; empty until the model knew an item of the session."""
 
 
+class SessionRow(msgspec.Struct, array_like=True, gc=False):
+    """A session that is over. It does not say whose it was."""
+
+    offset: int
+    """Input offset of the interaction by which it was found to be over."""
+    time: int
+    """Highest event time of the session, ms."""
+    items: list[str]
+    """As in the visitor's row, two at least."""
+
+
 class ItemRow(msgspec.Struct, array_like=True, gc=False):
     """An item in the eyes of one partition."""
 
@@ -121,10 +138,13 @@ class Watermark(msgspec.Struct, array_like=True, gc=False):
     """Highest accepted event time of the partition, ms."""
     table_id: str = ""
     """Kafka's id of the visitor-states that the rows were written to: made anew, it lacks some of them."""
+    n_sessions: int = 0
+    """Session rows written so far, those overwritten since included: where their ring goes on."""
 
 
 encode_row = msgspec.msgpack.Encoder().encode
 decode_visitor_row = msgspec.msgpack.Decoder(VisitorRow).decode
+decode_session_row = msgspec.msgpack.Decoder(SessionRow).decode
 decode_item_row = msgspec.msgpack.Decoder(ItemRow).decode
 decode_learner_row = msgspec.msgpack.Decoder(LearnerRow).decode
 decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
@@ -157,6 +177,11 @@ def deletion(key: bytes, offset: int) -> Row:
 def visitor_key(visitor_id: str) -> bytes:
     """Key of a visitor's row."""
     return VISITOR + visitor_id.encode()
+
+
+def session_key(slot: int) -> bytes:
+    """Key of the row in a slot of the ring of sessions."""
+    return b"%b%d" % (SESSION, slot)
 
 
 def item_key(item_id: str) -> bytes:

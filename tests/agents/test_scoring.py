@@ -12,7 +12,7 @@ from state_parts import BASE, click
 
 from streamrec.agents.scoring import ListMaker
 from streamrec.catalogue import Catalogue
-from streamrec.config import Settings
+from streamrec.config import SESSION_SOURCES, Settings, load_settings
 from streamrec.engine.log import Out
 from streamrec.engine.memory import MemoryLog, MemoryRecord
 from streamrec.engine.runner import Batch
@@ -26,21 +26,26 @@ if TYPE_CHECKING:
     from session_models import Published
 
 SETTINGS = small_settings(max_items=100, max_visitors=100).model_copy()
+LEARNING = load_settings(
+    **SETTINGS.model_dump(include={"kafka", "online_mf"}),
+    state={**SETTINGS.state.model_dump(), "recent_sessions": 3},
+    scoring={"weights": {"gru4rec": 1.0, "popularity": 0.1, **dict.fromkeys(SESSION_SOURCES, 0.5)}},
+)
 STATES = SETTINGS.kafka.topic("visitor-states")
 LISTS = SETTINGS.kafka.topic("recommendations")
 
 
-def states(published: "Published", n: int = 60) -> MemoryLog:
+def states(published: "Published", n: int = 60, settings: Settings = SETTINGS) -> MemoryLog:
     """A log of visitor-states: visitors go round the ring, with dislikes, impressions and expiry."""
     from session_models import RING
 
     log = MemoryLog()
-    settings = SETTINGS
     time = BASE
     for offset in range(n):
         time += (0, 300, 900, 25_000)[offset % 4]
         kind = ("click", "click", "impression", "click", "dislike")[offset % 5]
-        record = click(offset, f"v{offset % 6}", RING[offset * 7 % len(RING)], time, type=kind)
+        item, session_id = RING[offset * offset % 11], f"s{offset // 15}"
+        record = click(offset, f"v{offset % 6}", item, time, type=kind, session_id=session_id)
         log.publish(settings.kafka.topic("interactions"), 0, Out(record.key, record.value), record.timestamp)
     worker = MemoryWorker(log, settings, step_model=load_step(published.registry, published.version))
     worker.handle(*log.batches(settings.kafka.topic("interactions"), 0, size=11))
@@ -54,6 +59,8 @@ class MemoryMaker:
         self.log = log
         self.reread: list[int] = []
         """Offsets from which the log was read again."""
+        self.is_compacted = False
+        """Whether what is read again has been compacted, but for the last rows: those are too young."""
         self.shelf = ModelShelf("gru4rec", partial(load_scorer, published.registry))
         self.maker = ListMaker(settings, log, self.shelf, Catalogue(), table_id="", missing=self._missing)
 
@@ -66,7 +73,10 @@ class MemoryMaker:
 
     async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
         self.reread.append(start)
-        yield list(self.log.records(STATES, partition)[start:end])
+        records = list(self.log.records(STATES, partition)[start:end])
+        old = records[:-20] if self.is_compacted else []
+        newest = {record.key: record for record in old}
+        yield [*newest.values(), *records[len(old) :]]
 
 
 def cut(log: MemoryLog, sizes: list[int], start: int = 0) -> Iterator[Batch]:
@@ -97,21 +107,44 @@ def test_every_row_that_asks_has_one_list_in_order(published: "Published") -> No
     assert len({each["rec_id"] for each in lists(log)}) == len(lists(log))
 
 
+with_and_without_sessions = pytest.mark.parametrize("settings", [SETTINGS, LEARNING], ids=["", "sessions"])
+
+
+@with_and_without_sessions
 @pytest.mark.parametrize("sizes", [[1], [2, 5, 3], [17]])
-def test_lists_are_the_same_however_the_log_is_cut(published: "Published", sizes: list[int]) -> None:
-    log, whole = states(published), states(published)
-    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
-    MemoryMaker(log, published).handle(*cut(log, sizes))
+def test_lists_are_the_same_however_the_log_is_cut(
+    published: "Published", sizes: list[int], settings: Settings
+) -> None:
+    log, whole = states(published, settings=settings), states(published, settings=settings)
+    MemoryMaker(whole, published, settings).handle(*cut(whole, [1000]))
+    MemoryMaker(log, published, settings).handle(*cut(log, sizes))
     assert lists(log) == lists(whole)
 
 
-@pytest.mark.parametrize("committed", [1, 30, 75])
-def test_a_new_worker_goes_on_with_the_same_lists(published: "Published", committed: int) -> None:
-    log, whole = states(published), states(published)
-    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
-    MemoryMaker(log, published).handle(Batch(0, log.records(STATES, 0)[:committed]))
-    MemoryMaker(log, published).handle(*cut(log, [13], start=committed))
+@with_and_without_sessions
+@pytest.mark.parametrize("is_compacted", [False, True])
+@pytest.mark.parametrize("committed", [1, 30, 90])
+def test_a_new_worker_goes_on_with_the_same_lists(
+    published: "Published", committed: int, is_compacted: bool, settings: Settings
+) -> None:
+    log, whole = states(published, settings=settings), states(published, settings=settings)
+    MemoryMaker(whole, published, settings).handle(*cut(whole, [1000]))
+    MemoryMaker(log, published, settings).handle(Batch(0, log.records(STATES, 0)[:committed]))
+    later = MemoryMaker(log, published, settings)
+    later.is_compacted = is_compacted
+    later.handle(*cut(log, [13], start=committed))
     assert lists(log) == lists(whole)
+
+
+def test_sources_that_learn_from_sessions_propose_items_of_the_lists(published: "Published") -> None:
+    log = states(published, settings=LEARNING)
+    keys = [each.key for each in log.records(STATES, 0)]
+    assert keys.count(b"s:0") > 1, "the ring goes round"
+    MemoryMaker(log, published, LEARNING).handle(*cut(log, [1000]))
+    made = msgspec.to_builtins(lists(log))
+    assert {name for each in made for item in each["items"] for name in item["sources"]} >= set(
+        SESSION_SOURCES
+    )
 
 
 def test_what_comes_again_to_the_same_worker_is_not_sent_again(published: "Published") -> None:

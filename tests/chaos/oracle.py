@@ -2,8 +2,9 @@
 
 No Kafka, no Faust, no batches: one record after the other through the slow reference of the state
 step, and one list after the other from what the reference saw. What a fault cannot reach is the
-product's own: the online model, and how one list is made of one visitor and the items in sight;
-`tests/contracts/test_online_mf.py` and `tests/unit/test_ranking.py` look after those.
+product's own: the online model, and how one list is made of one visitor and of the items and
+sessions in sight; `tests/contracts/test_online_mf.py`, `tests/unit/test_ranking.py` and
+`tests/unit/test_session_board.py` look after those.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,14 +14,16 @@ import msgspec
 from state_reference import Reference
 
 from streamrec.advance import Place
+from streamrec.board_opener import board_opener
+from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
 from streamrec.contracts import ScoreModel, StepModel
 from streamrec.events import Recommendation
-from streamrec.item_board import ItemBoard
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.ranking import recommend
-from streamrec.state.rows import VISITOR, VisitorRow, decode_visitor_row
+from streamrec.session_board import SessionBoard
+from streamrec.state.rows import ITEM, SESSION, VISITOR, VisitorRow, decode_visitor_row
 
 Row = tuple[bytes, bytes | None]
 """Key and value."""
@@ -67,7 +70,8 @@ def replay(
 def _lists(
     settings: Settings, partition: int, reference: Reference, scorers: Callable[[str], ScoreModel | None]
 ) -> dict[str, Recommendation]:
-    board = ItemBoard(settings.scoring.tick_ms, settings.state.popularity_half_life_s)
+    open_boards = board_opener(settings)
+    boards = open_boards()
     shown: dict[bytes, bytes] = {}
     lists: dict[str, Recommendation] = {}
     written = [(key, decode_visitor_row(value)) for key, value in reference.visitor_log if value is not None]
@@ -75,16 +79,29 @@ def _lists(
         assert row.offset == offset
         if visible is not shown:
             for item in shown.keys() - visible.keys():
-                board.apply(item, None)
+                if item.startswith(ITEM):
+                    boards.items.apply(item, None)
             for item, value in visible.items():
-                if shown.get(item) != value:
-                    board.apply(item, value)
+                if item.startswith(ITEM) and shown.get(item) != value:
+                    boards.items.apply(item, value)
+            boards = Boards(boards.items, _learned_at_once(open_boards().sessions, visible))
             shown = visible
-        board.advance_to(row.clock_ms)
+        boards.advance_to(row.clock_ms)
         if row.asks:
-            made = _list(settings, partition, key[len(VISITOR) :].decode(), row, board, scorers)
+            made = _list(settings, partition, key[len(VISITOR) :].decode(), row, boards, scorers)
             lists[made.rec_id] = made
     return lists
+
+
+def _learned_at_once(board: SessionBoard, visible: dict[bytes, bytes]) -> SessionBoard:
+    """A board that has never seen a session grow or go."""
+    for key, value in visible.items():
+        if key.startswith(SESSION):
+            board.apply(key, value)
+        elif key.startswith(VISITOR):
+            board.visit(key[len(VISITOR) :].decode(), decode_visitor_row(value))
+    board.begin_tick()
+    return board
 
 
 def _list(
@@ -92,11 +109,11 @@ def _list(
     partition: int,
     visitor_id: str,
     row: VisitorRow,
-    board: ItemBoard,
+    boards: Boards,
     scorers: Callable[[str], ScoreModel | None],
 ) -> Recommendation:
     (made,) = recommend(
-        [(visitor_id, row)], board, scorers, Catalogue(), settings, partition=partition, now_ms=0
+        [(visitor_id, row)], boards, scorers, Catalogue(), settings, partition=partition, now_ms=0
     )
     return made
 

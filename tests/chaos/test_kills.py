@@ -3,9 +3,19 @@
 import signal
 
 import pytest
+from app_processes import last
 from bench import Bench
 
+from streamrec.state.rows import WATERMARK_KEY, decode_watermark
+
 KILLED = -signal.SIGKILL
+# As many sessions are kept as a few hundred clicks bring to their end.
+SESSION_SOURCES = {
+    "state": {"recent_sessions": 50},
+    "scoring": {
+        "weights": {"gru4rec": 1, "online_mf": 0.5, "popularity": 0.15, "vmis_knn": 0.5, "markov": 0.2}
+    },
+}
 
 
 def run(bench: Bench, kills: int, *roles: str, per_s: float = 200.0) -> None:
@@ -41,6 +51,16 @@ def test_scoring_killed_ten_times(bench: Bench) -> None:
 
 def test_state_and_scoring_killed_at_once(bench: Bench) -> None:
     run(bench, 2, "state", "scoring")
+
+
+@pytest.mark.parametrize("bench", [SESSION_SOURCES], indirect=True)
+def test_state_and_scoring_killed_at_once_with_sources_that_learn_from_sessions(bench: Bench) -> None:
+    run(bench, 2, "state", "scoring")
+    kept = [
+        decode_watermark(each.value).n_sessions
+        for each in last(bench.settings, "visitor-states", WATERMARK_KEY).values()
+    ]
+    assert max(kept) > bench.settings.state.recent_sessions, "the ring goes round"
 
 
 def test_stopped_under_load(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from streamrec.advance import Changes, PartitionState, Place, advance
 from streamrec.config import StateSettings
 from streamrec.contracts import FloatArray, IntArray
-from streamrec.state.rows import ITEM, VISITOR, Factors, VisitorRow, decode_visitor_row
+from streamrec.state.rows import ITEM, SESSION, VISITOR, Factors, VisitorRow, decode_visitor_row
 
 BASE = 1_700_000_000_000
 HIDDEN = 3
@@ -165,20 +165,21 @@ class Partition:
 def seen_by_lists(
     log: Iterable[tuple[bytes, bytes | None]], tick_ms: int
 ) -> list[tuple[int, dict[bytes, bytes]]]:
-    """For every visitor row of a log, its offset and the item rows that its list may use."""
+    """For every visitor row of a log, its offset and the rows of items, sessions and visitors, as of the last
+    tick, that its list may use."""
     pending: dict[bytes, bytes | None] = {}
     visible: dict[bytes, bytes] = {}
     tick = 0
     seen = []
     for key, value in log:
-        if key[:2] == ITEM:
-            pending[key] = value
-        elif key[:2] == VISITOR and value is not None:
+        if key[:2] == VISITOR and value is not None:
             row = decode_visitor_row(value)
             if row.clock_ms // tick_ms > tick:
                 tick = row.clock_ms // tick_ms
                 changed = visible | pending
-                visible = {item: bytes_ for item, bytes_ in changed.items() if bytes_ is not None}
+                visible = {each: bytes_ for each, bytes_ in changed.items() if bytes_ is not None}
                 pending = {}
             seen.append((row.offset, visible))
+        if key[:2] in (ITEM, SESSION, VISITOR):
+            pending[key] = value
     return seen

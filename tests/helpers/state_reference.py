@@ -17,7 +17,15 @@ from streamrec.config import StateSettings
 from streamrec.contracts import OnlineModel, StepModel
 from streamrec.errors import RecordError
 from streamrec.events import Interaction, decode_interaction
-from streamrec.state.rows import Factors, ItemRow, LearnerRow, VisitorRow, Watermark, encode_row
+from streamrec.state.rows import (
+    Factors,
+    ItemRow,
+    LearnerRow,
+    SessionRow,
+    VisitorRow,
+    Watermark,
+    encode_row,
+)
 
 
 @dataclass
@@ -46,6 +54,7 @@ class Reference:
         self.offset = -1
         self.visitors: dict[str, VisitorRow] = {}
         self.items: dict[str, Item] = {}
+        self.past: list[SessionRow] = []
         self.visitor_log: list[tuple[bytes, bytes | None]] = []
         self.rejected: list[tuple[int, str]] = []
         self.seen: list[tuple[int, dict[bytes, bytes]]] = []
@@ -125,12 +134,16 @@ class Reference:
                 hidden = state.tobytes()
         return hidden, model.version
 
-    def forget(self, n: int, before: float = math.inf) -> None:
+    def forget(self, n: int, offset: int, before: float = math.inf) -> None:
         """Forget n visitors, those silent the longest first, of those last seen before a time."""
         due = [(row.last_time, name) for name, row in self.visitors.items() if row.last_time < before]
         for _, visitor_id in sorted(due)[:n]:
-            del self.visitors[visitor_id]
+            self.keep_session(self.visitors.pop(visitor_id), offset)
             self.visitor_log.append((b"v:" + visitor_id.encode(), None))
+
+    def keep_session(self, row: VisitorRow, offset: int) -> None:
+        if len(row.items) >= 2 and self.settings.recent_sessions:
+            self.past.append(SessionRow(offset, row.session_time, row.items))
 
     def apply(
         self,
@@ -144,12 +157,13 @@ class Reference:
         recent: bytes,
     ) -> None:
         settings, time = self.settings, event.time
-        if clock // self.tick_ms > self.clock // self.tick_ms:
-            self.visible = self.item_rows()
+        starts_tick = clock // self.tick_ms > self.clock // self.tick_ms
         self.clock = clock
-        self.forget(len(self.visitors), before=horizon)
+        self.forget(len(self.visitors), record.offset, before=horizon)
         if before is None and len(self.visitors) >= settings.max_visitors:
-            self.forget(len(self.visitors) - settings.max_visitors + 1)
+            self.forget(len(self.visitors) - settings.max_visitors + 1, record.offset)
+        if starts_tick:
+            self.visible = self.visitor_rows() | self.session_rows() | self.item_rows()
         fresh = self.new_session(event, before)
         weight = settings.weights[event.type]
         old: Any = before
@@ -171,6 +185,8 @@ class Reference:
             factors=self.learn(record, event, weight, Factors() if before is None else before.factors),
             last_time=time if before is None else max(time, before.last_time),
         )
+        if before is not None and fresh:
+            self.keep_session(before, record.offset)
         self.visitors[event.visitor_id] = row
         self.visitor_log.append((b"v:" + event.visitor_id.encode(), encode_row(row)))
         self.seen.append((record.offset, self.visible))
@@ -223,6 +239,13 @@ class Reference:
                 drawn.append(item_id)
         return drawn
 
+    def visitor_rows(self) -> dict[bytes, bytes]:
+        return {b"v:" + visitor_id.encode(): encode_row(row) for visitor_id, row in self.visitors.items()}
+
+    def session_rows(self) -> dict[bytes, bytes]:
+        size = self.settings.recent_sessions
+        return {f"s:{n % size}".encode(): encode_row(row) for n, row in enumerate(self.past)}
+
     def item_rows(self) -> dict[bytes, bytes]:
         return {
             b"i:" + item_id.encode(): encode_row(
@@ -239,12 +262,11 @@ class Reference:
 
     def rows(self) -> dict[bytes, bytes]:
         """All rows, as bytes."""
-        rows = {b"v:" + visitor_id.encode(): encode_row(row) for visitor_id, row in self.visitors.items()}
-        rows |= self.item_rows()
+        rows = self.visitor_rows() | self.session_rows() | self.item_rows()
         if self.online is not None and self.online.numbers()[0]:
             rows[b"g:"] = encode_row(LearnerRow(*self.online.numbers()))
         if self.offset >= 0:
             rows[b"w:"] = encode_row(
-                Watermark(self.offset, self.place.topic_id, self.clock, self.place.table_id)
+                Watermark(self.offset, self.place.topic_id, self.clock, self.place.table_id, len(self.past))
             )
         return rows

@@ -22,6 +22,7 @@ SETTINGS = StateSettings(
     max_items=5,
     max_future_s=100,
     max_event_bytes=400,
+    recent_sessions=3,
     popularity_half_life_s=20,
     seed=7,
 )

@@ -87,6 +87,16 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
             '{"gru4rec": 0, "online_mf": 0, "popularity": 0}',
             r"scoring\.weights: at least one source needs a weight above 0",
         ),
+        (
+            "STREAMREC_SCORING__WEIGHTS",
+            '{"gru4rec": 1, "vmis_knn": 0.5, "markov": 0.1}',
+            r"no sessions for markov and vmis_knn to learn from; set STREAMREC_STATE__RECENT_SESSIONS, to",
+        ),
+        (
+            "STREAMREC_SCORING",
+            '{"min_share": 0.3, "weights": {"gru4rec": 1, "online_mf": 1, "popularity": 1, "markov": 1}}',
+            r"scoring\.min_share: 4 sources cannot each have 0\.3 of the positions; it may be 0\.25 at most",
+        ),
         ("STREAMREC_SCORING__WEIGHTS", '{"gru4rec": NaN}', r"STREAMREC_SCORING__WEIGHTS"),
         ("STREAMREC_SCORING__WEIGHTS", '{"oracle": 1}', r"STREAMREC_SCORING__WEIGHTS__ORACLE"),
     ],

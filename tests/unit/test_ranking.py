@@ -13,22 +13,27 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from state_parts import BASE, Partition, Record, SmallStep, click
 
+from streamrec.board_opener import board_opener
+from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
-from streamrec.config import Settings
+from streamrec.config import SESSION_SOURCES, Settings
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.events import Item, Recommendation, encode, recommendation_id
 from streamrec.item_board import ItemBoard
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.ranking import recommend
+from streamrec.session_board import SessionBoard
 from streamrec.state.rows import (
     ITEM,
     VISITOR,
     Factors,
     ItemRow,
+    SessionRow,
     VisitorRow,
     decode_visitor_row,
     encode_row,
     item_key,
+    session_key,
 )
 
 H = 4
@@ -110,12 +115,13 @@ def lists(
     of_settings: Settings | None = None,
     *,
     items: ItemBoard | None = None,
+    sessions: SessionBoard | None = None,
     known: Catalogue | None = None,
     scorers: Iterable[SmallScorer] = (SCORER,),
 ) -> list[Recommendation]:
     return recommend(
         visitors,
-        board() if items is None else items,
+        Boards(board() if items is None else items, sessions or SessionBoard()),
         {scorer.version: scorer for scorer in scorers}.get,
         known or Catalogue(),
         of_settings or settings(),
@@ -254,6 +260,47 @@ def test_the_trace_holds_each_sources_own_list() -> None:
         source: ids(lists([visitor()], settings(weights=only(source)))[0])
         for source in ("gru4rec", "online_mf", "popularity")
     }
+
+
+def with_session_sources(**scoring: Any) -> Settings:
+    weights = {"gru4rec": 1.0, **dict.fromkeys(SESSION_SOURCES, 1.0)}
+    return Settings.model_validate(
+        {"state": {"recent_sessions": 9}, "scoring": {"k": 12, "weights": weights, **scoring}}
+    )
+
+
+def sessions_of(of_settings: Settings, *sessions: str) -> SessionBoard:
+    made = board_opener(of_settings)().sessions
+    for slot, items in enumerate(sessions):
+        made.apply(session_key(slot), encode_row(SessionRow(0, BASE + slot, items.split())))
+    made.begin_tick()
+    return made
+
+
+def test_sources_that_learn_from_sessions_have_places_and_reasons() -> None:
+    of_settings = with_session_sources(min_share=1 / 6, trace=True)
+    sessions = sessions_of(of_settings, *(f"m2 s{n} t{n}" for n in range(9)))
+    (made,) = lists([visitor()], of_settings, sessions=sessions)
+    assert leads(made) == {"gru4rec", *SESSION_SOURCES}
+    reasons = {item.sources[0]: item.reason for item in made.items}
+    assert (reasons["item_knn"], reasons["markov"]) == (
+        "visitors who viewed m2 also viewed it",
+        "often viewed after m2",
+    )
+    assert {reasons[name] for name in ("vs_knn", "stan", "vmis_knn")} == {"viewed in sessions like yours"}
+    assert made.candidates is not None
+    for source in SESSION_SOURCES:
+        assert made.candidates[source] == sessions.best(source, ["g1", "m2"], 12)
+
+
+def test_what_is_left_out_of_lists_no_session_brings_back() -> None:
+    of_settings = with_session_sources(exclude_session_items=True, trace=True)
+    sessions = sessions_of(of_settings, "g1 m2 gone", "m2 gone left g1")
+    known = catalogue(Item(item_id="gone", available=False))
+    (made,) = lists([visitor()], of_settings, sessions=sessions, known=known)
+    assert made.candidates is not None
+    for source in SESSION_SOURCES:
+        assert made.candidates[source] == ["left"]
 
 
 TICK_MS = 1000

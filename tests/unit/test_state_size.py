@@ -9,11 +9,12 @@ from streamrec.config import StateSettings
 
 
 def test_size_follows_the_rows_through_changes_evictions_and_a_restart():
-    settings = StateSettings(max_visitors=20, max_items=7)
+    settings = StateSettings(max_visitors=20, max_items=7, recent_sessions=5)
     state = PartitionState({}, ONE_PARTITION, settings)
     draw = random.Random(1)
     records = [
-        click(n, f"v{draw.randrange(40)}", f"i{draw.randrange(12)}", BASE + 500 * n) for n in range(400)
+        click(n, f"v{draw.randrange(40)}", f"i{draw.randrange(12)}", BASE + 500 * n, session_id=f"s{n // 90}")
+        for n in range(400)
     ]
     while records:
         changes = advance(records[: draw.randint(1, 60)], state, None)
