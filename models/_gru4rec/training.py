@@ -113,7 +113,7 @@ class Trainer:
         report: called now and then, and at the end, with events done in this pass and the mean
         loss of those since the last call. between: called after each report.
         """
-        # A tensor, so that a GPU is not waited for at every step.
+        # A tensor: its value is asked for at reports only.
         recent, n_recent = torch.zeros((), device=self._device), 0
         for batch in islice(batches, progress.batches, None):
             self._hidden, loss = self.step(
@@ -172,7 +172,8 @@ class Trainer:
         scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives.items]])
         own = torch.arange(n, device=self._device)[ours]
         losses, gradient = self._loss(scores, counts, own)
-        gradient /= n
+        # The full size also where lanes ran dry: else the few events at an epoch's end weigh most.
+        gradient /= self._config.batch_size
         of_x = self._backward(gradient @ weights, passes, masks)
         of_columns, of_bias, loss = gradient.T @ output, gradient.sum(0), losses.sum()
         world.total(self._gradient, of_columns, of_bias, loss)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -257,15 +257,30 @@ class Plain:
 
     def __init__(self, network: Network, config: GRU4RecConfig, popularity: torch.Tensor) -> None:
         self.network = network
+        self._velocity = [torch.zeros_like(each) for each in network.parameters()]
         self._config = config
         self._log_q, self._log_q_sample = popularity.log(), config.sample_alpha * popularity.log()
         self._squares = [torch.zeros_like(each) for each in network.parameters()]
 
-    def step(self, inputs: Any, targets: Any, negatives: Any, hidden: torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        inputs: Any,
+        targets: Any,
+        negatives: Any,
+        hidden: torch.Tensor,
+        masks: Sequence[torch.Tensor] = (),
+    ) -> torch.Tensor:
+        """masks: of the embedding and of each layer's output; none without dropout."""
         config, network = self._config, self.network
-        state, everything = network(inputs, hidden)
+        masks = masks or [torch.ones(1)] * (1 + len(network.gru))
+        output, after = network.inputs[inputs] * masks[0], []
+        for cell, before, mask in zip(
+            network.gru, hidden.chunk(len(network.gru), dim=1), masks[1:], strict=True
+        ):
+            output = cell(output, before) * mask
+            after.append(output)
         columns = torch.cat([targets, negatives])
-        scores = everything[:, columns]
+        scores = output @ network.items[columns].T + network.bias[columns]
         if config.loss == "cross-entropy":
             log_q = torch.cat([self._log_q[targets], self._log_q_sample[negatives]])
             scores = scores - config.logq * log_q
@@ -273,11 +288,17 @@ class Plain:
         network.zero_grad()
         loss.backward()
         with torch.no_grad():
-            for parameter, squares in zip(network.parameters(), self._squares, strict=True):
+            for parameter, squares, velocity in zip(
+                network.parameters(), self._squares, self._velocity, strict=True
+            ):
                 assert parameter.grad is not None
                 squares += parameter.grad**2
-                parameter -= config.learning_rate * parameter.grad / (squares + 1e-6).sqrt()
-        return state.detach()
+                # Momentum moves the rows that the mini-batch names, and rests in the others.
+                named = parameter.grad.reshape(len(parameter), -1).any(1)
+                step = -config.learning_rate * parameter.grad / (squares + 1e-6).sqrt()
+                velocity[named] = config.momentum * velocity[named] + step[named]
+                parameter[named] += velocity[named]
+        return torch.cat(after, dim=1).detach()
 
     def _loss(self, scores: torch.Tensor) -> torch.Tensor:
         rows = []
@@ -299,7 +320,7 @@ class Plain:
             each = torch.sigmoid(r[others] - r[i]) + torch.sigmoid(r[others] ** 2)
             s = torch.softmax(r[others], 0)
             rows.append(each.mean() if self._config.loss == "top1" else (s * each).sum())
-        return torch.stack(rows).mean()
+        return torch.stack(rows).sum() / self._config.batch_size
 
 
 def two_of_a_kind(config: GRU4RecConfig, n_items: int = 9) -> tuple[Trainer, Network, Plain]:
@@ -319,19 +340,30 @@ def assert_same(ours: Network, theirs: Network) -> None:
 
 def config_for(loss: str, embedding: str, **fields: Any) -> GRU4RecConfig:
     sizes = {"embedding_size": 5 if embedding == "shared" else 3, "hidden_size": 5}
-    return GRU4RecConfig.model_validate(
-        {"loss": loss, "embedding": embedding, "dropout_hidden": 0.0, "logq": 0.8, **sizes, **fields}
-    )
+    plain = {"dropout_hidden": 0.0, "logq": 0.8, "batch_size": 4}
+    return GRU4RecConfig.model_validate({"loss": loss, "embedding": embedding, **plain, **sizes, **fields})
 
 
 @every_loss
 @pytest.mark.parametrize("embedding", ["shared", "separate"])
 @pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(
+    "more", [{}, {"dropout_embed": 0.3, "dropout_hidden": 0.4, "momentum": 0.3, "batch_size": 6}], ids=str
+)
 @pytest.mark.usefixtures("float64")
 def test_a_step_is_what_autograd_and_dense_adagrad_make_of_the_mini_batch(
-    loss: str, embedding: str, layers: int
+    loss: str, embedding: str, layers: int, more: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer, ours, plain = two_of_a_kind(config_for(loss, embedding, layers=layers))
+    trainer, ours, plain = two_of_a_kind(config_for(loss, embedding, layers=layers, **more))
+    masks: list[torch.Tensor] = []
+    dropout = trainer._dropout
+
+    def spied(*given: Any) -> Any:
+        values, mask = dropout(*given)
+        masks.extend([] if mask is None else [mask])
+        return values, mask
+
+    monkeypatch.setattr(trainer, "_dropout", spied)
     rng = torch.Generator().manual_seed(2)
     hidden = torch.rand(4, 5 * layers, generator=rng)
     hidden_of_plain = hidden.clone()
@@ -342,7 +374,8 @@ def test_a_step_is_what_autograd_and_dense_adagrad_make_of_the_mini_batch(
         items, counts = torch.unique(negatives, return_counts=True)
         drawn = Negatives(items, counts.double())
         hidden, _ = trainer.step(inputs, targets, drawn, hidden)
-        hidden_of_plain = plain.step(inputs, targets, negatives, hidden_of_plain)
+        hidden_of_plain = plain.step(inputs, targets, negatives, hidden_of_plain, masks)
+        masks.clear()
         np.testing.assert_allclose(hidden.numpy(), hidden_of_plain.numpy(), atol=1e-6)
     assert_same(ours, plain.network)
 
