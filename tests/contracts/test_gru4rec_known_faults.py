@@ -4,7 +4,7 @@ The list: Hidasi and Czapp, "The Effect of Third Party Implementations on Reprod
 arXiv:2307.14956. Some are held by tests elsewhere, most of them in test_gru4rec_training:
 
 - softmax before a cross-entropy that has one of its own; BPR-max without its score regularisation,
-  or with the positive among the negatives: "a loss is its formula"
+  or with the positive among the negatives: "a loss is its formula", "a step is what autograd"
 - events of the last sessions dropped when lanes run dry: "along its lane every session"
 - hidden states not reset where a session starts, or reset where none does: "an epoch carries"
 - samples not drawn by popularity: "items are drawn by popularity"

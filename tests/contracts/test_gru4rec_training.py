@@ -172,7 +172,9 @@ def test_a_loss_is_its_formula_and_its_gradient_the_slope(
     own = data.draw(st.permutations(range(n)))
     scores = np.random.default_rng(seed).normal(0, 2, (n, n + len(counts)))
     each = torch.tensor([1.0] * n + counts, dtype=torch.float64)
-    values, gradient = make_loss(loss, elu=elu, bpreg=0.7)(torch.tensor(scores), each, torch.tensor(own))
+    values, gradient = make_loss(loss, elu=elu, bpreg=0.7)(
+        torch.tensor(scores), each.log(), torch.tensor(own)
+    )
 
     def stated(scores: NDArray[np.float64]) -> float:
         return stated_loss(loss, np.repeat(scores, [1] * n + counts, axis=1), own, elu, 0.7)
@@ -191,9 +193,19 @@ def test_a_loss_is_its_formula_and_its_gradient_the_slope(
 @every_loss
 def test_extreme_scores_give_finite_losses_and_gradients(loss: str) -> None:
     scores = torch.tensor([[-80.0, 80.0, 0.0], [80.0, -80.0, 30.0]])
-    values, gradient = make_loss(loss, elu=1.0, bpreg=0.5)(scores, torch.ones(3), torch.arange(2))
+    values, gradient = make_loss(loss, elu=1.0, bpreg=0.5)(scores, torch.zeros(3), torch.arange(2))
     assert torch.isfinite(values).all()
     assert torch.isfinite(gradient).all()
+
+
+@every_loss
+def test_a_row_without_any_negative_gives_finite_losses_and_gradients(loss: str) -> None:
+    # A mini-batch of one next item, and nothing else sampled.
+    trainer, network, _ = two_of_a_kind(config_for(loss, "shared"))
+    none = Negatives(torch.tensor([3]), torch.ones(1))
+    _, value = trainer.step(torch.tensor([1, 2]), torch.tensor([3, 3]), none, torch.zeros(2, 5))
+    assert math.isfinite(value)
+    assert all(each.isfinite().all() for each in network.parameters())
 
 
 @given(seed=st.integers(0, 1000), n=st.integers(1, 4), width=st.integers(1, 5))
@@ -284,7 +296,7 @@ class Plain:
         if config.loss == "cross-entropy":
             log_q = torch.cat([self._log_q[targets], self._log_q_sample[negatives]])
             scores = scores - config.logq * log_q
-        loss = self._loss(scores)
+        loss = self._loss(scores, columns != targets[:, None])
         network.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -293,19 +305,22 @@ class Plain:
             ):
                 assert parameter.grad is not None
                 squares += parameter.grad**2
-                # Momentum moves the rows that the mini-batch names, and rests in the others.
-                named = parameter.grad.reshape(len(parameter), -1).any(1)
+                named = torch.ones(len(parameter), dtype=torch.bool)
+                if any(parameter is each for each in (network.items, network.inputs, network.bias)):
+                    # Momentum moves the items that the mini-batch names, and rests in the others.
+                    named = parameter.grad.reshape(len(parameter), -1).any(1)
                 step = -config.learning_rate * parameter.grad / (squares + 1e-6).sqrt()
                 velocity[named] = config.momentum * velocity[named] + step[named]
                 parameter[named] += velocity[named]
         return torch.cat(after, dim=1).detach()
 
-    def _loss(self, scores: torch.Tensor) -> torch.Tensor:
+    def _loss(self, scores: torch.Tensor, differs: torch.Tensor) -> torch.Tensor:
+        """differs: (B, M), the columns of other items than the row's own target."""
         rows = []
-        for i, row in enumerate(scores):
-            others = torch.arange(len(row)) != i
+        for i, (row, others) in enumerate(zip(scores, differs, strict=True)):
             if self._config.loss == "cross-entropy":
-                rows.append(torch.nn.functional.cross_entropy(row[None], torch.tensor([i])))
+                own_first = torch.cat([row[i : i + 1], row[others]])
+                rows.append(torch.nn.functional.cross_entropy(own_first[None], torch.tensor([0])))
                 continue
             if self._config.loss == "bpr-max":
                 r = torch.nn.functional.elu(row, self._config.elu)
