@@ -71,7 +71,7 @@ def make_config(config: type[Any], parameters: Mapping[str, Any], *, base: Any =
     Raises ConfigError naming each that is unknown or out of range.
     """
     try:
-        return config.model_validate({**(base.model_dump() if base else {}), **parameters})
+        return config.model_validate({**(base.model_dump(exclude_unset=True) if base else {}), **parameters})
     except ValidationError as error:
         faults = [(".".join(str(part) for part in fault["loc"]), fault) for fault in error.errors()]
         lines = [

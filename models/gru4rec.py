@@ -11,9 +11,10 @@ arXiv:1706.03847 (additional samples, cross-entropy, BPR-max).
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import asdict
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -30,7 +31,7 @@ from streamrec.models._gru4rec.batches import SessionBatches
 from streamrec.models._gru4rec.checkpoint import Checkpoint
 from streamrec.models._gru4rec.export import write_artifact
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
-from streamrec.models._gru4rec.parallel import world
+from streamrec.models._gru4rec.parallel import World, device_of_this_process, world
 from streamrec.models._gru4rec.training import Progress, Trainer
 from streamrec.registry import Registry
 
@@ -72,66 +73,72 @@ class GRU4Rec:
             raise DatasetError(
                 f"the clicks are on {len(counts):,} items, {MAX_ITEMS:,} are allowed; leave out rare ones"
             )
-        self.items = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
-        self.seed = options.seed
-        index = self._index = {item_id: n for n, item_id in enumerate(self.items)}
+        items = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
+        index = {item_id: n for n, item_id in enumerate(items)}
         batches = SessionBatches(
             [[index[item_id] for item_id in each] for each in sequences], self.config.batch_size
         )
-        popularity = torch.tensor([counts[item_id] for item_id in self.items], dtype=torch.float64)
-        device = _device(options.device)
+        popularity = torch.tensor([counts[item_id] for item_id in items], dtype=torch.float64)
+        device = device_of_this_process(_device(options.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            network = Network(len(self.items), self.config).to(device)
+            network = Network(len(items), self.config).to(device)
         generator = torch.Generator().manual_seed(options.seed)
         with _threads(options.threads), world(device) as processes:
-            processes.require_same(batches.digest)
             trainer = Trainer(network, self.config, popularity, generator, processes)
-            report = self._train(network, trainer, batches, options, processes.is_first)
+            identity = {**self.config.model_dump(), "seed": options.seed, "sessions": batches.digest}
+
+            def after_epoch(epochs: int) -> None:
+                if options.on_epoch is not None:
+                    self._become(items, index, deepcopy(network), options.seed)
+                    options.on_epoch(epochs)
+
+            report = self._train(trainer, batches, identity, options, processes, after_epoch)
+        self._become(items, index, network, options.seed)
         self.is_first = processes.is_first
-        self.network = network.to("cpu")
         return report
+
+    def _become(self, items: Sequence[str], index: dict[str, int], network: Network, seed: int) -> None:
+        self.items, self._index, self.network, self.seed = items, index, network.to("cpu"), seed
 
     def _train(
         self,
-        network: Network,
         trainer: Trainer,
         batches: SessionBatches,
+        identity: Mapping[str, Any],
         options: TrainOptions,
-        is_first: bool,
+        processes: World,
+        after_epoch: Callable[[int], None],
     ) -> TrainReport:
-        checkpoint = self._checkpoint(batches, options)
+        checkpoint = (
+            Checkpoint(options.checkpoint, identity, options.checkpoint_every_s)
+            if options.checkpoint is not None
+            else None
+        )
         progress = Progress() if checkpoint is None else checkpoint.restore(trainer)
+        processes.require_same([identity, asdict(progress)])
         events = self.config.epochs * batches.events
 
         def report(done: int, loss: float) -> None:
-            if is_first and options.on_step is not None:
+            if processes.is_first and options.on_step is not None:
                 options.on_step(len(progress.losses) * batches.events + done, events, loss)
 
         def between() -> None:
-            if progress.losses and not isfinite(progress.losses[-1]):
+            if not isfinite(progress.total + sum(progress.losses)):
                 raise ConfigError(
-                    f"the loss is {progress.losses[-1]} in epoch {len(progress.losses)}: training does not "
+                    f"the loss is no number any more in epoch {len(progress.losses) + 1}: training does not "
                     f"converge; set learning_rate below {self.config.learning_rate} or momentum below "
                     f"{self.config.momentum}"
                 )
-            if is_first and checkpoint is not None:
+            if processes.is_first and checkpoint is not None:
                 checkpoint.write_if_due(trainer, progress)
 
         while len(progress.losses) < self.config.epochs:
             trainer.epoch(batches, progress, report, between)
-            if options.on_epoch is not None:
-                self.network = deepcopy(network).to("cpu")
-                options.on_epoch(len(progress.losses))
-        if is_first and checkpoint is not None:
-            checkpoint.remove()
+            after_epoch(len(progress.losses))
+        if processes.is_first and checkpoint is not None:
+            checkpoint.write(trainer, progress)  # kept until the model is safe
         return TrainReport(events, progress.losses)
-
-    def _checkpoint(self, batches: SessionBatches, options: TrainOptions) -> Checkpoint | None:
-        if options.checkpoint is None:
-            return None
-        identity = {**self.config.model_dump(), "seed": options.seed, "sessions": batches.digest}
-        return Checkpoint(options.checkpoint, identity, options.checkpoint_every_s)
 
     def scores(self, session: Session) -> Iterator[FloatArray]:
         """Scores of all items after each click, NaN before the first known; see contracts.SessionModel."""

@@ -60,7 +60,8 @@ class TrainOptions(NamedTuple):
     """Called after each epoch with how many are done; `scores` answers with the model as it then is.
     What it raises ends the training. Models that do not learn in epochs never call it."""
     checkpoint: Path | None = None
-    """Where the state of a training is kept: stopped, it goes on from there. Gone when it is over."""
+    """Where the state of a training is kept: stopped, it goes on from there. So is its end:
+    to be removed when the model is safe."""
     checkpoint_every_s: float = 60.0
 
 

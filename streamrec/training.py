@@ -78,7 +78,8 @@ def train_gru4rec(
 ) -> Trained:
     """Train on clicks, measure on those held out, publish, and load what was published.
 
-    data: where the clicks come from, for the manifest. checkpoint: a file to go on from, if it was stopped.
+    data: where the clicks come from, for the manifest. checkpoint: a file to go on from, if it was
+    stopped; removed when the model is published.
     Raises DatasetError if there is nothing to learn, ConfigError, RegistryError or ArtifactError;
     nothing is published then.
     """
@@ -97,6 +98,8 @@ def train_gru4rec(
             metrics = evaluate(Path(place), held_out)
     version = model.publish(registry, data={**(data or {}), **_described(clicks)}, metrics=metrics)
     check_artifact(registry, version, signed=False)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     directory = registry.directory("gru4rec", version)
     return Trained(version, directory, report.events, report.losses, train_s, metrics)
 

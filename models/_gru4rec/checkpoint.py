@@ -60,20 +60,23 @@ class Checkpoint:
 
         Raises ConfigError if the file cannot be read or belongs to another training.
         """
+        if not self._path.parent.is_dir():
+            raise ConfigError(f"{self._path}: there is no such folder for the checkpoint; make it")
         if not self._path.exists():
             return Progress()
         try:
             with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about = json.loads(str(file[_ABOUT]))
                 arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != _ABOUT}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            identity, progress = about["identity"], Progress(**about["progress"])
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigError(
                 f"{self._path}: this is no checkpoint ({error}); remove it to start anew"
             ) from None
         differing = [
-            f"{name} {about['identity'].get(name)!r}, now {value!r}"
+            f"{name} {identity.get(name)!r}, now {value!r}"
             for name, value in self._identity.items()
-            if about["identity"].get(name) != value
+            if identity.get(name) != value
         ]
         if differing:
             raise ConfigError(
@@ -81,8 +84,4 @@ class Checkpoint:
                 "train as before, or remove it to start anew"
             )
         trainer.restore(arrays)
-        return Progress(**about["progress"])
-
-    def remove(self) -> None:
-        """The training is over."""
-        self._path.unlink(missing_ok=True)
+        return progress

@@ -1,22 +1,25 @@
 """GRU4Rec's ranking losses, each with its gradient, derived by hand. Sources as in gru4rec.py.
 
 Scores are (B, M): the positive of row i stands in column `own[i]`, every other column is a negative
-of the row, as often as `counts` says. A loss gives each row's loss (B,) and the gradient (B, M) of
+of the row, exp(`log_counts`) times. A loss gives each row's loss (B,) and the gradient (B, M) of
 their sum. Scores pass through the activation that belongs to the loss: softmax for
 cross-entropy, tanh for TOP1, TOP1-max and BPR, an ELU for BPR-max.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["LOSSES", "Loss", "bpr", "bpr_max", "cross_entropy", "make_loss", "top1", "top1_max"]
+__all__ = ["LOSSES", "NEVER", "Loss", "bpr", "bpr_max", "cross_entropy", "make_loss", "top1", "top1_max"]
 
 Loss = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""scores (B, M), counts (M,), own (B,) -> losses (B,), gradient of their sum (B, M)."""
+"""scores (B, M), log_counts (M,) or (B, M), own (B,) -> losses (B,), gradient of their sum (B, M)."""
+NEVER: Final = -1e9
+"""Logarithm of the count of a column that is no negative; finite, so that a row without any stays so."""
 
 # Keeps a logarithm finite where float32 has rounded a probability to 0.
 _SMALLEST = 1e-24
@@ -27,33 +30,33 @@ def make_loss(name: str, *, elu: float, bpreg: float) -> Loss:
     return partial(bpr_max, elu=elu, bpreg=bpreg) if name == "bpr-max" else LOSSES[name]
 
 
-def cross_entropy(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropy(scores: Tensor, log_counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """-log softmax(r)_i; CIKM 2018, section 3.1, in its stable form."""
     rows = _rows(scores)
     # n equal columns weigh in a softmax like one whose score is larger by log n.
-    gradient = torch.softmax(scores + counts.log(), dim=1)
+    gradient = torch.softmax(scores + log_counts, dim=1)
     losses = -gradient[rows, own].clamp_min(_SMALLEST).log()
     gradient[rows, own] -= 1.0
     return losses, gradient
 
 
-def top1(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def top1(scores: Tensor, log_counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Mean over the negatives of σ(r_j - r_i) + σ(r_j²), r = tanh(scores); ICLR 2016, section 3.1.3."""
     r = torch.tanh(scores)
     positive = _positives(r, own)
-    weights = _means(scores, counts, own)
+    weights = _means(scores, log_counts, own)
     each, slope, own_slope = _top1_terms(r, positive)
     return _through_tanh(weights * each, weights * slope, weights * own_slope, r, own)
 
 
-def top1_max(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def top1_max(scores: Tensor, log_counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Σ_j s_j (σ(r_j - r_i) + σ(r_j²)), s the softmax of the negatives' r; CIKM 2018, section 3.2.
 
     r = tanh(scores).
     """
     r = torch.tanh(scores)
     positive = _positives(r, own)
-    weights = _softmax_of_negatives(r, counts, own)
+    weights = _softmax_of_negatives(r, log_counts, own)
     each, slope, own_slope = _top1_terms(r, positive)
     terms = weights * each
     # The weights depend on r as well: ds_j/dr_k = s_j (δ_jk - s_k).
@@ -61,18 +64,18 @@ def top1_max(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tenso
     return _through_tanh(terms, slope, weights * own_slope, r, own)
 
 
-def bpr(scores: Tensor, counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def bpr(scores: Tensor, log_counts: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Mean over the negatives of -log σ(r_i - r_j), r = tanh(scores); ICLR 2016, section 3.1.3."""
     r = torch.tanh(scores)
     positive = _positives(r, own)
-    weights = _means(scores, counts, own)
+    weights = _means(scores, log_counts, own)
     terms = -weights * functional.logsigmoid(positive - r)
     slope = weights * torch.sigmoid(r - positive)
     return _through_tanh(terms, slope, slope, r, own)
 
 
 def bpr_max(
-    scores: Tensor, counts: Tensor, own: Tensor, *, elu: float, bpreg: float
+    scores: Tensor, log_counts: Tensor, own: Tensor, *, elu: float, bpreg: float
 ) -> tuple[Tensor, Tensor]:
     """-log Σ_j s_j σ(r_i - r_j) + bpreg Σ_j s_j r_j²; CIKM 2018, section 3.3.
 
@@ -80,7 +83,7 @@ def bpr_max(
     """
     r = functional.elu(scores, elu) if elu else scores
     positive = _positives(r, own)
-    weights = _softmax_of_negatives(r, counts, own)
+    weights = _softmax_of_negatives(r, log_counts, own)
     better = torch.sigmoid(positive - r)
     gain = (weights * better).sum(1, keepdim=True).clamp_min(_SMALLEST)
     squares = r * r
@@ -112,15 +115,15 @@ def _positives(r: Tensor, own: Tensor) -> Tensor:
     return r.gather(1, own[:, None])
 
 
-def _means(scores: Tensor, counts: Tensor, own: Tensor) -> Tensor:
+def _means(scores: Tensor, log_counts: Tensor, own: Tensor) -> Tensor:
     """Weights (B, M) for the mean over a row's negatives, each as often as it stands there."""
-    weights = counts.expand_as(scores).clone()
+    weights = log_counts.exp().expand_as(scores).clone()
     weights[_rows(scores), own] = 0.0
-    return weights / weights.sum(1, keepdim=True)
+    return weights / weights.sum(1, keepdim=True).clamp_min(1.0)
 
 
-def _softmax_of_negatives(r: Tensor, counts: Tensor, own: Tensor) -> Tensor:
-    logits = r + counts.log()
+def _softmax_of_negatives(r: Tensor, log_counts: Tensor, own: Tensor) -> Tensor:
+    logits = r + log_counts
     logits[_rows(r), own] = -torch.inf
     return torch.softmax(logits, dim=1)
 

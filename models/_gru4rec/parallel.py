@@ -5,17 +5,19 @@ share, gradients are summed, and all apply the same update. So the result is tha
 process, up to the order of floating-point sums.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from streamrec.errors import DatasetError
+from streamrec.errors import ConfigError
 
-__all__ = ["Alone", "Group", "World", "world"]
+__all__ = ["Alone", "Group", "World", "device_of_this_process", "world"]
 
 
 class World(Protocol):
@@ -25,8 +27,11 @@ class World(Protocol):
     def is_first(self) -> bool:
         """Whether this process reports and writes."""
 
-    def require_same(self, digest: str) -> None:
-        """Raises DatasetError if the processes were given different clicks; digest: of them, in hex."""
+    def require_same(self, training: Any) -> None:
+        """Raises ConfigError if the processes are not at the same place of the same training.
+
+        training: what tells, of plain values.
+        """
 
     def share(self, n: int) -> slice:
         """This process's rows of n."""
@@ -43,7 +48,7 @@ class Alone:
 
     is_first = True
 
-    def require_same(self, digest: str) -> None:
+    def require_same(self, training: Any) -> None:
         """There is nobody to differ from."""
 
     def share(self, n: int) -> slice:
@@ -66,15 +71,17 @@ class Group:
         self._rank, self._size = dist.get_rank(), dist.get_world_size()
         self.is_first = self._rank == 0
 
-    def require_same(self, digest: str) -> None:
-        """Compared by an all-reduce."""
+    def require_same(self, training: Any) -> None:
+        """Digests compared by an all-reduce."""
+        digest = hashlib.sha256(json.dumps(training, sort_keys=True).encode()).hexdigest()
         low = torch.tensor([int(digest[:15], 16)], device=self._device)
         high = low.clone()
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)
         if low != high:
-            raise DatasetError(
-                "the processes that train together have different clicks; give all of them the same file"
+            raise ConfigError(
+                "the processes that train together differ in clicks, hyperparameters, seed or checkpoint; "
+                "give all of them the same"
             )
 
     def share(self, n: int) -> slice:
@@ -94,13 +101,27 @@ class Group:
         return full
 
 
+def _launched_by_torchrun() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
+def device_of_this_process(device: torch.device) -> torch.device:
+    """The device, or this process's own of a machine's GPUs where torchrun started one for each."""
+    if device.type != "cuda" or not _launched_by_torchrun():
+        return device
+    return torch.device("cuda", dist.get_node_local_rank())
+
+
 @contextmanager
 def world(device: torch.device) -> Iterator[World]:
     """The processes that torchrun started together with this one, or this one alone."""
-    if not (dist.is_available() and dist.is_torchelastic_launched()):
+    if not _launched_by_torchrun():
         yield Alone()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
     try:
         yield Group(device)
     finally:

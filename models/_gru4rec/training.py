@@ -14,7 +14,7 @@ from torch import Tensor
 
 from streamrec.models._gru4rec import cell as gru
 from streamrec.models._gru4rec.batches import Negatives, NegativeSampler, SessionBatch, SessionBatches
-from streamrec.models._gru4rec.losses import make_loss
+from streamrec.models._gru4rec.losses import NEVER, make_loss
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
 from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge
 from streamrec.models._gru4rec.parallel import Alone, World
@@ -113,7 +113,7 @@ class Trainer:
         report: called now and then, and at the end, with events done in this pass and the mean
         loss of those since the last call. between: called after each report.
         """
-        # A tensor, so that a GPU is not waited for at every step.
+        # A tensor: its value is asked for at reports only.
         recent, n_recent = torch.zeros((), device=self._device), 0
         for batch in islice(batches, progress.batches, None):
             self._hidden, loss = self.step(
@@ -163,7 +163,6 @@ class Trainer:
         )
         output, state, passes, masks = self._forward(x, hidden[ours], n)
         columns = torch.cat([targets, negatives.items])
-        counts = torch.cat([negatives.counts.new_ones(n), negatives.counts])
         state = world.whole(state, n)
         if len(columns) < 2:  # the last lane, without samples: no negative to learn from
             return state, output.new_zeros(())
@@ -171,8 +170,13 @@ class Trainer:
         scores = torch.addmm(network.bias.data[columns], output, weights.T)  # (b, M)
         scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives.items]])
         own = torch.arange(n, device=self._device)[ours]
-        losses, gradient = self._loss(scores, counts, own)
-        gradient /= n
+        log_counts = torch.cat([negatives.counts.new_zeros(n), negatives.counts.log()])
+        # Where the next item was sampled, or is another's next too, it is no negative of itself.
+        log_counts = torch.where(columns == targets[ours, None], NEVER, log_counts)
+        log_counts[torch.arange(len(own), device=self._device), own] = 0.0
+        losses, gradient = self._loss(scores, log_counts, own)
+        # The full size also where lanes ran dry: else the few events at an epoch's end weigh most.
+        gradient /= self._config.batch_size
         of_x = self._backward(gradient @ weights, passes, masks)
         of_columns, of_bias, loss = gradient.T @ output, gradient.sum(0), losses.sum()
         world.total(self._gradient, of_columns, of_bias, loss)

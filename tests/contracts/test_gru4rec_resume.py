@@ -11,14 +11,18 @@ from session_models import TINY, ring_sessions
 
 from streamrec.contracts import TrainOptions
 from streamrec.datasets import make_clicks, write_clicks
-from streamrec.errors import ConfigError
+from streamrec.errors import ConfigError, RegistryError
 from streamrec.models._gru4rec import training
 from streamrec.models.gru4rec import GRU4Rec
 from streamrec.registry import Registry
+from streamrec.training import train_gru4rec
 
 CONFIG = TINY.model_copy(
     update={"epochs": 3, "dropout_hidden": 0.3, "dropout_embed": 0.2, "momentum": 0.2, "layers": 2}
 )
+
+
+EVENTS = CONFIG.epochs * sum(len(session.items) - 1 for session in ring_sessions(200))
 
 
 class StoppedError(Exception):
@@ -49,7 +53,7 @@ def _reports_are_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_REPORT_EVERY", 100)
 
 
-@pytest.mark.parametrize("stops", [[1], [350], [900], [1700], [250, 900, 1700]], ids=str)
+@pytest.mark.parametrize("stops", [[1], [350], [900], [1700], [EVENTS], [250, 900, 1700]], ids=str)
 def test_a_training_that_was_stopped_ends_in_the_same_bits(stops: list[int], tmp_path: Path) -> None:
     checkpoint = tmp_path / "training.npz"
     for stop in stops:
@@ -57,7 +61,9 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits(stops: list[int], tmp
             train(checkpoint, stop_after=stop)
         assert checkpoint.exists() == (stop > 100)  # the first report comes before the first file
     assert weights(train(checkpoint)) == weights(train())
-    assert list(tmp_path.iterdir()) == []  # it is over: nothing is left to resume
+    # What comes after the training may fail: what it learned is kept until the model is safe.
+    assert weights(train(checkpoint, stop_after=0)) == weights(train())
+    assert list(tmp_path.iterdir()) == [checkpoint]
 
 
 def test_a_resumed_training_does_not_start_over(tmp_path: Path) -> None:
@@ -92,6 +98,23 @@ def test_a_file_that_is_no_checkpoint_is_refused(damage: bytes | None, tmp_path:
     checkpoint.write_bytes(checkpoint.read_bytes()[:-200] if damage is None else damage)
     with pytest.raises(ConfigError, match=r"this is no checkpoint .*; remove it to start anew"):
         train(checkpoint)
+
+
+def test_a_checkpoint_in_a_folder_that_is_not_there_is_refused_before_the_training(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere/training.npz: there is no such folder .*; make it"):
+        train(tmp_path / "nowhere" / "training.npz", stop_after=0)
+
+
+def test_a_checkpoint_goes_when_its_model_is_published_and_not_before(tmp_path: Path) -> None:
+    checkpoint, place = tmp_path / "training.npz", tmp_path / "registry"
+    clicks = make_clicks(["s", "s", "t", "t"], list("abba"), [1, 2, 3, 4])
+    place.write_text("a file where the registry should be")
+    with pytest.raises(RegistryError):
+        train_gru4rec(clicks, Registry(place), config=TINY, checkpoint=checkpoint)
+    assert checkpoint.exists()
+    place.unlink()
+    train_gru4rec(clicks, Registry(place), config=TINY, checkpoint=checkpoint)
+    assert not checkpoint.exists()
 
 
 def test_a_pickle_in_a_checkpoint_is_not_loaded(tmp_path: Path) -> None:
@@ -175,4 +198,6 @@ def test_torchrun_publishes_one_version_and_refuses_different_clicks(tmp_path: P
     assert len(Registry(tmp_path / "registry").versions("gru4rec")) == 1
     refused = run(f"[{str(files[0])!r}, {str(files[1])!r}][int(os.environ['RANK'])]")
     assert refused.returncode != 0
-    assert "different clicks; give all of them the same file" in refused.stderr
+    assert (
+        "differ in clicks, hyperparameters, seed or checkpoint; give all of them the same" in refused.stderr
+    )

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -172,7 +172,9 @@ def test_a_loss_is_its_formula_and_its_gradient_the_slope(
     own = data.draw(st.permutations(range(n)))
     scores = np.random.default_rng(seed).normal(0, 2, (n, n + len(counts)))
     each = torch.tensor([1.0] * n + counts, dtype=torch.float64)
-    values, gradient = make_loss(loss, elu=elu, bpreg=0.7)(torch.tensor(scores), each, torch.tensor(own))
+    values, gradient = make_loss(loss, elu=elu, bpreg=0.7)(
+        torch.tensor(scores), each.log(), torch.tensor(own)
+    )
 
     def stated(scores: NDArray[np.float64]) -> float:
         return stated_loss(loss, np.repeat(scores, [1] * n + counts, axis=1), own, elu, 0.7)
@@ -191,9 +193,19 @@ def test_a_loss_is_its_formula_and_its_gradient_the_slope(
 @every_loss
 def test_extreme_scores_give_finite_losses_and_gradients(loss: str) -> None:
     scores = torch.tensor([[-80.0, 80.0, 0.0], [80.0, -80.0, 30.0]])
-    values, gradient = make_loss(loss, elu=1.0, bpreg=0.5)(scores, torch.ones(3), torch.arange(2))
+    values, gradient = make_loss(loss, elu=1.0, bpreg=0.5)(scores, torch.zeros(3), torch.arange(2))
     assert torch.isfinite(values).all()
     assert torch.isfinite(gradient).all()
+
+
+@every_loss
+def test_a_row_without_any_negative_gives_finite_losses_and_gradients(loss: str) -> None:
+    # A mini-batch of one next item, and nothing else sampled.
+    trainer, network, _ = two_of_a_kind(config_for(loss, "shared"))
+    none = Negatives(torch.tensor([3]), torch.ones(1))
+    _, value = trainer.step(torch.tensor([1, 2]), torch.tensor([3, 3]), none, torch.zeros(2, 5))
+    assert math.isfinite(value)
+    assert all(each.isfinite().all() for each in network.parameters())
 
 
 @given(seed=st.integers(0, 1000), n=st.integers(1, 4), width=st.integers(1, 5))
@@ -257,34 +269,58 @@ class Plain:
 
     def __init__(self, network: Network, config: GRU4RecConfig, popularity: torch.Tensor) -> None:
         self.network = network
+        self._velocity = [torch.zeros_like(each) for each in network.parameters()]
         self._config = config
         self._log_q, self._log_q_sample = popularity.log(), config.sample_alpha * popularity.log()
         self._squares = [torch.zeros_like(each) for each in network.parameters()]
 
-    def step(self, inputs: Any, targets: Any, negatives: Any, hidden: torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        inputs: Any,
+        targets: Any,
+        negatives: Any,
+        hidden: torch.Tensor,
+        masks: Sequence[torch.Tensor] = (),
+    ) -> torch.Tensor:
+        """masks: of the embedding and of each layer's output; none without dropout."""
         config, network = self._config, self.network
-        state, everything = network(inputs, hidden)
+        masks = masks or [torch.ones(1)] * (1 + len(network.gru))
+        output, after = network.inputs[inputs] * masks[0], []
+        for cell, before, mask in zip(
+            network.gru, hidden.chunk(len(network.gru), dim=1), masks[1:], strict=True
+        ):
+            output = cell(output, before) * mask
+            after.append(output)
         columns = torch.cat([targets, negatives])
-        scores = everything[:, columns]
+        scores = output @ network.items[columns].T + network.bias[columns]
         if config.loss == "cross-entropy":
             log_q = torch.cat([self._log_q[targets], self._log_q_sample[negatives]])
             scores = scores - config.logq * log_q
-        loss = self._loss(scores)
+        loss = self._loss(scores, columns != targets[:, None])
         network.zero_grad()
         loss.backward()
         with torch.no_grad():
-            for parameter, squares in zip(network.parameters(), self._squares, strict=True):
+            for parameter, squares, velocity in zip(
+                network.parameters(), self._squares, self._velocity, strict=True
+            ):
                 assert parameter.grad is not None
                 squares += parameter.grad**2
-                parameter -= config.learning_rate * parameter.grad / (squares + 1e-6).sqrt()
-        return state.detach()
+                named = torch.ones(len(parameter), dtype=torch.bool)
+                if any(parameter is each for each in (network.items, network.inputs, network.bias)):
+                    # Momentum moves the items that the mini-batch names, and rests in the others.
+                    named = parameter.grad.reshape(len(parameter), -1).any(1)
+                step = -config.learning_rate * parameter.grad / (squares + 1e-6).sqrt()
+                velocity[named] = config.momentum * velocity[named] + step[named]
+                parameter[named] += velocity[named]
+        return torch.cat(after, dim=1).detach()
 
-    def _loss(self, scores: torch.Tensor) -> torch.Tensor:
+    def _loss(self, scores: torch.Tensor, differs: torch.Tensor) -> torch.Tensor:
+        """differs: (B, M), the columns of other items than the row's own target."""
         rows = []
-        for i, row in enumerate(scores):
-            others = torch.arange(len(row)) != i
+        for i, (row, others) in enumerate(zip(scores, differs, strict=True)):
             if self._config.loss == "cross-entropy":
-                rows.append(torch.nn.functional.cross_entropy(row[None], torch.tensor([i])))
+                own_first = torch.cat([row[i : i + 1], row[others]])
+                rows.append(torch.nn.functional.cross_entropy(own_first[None], torch.tensor([0])))
                 continue
             if self._config.loss == "bpr-max":
                 r = torch.nn.functional.elu(row, self._config.elu)
@@ -299,7 +335,7 @@ class Plain:
             each = torch.sigmoid(r[others] - r[i]) + torch.sigmoid(r[others] ** 2)
             s = torch.softmax(r[others], 0)
             rows.append(each.mean() if self._config.loss == "top1" else (s * each).sum())
-        return torch.stack(rows).mean()
+        return torch.stack(rows).sum() / self._config.batch_size
 
 
 def two_of_a_kind(config: GRU4RecConfig, n_items: int = 9) -> tuple[Trainer, Network, Plain]:
@@ -319,19 +355,30 @@ def assert_same(ours: Network, theirs: Network) -> None:
 
 def config_for(loss: str, embedding: str, **fields: Any) -> GRU4RecConfig:
     sizes = {"embedding_size": 5 if embedding == "shared" else 3, "hidden_size": 5}
-    return GRU4RecConfig.model_validate(
-        {"loss": loss, "embedding": embedding, "dropout_hidden": 0.0, "logq": 0.8, **sizes, **fields}
-    )
+    plain = {"dropout_hidden": 0.0, "logq": 0.8, "batch_size": 4}
+    return GRU4RecConfig.model_validate({"loss": loss, "embedding": embedding, **plain, **sizes, **fields})
 
 
 @every_loss
 @pytest.mark.parametrize("embedding", ["shared", "separate"])
 @pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(
+    "more", [{}, {"dropout_embed": 0.3, "dropout_hidden": 0.4, "momentum": 0.3, "batch_size": 6}], ids=str
+)
 @pytest.mark.usefixtures("float64")
 def test_a_step_is_what_autograd_and_dense_adagrad_make_of_the_mini_batch(
-    loss: str, embedding: str, layers: int
+    loss: str, embedding: str, layers: int, more: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer, ours, plain = two_of_a_kind(config_for(loss, embedding, layers=layers))
+    trainer, ours, plain = two_of_a_kind(config_for(loss, embedding, layers=layers, **more))
+    masks: list[torch.Tensor] = []
+    dropout = trainer._dropout
+
+    def spied(*given: Any) -> Any:
+        values, mask = dropout(*given)
+        masks.extend([] if mask is None else [mask])
+        return values, mask
+
+    monkeypatch.setattr(trainer, "_dropout", spied)
     rng = torch.Generator().manual_seed(2)
     hidden = torch.rand(4, 5 * layers, generator=rng)
     hidden_of_plain = hidden.clone()
@@ -342,7 +389,8 @@ def test_a_step_is_what_autograd_and_dense_adagrad_make_of_the_mini_batch(
         items, counts = torch.unique(negatives, return_counts=True)
         drawn = Negatives(items, counts.double())
         hidden, _ = trainer.step(inputs, targets, drawn, hidden)
-        hidden_of_plain = plain.step(inputs, targets, negatives, hidden_of_plain)
+        hidden_of_plain = plain.step(inputs, targets, negatives, hidden_of_plain, masks)
+        masks.clear()
         np.testing.assert_allclose(hidden.numpy(), hidden_of_plain.numpy(), atol=1e-6)
     assert_same(ours, plain.network)
 

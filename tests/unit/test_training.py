@@ -105,6 +105,7 @@ def test_parameters_may_be_text_and_go_on_top_of_the_preset() -> None:
     assert gru4rec_config() == GRU4RecConfig()
     assert gru4rec_config(quick=True) == GRU4Rec.QUICK
     assert gru4rec_config({"epochs": "3"}, quick=True) == GRU4Rec.QUICK.model_copy(update={"epochs": 3})
+    assert gru4rec_config({"hidden_size": "64"}, quick=True).embedding_size == 64  # as without --quick
     assert gru4rec_config({"loss": "bpr-max", "learning_rate": "0.07"}) == GRU4RecConfig(
         loss="bpr-max", learning_rate=0.07
     )
