@@ -16,12 +16,21 @@ from streamrec.errors import DatasetError
 from streamrec.evaluation.metrics import require_k
 from streamrec.evaluation.ranks import FloatRanks, Ties, rank, top
 
-__all__ = ["Judged", "NextItems", "TrainedModel", "Unseen", "leave_out_unseen", "next_items"]
+__all__ = [
+    "Judged",
+    "NextItems",
+    "TrainedModel",
+    "Unseen",
+    "judged_sessions",
+    "leave_out_unseen",
+    "next_items",
+]
 
 Unseen = Literal["leave out", "miss"]
 """What becomes of clicks on items that training did not see.
 
-leave out: they are taken out of the test sessions first, as in the literature.
+leave out: they are taken out of the test sessions first, as in the literature. If the last click alone is
+judged and is one of them, so is its session: the click before it may be one that training saw.
 miss: they stay, the model passes over them, and none of its lists finds them, as with live visitors.
 """
 
@@ -84,16 +93,8 @@ def next_items(
     require_k(k)
     started = time.perf_counter()
     index = {item_id: n for n, item_id in enumerate(model.items)}
-    test = list(sessions)
-    if unseen == "leave out":
-        test = leave_out_unseen(test, index if seen is None else seen)
+    test = judged_sessions(sessions, index if seen is None else seen, unseen=unseen, judged=judged)
     n_clicks = sum(max(0, len(session.items) - 1) for session in test)
-    if not n_clicks:
-        raise DatasetError(
-            "no test session has two clicks"
-            + (" on items seen in training" if unseen == "leave out" else "")
-            + ": there is nothing to measure"
-        )
     rows: list[tuple[float, int, int, int]] = []
     tops: list[IntArray] = []
     done = 0
@@ -112,6 +113,30 @@ def next_items(
     of_targets, of_sessions, positions = (column.astype(np.int64) for column in indices)
     seconds = time.perf_counter() - started
     return NextItems(ranks, of_targets, of_sessions, positions, np.stack(tops), seconds)
+
+
+def judged_sessions(
+    sessions: Iterable[Session],
+    seen: Collection[str],
+    *,
+    unseen: Unseen = "leave out",
+    judged: Judged = "every click",
+) -> list[Session]:
+    """The sessions as a model is to see them, each in its place; some may be left with one click or none.
+
+    seen: the items of training. Raises DatasetError if no session has a click to judge.
+    """
+    found = list(sessions)
+    if unseen == "leave out":
+        known = frozenset(seen)
+        if judged == "last click":
+            found = [each if known.issuperset(each.items[-1:]) else _first(each, 0) for each in found]
+        found = leave_out_unseen(found, known)
+    if not any(len(session.items) > 1 for session in found):
+        of_training = " on items seen in training" if unseen == "leave out" else ""
+        last = ", the last of the session one of them" if of_training and judged == "last click" else ""
+        raise DatasetError(f"no test session has two clicks{of_training}{last}: there is nothing to measure")
+    return found
 
 
 def leave_out_unseen(sessions: Iterable[Session], seen: Collection[str]) -> list[Session]:

@@ -71,6 +71,19 @@ def test_the_last_click_alone_can_be_judged() -> None:
     assert columns(found) == [(0, 2, 3, 2), (2, 2, 1, 1)]
 
 
+def test_a_last_click_on_an_unseen_item_leaves_no_other_to_judge_in_its_place() -> None:
+    # After leave-one-out a to b is a transition that training saw.
+    test = [Session("abx"), Session("abd"), Session(""), Session("axc")]
+    found = next_items(MODEL, test, judged="last click")
+    assert columns(found) == [(1, 2, 3, 2), (3, 1, 2, 2)]
+    missed = next_items(MODEL, test, judged="last click", unseen="miss")
+    assert columns(missed)[0] == (0, 2, -1, math.inf)
+    with pytest.raises(
+        DatasetError, match="the last of the session one of them: there is nothing to measure"
+    ):
+        next_items(MODEL, test[:1], judged="last click")
+
+
 @pytest.mark.parametrize(("unseen", "named"), [("leave out", "on items seen in training"), ("miss", "")])
 def test_with_nothing_to_judge_there_is_nothing_to_measure(unseen: str, named: str) -> None:
     with pytest.raises(DatasetError, match=f"two clicks.*{named}.*nothing to measure"):
