@@ -99,9 +99,9 @@ def mar_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
 def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
     """Area under the ROC curve: how probably a relevant item stands before one that is not.
 
-    ranks: in the whole catalogue of n_items; a relevant item without a rank counts as the last.
-    With several relevant items the ranks have to be those of the tie rule `mean` to be exact.
-    NaN where every item is relevant. Otherwise as recall_at_k.
+    ranks: in the whole catalogue of n_items, by the tie rule `mean`: an equal score counts one half.
+    A relevant item without a rank counts as the last. NaN where every item is relevant. Otherwise as
+    recall_at_k.
     Source: Hanley and McNeil, Radiology 143, 1982.
     """
     table = np.sort(_table(ranks), axis=1)

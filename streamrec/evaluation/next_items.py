@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamrec.contracts import FloatArray, IntArray, OnStep, Session
 from streamrec.errors import DatasetError
 from streamrec.evaluation.metrics import require_k
-from streamrec.evaluation.ranks import FloatRanks, Ties, rank, top
+from streamrec.evaluation.ranks import FloatRanks, Ties, rank_bounds, settled, top
 
 __all__ = [
     "Judged",
@@ -55,7 +55,9 @@ class NextItems(NamedTuple):
     """The Q judged clicks, session by session in order, and what the model had to say about each."""
 
     ranks: FloatRanks
-    """(Q,), of the item clicked; inf if the model could not score it."""
+    """(Q,), of the item clicked, by the tie rule asked for; inf if the model could not score it."""
+    mean_ranks: FloatRanks
+    """(Q,), the same by the tie rule `mean`, whatever was asked for."""
     targets: IntArray
     """(Q,), index of the item clicked; -1 if the model does not know it."""
     sessions: IntArray
@@ -95,7 +97,7 @@ def next_items(
     index = {item_id: n for n, item_id in enumerate(model.items)}
     test = judged_sessions(sessions, index if seen is None else seen, unseen=unseen, judged=judged)
     n_clicks = sum(max(0, len(session.items) - 1) for session in test)
-    rows: list[tuple[float, int, int, int]] = []
+    rows: list[tuple[float, float, int, int, int]] = []
     tops: list[IntArray] = []
     done = 0
     for place, session in enumerate(test):
@@ -104,15 +106,22 @@ def next_items(
         after_each = model.scores(_first(session, len(targets)))
         for position, (scores, target) in enumerate(zip(after_each, targets, strict=True), start=1):
             if judged == "every click" or position == len(targets):
-                rows.append((rank(scores, target, ties), target, place, position))
+                rows.append((*rank_bounds(scores, target), target, place, position))
                 tops.append(top(scores, k))
             done += 1
             if on_step and (done % _CLICKS_A_STEP == 0 or done == n_clicks):
                 on_step(done, n_clicks, float("nan"))
-    ranks, *indices = np.array(rows, np.float64).T
+    best, worst, *indices = np.array(rows, np.float64).T
     of_targets, of_sessions, positions = (column.astype(np.int64) for column in indices)
-    seconds = time.perf_counter() - started
-    return NextItems(ranks, of_targets, of_sessions, positions, np.stack(tops), seconds)
+    return NextItems(
+        settled(best, worst, ties),
+        settled(best, worst, "mean"),
+        of_targets,
+        of_sessions,
+        positions,
+        np.stack(tops),
+        time.perf_counter() - started,
+    )
 
 
 def judged_sessions(

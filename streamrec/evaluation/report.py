@@ -189,11 +189,13 @@ def _position_plot(evaluations: Sequence[Evaluation], k: int) -> str:
 
 
 def _popularity_plot(evaluations: Sequence[Evaluation]) -> str:
-    first = evaluations[0]
-    sizes = np.bincount(beyond.popularity_bands(first.clicks, _BANDS), minlength=_BANDS)
+    clicks = evaluations[0].clicks
+    sizes = np.bincount(beyond.popularity_bands(clicks, _BANDS), minlength=_BANDS)
+    # All are judged by the same clicks; one that does not know the item has no target there.
+    clicked = np.max([each.next_items.targets for each in evaluations], axis=0)
     return plots.popularity_bands(
         [f"{size:,}" for size in sizes.tolist()],
-        _shares(first.clicks, first.next_items.targets),
+        _shares(clicks, clicked),
         {each.model: _shares(each.clicks, each.next_items.tops) for each in evaluations},
     )
 
@@ -208,7 +210,7 @@ def _lorenz_plot(evaluations: Sequence[Evaluation], k: int) -> str:
     exposures = {}
     for each in evaluations:
         tops = each.next_items.tops
-        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=each.items).astype(np.float64)
+        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=len(each.clicks)).astype(np.float64)
     return plots.lorenz_curves(exposures, {each.model: each.metrics[f"gini@{k}"] for each in evaluations})
 
 

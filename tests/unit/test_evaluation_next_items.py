@@ -37,8 +37,9 @@ def test_each_click_but_the_first_is_ranked_by_the_scores_after_the_one_before()
 
 
 def test_ties_are_counted_as_asked() -> None:
-    ranks = [next_items(MODEL, [Session("cb")], ties=ties).ranks[0] for ties in ("optimistic", "mean")]
-    assert ranks == [1, 2.5]
+    found = [next_items(MODEL, [Session("cb")], ties=ties) for ties in ("optimistic", "mean", "conservative")]
+    assert [each.ranks[0] for each in found] == [1, 2.5, 4]
+    assert [each.mean_ranks[0] for each in found] == [2.5] * 3
 
 
 def test_an_item_without_a_score_has_no_rank_and_is_in_no_list() -> None:
