@@ -256,7 +256,7 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
     header = ["group", *(escape(each.model) for each in evaluations)]
     if evaluations[0].item_groups:
         rows = [
-            [escape(group), *(cell(f"{each.item_groups.get(group, 0):.1%}") for each in evaluations)]
+            [escape(group), *(cell(_share(each.item_groups.get(group, 0))) for each in evaluations)]
             for group in evaluations[0].item_groups
         ]
         yield "<h2>Exposure by group of items</h2>" + table(header, rows)
@@ -268,6 +268,10 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
         gaps = (cell(number(each.session_group_gaps[metric])) for each in evaluations)
         rows.append(["largest difference", *gaps])
         yield f"<h2>{escape(metric)} by group of sessions</h2>" + table(header, rows)
+
+
+def _share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.1%}"
 
 
 def _rules(first: Evaluation, about: About) -> str:
