@@ -138,6 +138,7 @@ def test_sessions_without_times_count_in_their_order(make: Make) -> None:
         ([Session(["a"]), Session([])], "no session has two clicks or more"),
         ([Session(["a", "b"], [1])], "1 times for 2 items; give one for each, or none"),
         ([Session("ab", (), "s"), Session("cd", (), "s")], "session 's' comes twice; join its clicks"),
+        ([Session("ab", [1, 2]), Session("cd")], "2 of 4 clicks have no time; give times to all of them"),
     ],
 )
 def test_sessions_it_cannot_learn_from_are_refused(make: Make, sessions: list[Session], message: str) -> None:
@@ -158,4 +159,4 @@ def test_training_tells_how_far_it_is() -> None:
     steps: list[tuple[int, int]] = []
     options = TrainOptions(on_step=lambda done, total, _loss: steps.append((done, total)))
     VMISKNN().train([Session(["a", "b"])] * 25_000, options)
-    assert steps == [(20_000, 50_000), (40_000, 50_000)]
+    assert steps == [(20_000, 50_000), (40_000, 50_000), (50_000, 50_000)]

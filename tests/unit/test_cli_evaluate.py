@@ -4,17 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click_files import TINY, ring_clicks, write_tsv
+from scored import NAN, Scored
 from session_models import RING
 
 from streamrec.cli import main
-from streamrec.contracts import TrainOptions
-from streamrec.datasets import Clicks, click_sessions, make_clicks
+from streamrec.contracts import Session
+from streamrec.datasets import click_sessions, make_clicks
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.summary import Evaluation, evaluate
-from streamrec.models import session_model
 from streamrec.offline import contenders, load_groups, lost_to_baselines
 
 Printed = pytest.CaptureFixture[str]
@@ -265,16 +264,16 @@ def test_contenders_have_their_own_hyperparameters() -> None:
 
 
 def test_a_difference_that_may_be_chance_is_called_that() -> None:
-    def measured(name: str, model: str, clicks: Clicks) -> Evaluation:
-        made = session_model(model)
-        sessions = list(click_sessions(ring_clicks(100)))
-        made.train(sessions, TrainOptions())
-        return evaluate(made, name, sessions, click_sessions(clicks))
+    def measured(name: str, after_c: list[float], test: list[Session]) -> Evaluation:
+        model = Scored("abc", {"a": [0, 1, 0], "c": after_c})
+        return evaluate(model, name, [Session("abc")], test)
 
-    test = ring_clicks(3, seed=5)
-    good, bad = measured("good", "markov", test), measured("deep", "popularity", test)
-    [*said] = lost_to_baselines([bad, good], {"deep": True, "good": False})
-    assert said
-    assert lost_to_baselines([bad, good], {"deep": False, "good": True}) == []
-    assert lost_to_baselines([bad, good], {"deep": True, "good": True}) == []
-    assert np.isfinite(good.metrics["mrr@20"])
+    deep = {"deep": True, "good": False}
+    # After c the deep model has no score for b; in one session of ten, then in all of them.
+    for test, chance in ([Session("ab")] * 9 + [Session("cb")], True), ([Session("cb")] * 10, False):
+        bad, good = measured("deep", [1, NAN, 0], test), measured("good", [0, 1, 0], test)
+        said = lost_to_baselines([bad, good], deep)
+        assert [each.split(":")[1].split()[0] for each in said] == ["recall@20", "mrr@20"]
+        assert [each.endswith(", may be chance)") for each in said] == [chance] * 2
+        assert lost_to_baselines([bad, good], {"deep": False, "good": True}) == []
+        assert lost_to_baselines([bad, good], {"deep": True, "good": True}) == []
