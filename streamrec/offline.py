@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from streamrec.contracts import OnStep, TrainOptions
 from streamrec.datasets import click_sessions
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.next_items import Unseen
+from streamrec.evaluation.next_items import Unseen, judged_sessions
 from streamrec.evaluation.ranks import Ties
 from streamrec.evaluation.splits import Split
 from streamrec.evaluation.summary import Comparison, Evaluation, Groups, compare, evaluate
@@ -118,9 +118,14 @@ def _seed(text: str) -> int:
 def train_and_evaluate(
     contender: Contender, split: Split, rules: Rules, *, progress: Progress, device: str = "auto"
 ) -> Evaluation:
-    """Train on the one part, measure on the other. Raises ConfigError and DatasetError, as the model does."""
+    """Train on the one part, measure on the other.
+
+    Raises DatasetError before the training if there is nothing to measure; then ConfigError and
+    DatasetError, as the model does.
+    """
     model = session_model_class(contender.model)(contender.config)
-    train_sessions = list(click_sessions(split.train))
+    train_sessions, test_sessions = list(click_sessions(split.train)), list(click_sessions(split.test))
+    judged_sessions(test_sessions, set(split.train.item_ids), unseen=rules.unseen, judged=split.judged)
     with progress(f"training {contender.label}") as on_step:
         started = time.perf_counter()
         report = model.train(train_sessions, TrainOptions(contender.seed, device, on_step=on_step))
@@ -130,7 +135,7 @@ def train_and_evaluate(
             model,
             contender.label,
             train_sessions,
-            click_sessions(split.test),
+            test_sessions,
             k=rules.k,
             ties=rules.ties,
             unseen=rules.unseen,
@@ -149,7 +154,11 @@ def compared(evaluations: Sequence[Evaluation]) -> list[Comparison]:
 
 
 def lost_to_baselines(evaluations: Sequence[Evaluation], deep: Mapping[str, bool]) -> list[str]:
-    """What to say about deep models that are no better than a baseline; deep: which are, by label."""
+    """What to say about deep models that are no better than a baseline; deep: which are, by label.
+
+    What may be chance is called that. Chance is which sessions were drawn: it covers neither the seed of a
+    training nor how many baselines it is compared with.
+    """
     k = evaluations[0].next_items.tops.shape[1]
     found = []
     for each in evaluations:

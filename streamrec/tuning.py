@@ -17,7 +17,7 @@ from streamrec.contracts import OnStep, SessionModel, TrainOptions
 from streamrec.datasets import Clicks, click_sessions
 from streamrec.errors import ConfigError
 from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
-from streamrec.evaluation.next_items import next_items
+from streamrec.evaluation.next_items import judged_sessions, next_items
 from streamrec.evaluation.splits import Split
 from streamrec.models import make_config, session_model_class
 from streamrec.offline import Progress
@@ -139,6 +139,7 @@ class _Trials:
         self._metric, self._k = _metric(metric)
         self._train = list(click_sessions(split.train))
         self._valid = list(click_sessions(split.test))
+        judged_sessions(self._valid, set(split.train.item_ids))  # if there are none, better now than trained
         self._fixed = fixed
         self._options = options
         self.defaults = self._defaults()

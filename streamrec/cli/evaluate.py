@@ -97,7 +97,7 @@ def _evaluate(
     from rich.console import Console
 
     from streamrec.evaluation.plots import need_matplotlib
-    from streamrec.evaluation.report import write_report
+    from streamrec.evaluation.report import require_writable, write_report
     from streamrec.evaluation.summary import Groups
     from streamrec.offline import (
         Rules,
@@ -128,6 +128,8 @@ def _evaluate(
         split = _split(train, test, data, bundled, test_days, test_share, leave_one_out)
     said = [str(each.message) for each in caught]
     _warn(said)
+    if report:
+        require_writable(report)  # before the trainings, which may take hours
     found = [
         train_and_evaluate(each, split, rules, progress=partial(progress_bar, console), device=device)
         for each in running
@@ -221,6 +223,8 @@ def _as_json(
 
 
 def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k: int) -> None:
+    from streamrec.evaluation.intervals import COVERED
+
     names = [f"{name}@{k}" for name in _MAIN]
     longest = found[0].next_items.tops.shape[1]
     print_table(
@@ -253,6 +257,7 @@ def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k
                 for each in comparisons
             ],
         )
+        typer.echo(f"\n{COVERED}.")
     first = found[0]
     judged = "last" if first.judged == "last click" else "next"
     unseen = "left out" if first.unseen == "leave out" else "misses"

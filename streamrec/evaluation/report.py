@@ -3,7 +3,8 @@
 In: evaluations on the same test sessions, and comparisons of some of them. Plots are drawn by plots.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from streamrec import __version__
 from streamrec.errors import ConfigError
 from streamrec.evaluation import beyond, plots
-from streamrec.evaluation.intervals import Interval
+from streamrec.evaluation.intervals import COVERED, Interval
 from streamrec.evaluation.page import cell, facts, figure, number, swatch, table
 from streamrec.evaluation.summary import Comparison, Evaluation
 
-__all__ = ["About", "write_report"]
+__all__ = ["About", "require_writable", "write_report"]
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 _MAIN: Final = ("recall", "mrr", "ndcg")
@@ -81,9 +82,24 @@ def write_report(
         ]
     )
     page = Template(_PAGE.read_text("utf-8")).substitute(title=escape(about.title), body=body)
+    with _writing(path):
+        path.write_text(page, "utf-8")
+
+
+def require_writable(path: Path) -> None:
+    """Raises ConfigError if a report cannot be written there; folders on the way are made."""
+    was_there = path.exists()
+    with _writing(path), path.open("a"):
+        pass
+    if not was_there:
+        path.unlink()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, "utf-8")
+        yield
     except OSError as error:
         raise ConfigError(f"{path}: the report cannot be written: {error.strerror}") from None
 
@@ -139,7 +155,7 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
             figure(
                 f"Paired differences to {comparisons[0].second}",
                 "On the same clicks, session by session: an interval that does not touch the zero line is a "
-                "difference that chance does not explain.",
+                f"difference that another draw of sessions does not explain. {COVERED}.",
                 plots.differences(_differences(comparisons, main), {name: n for n, name in enumerate(names)})
                 + _p_values(comparisons, main),
                 wide=True,

@@ -14,6 +14,7 @@ from streamrec.contracts import Session
 from streamrec.datasets import click_sessions, make_clicks
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.summary import Evaluation, evaluate
+from streamrec.models.markov import Markov
 from streamrec.offline import contenders, load_groups, lost_to_baselines
 
 Printed = pytest.CaptureFixture[str]
@@ -124,6 +125,7 @@ def test_a_table_shows_all_and_how_it_was_measured(files: list[str], capsys: Pri
     columns = ["model", "recall@20", "mrr@20", "ndcg@20", "coverage@20", "events/s"]
     assert out.splitlines()[0].split() == columns
     assert "less markov" in out
+    assert "they cover neither what another seed of a training would change nor the number of" in out
     assert "of 40 sessions" in out
     assert "ties conservative" in out
     assert "popularity adds" not in out
@@ -252,6 +254,35 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: Pr
     out, err = capsys.readouterr()
     assert message in err
     assert out == ""
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: object) -> None:
+        raise AssertionError("it was trained, in vain")
+
+    monkeypatch.setattr(Markov, "train", train)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_report_that_cannot_be_written_is_found_out_before_training(
+    files: list[str], tmp_path: Path, capsys: Printed
+) -> None:
+    assert run(*files, "--model", "markov", "--report", str(tmp_path)) == 2
+    assert f"{tmp_path}: the report cannot be written: Is a directory" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("unseen", ["leave-out", "miss"])
+def test_a_test_without_next_clicks_is_found_out_before_training(
+    unseen: str, tmp_path: Path, capsys: Printed
+) -> None:
+    train = make_clicks("aab", "xyx", [1, 2, 3])
+    test = make_clicks("cd", "xy", [10_000, 20_000])
+    names = [write_tsv(tmp_path / "train.tsv", train), write_tsv(tmp_path / "test.tsv", test)]
+    arguments = ["--train", names[0], "--test", names[1], "--unseen", unseen, "--model", "markov"]
+    assert run(*arguments) == 1
+    assert "there is nothing to measure" in capsys.readouterr().err
 
 
 def test_contenders_have_their_own_hyperparameters() -> None:

@@ -17,7 +17,8 @@ from session_models import TINY, ring_sessions
 from streamrec import tuning
 from streamrec.cli import main
 from streamrec.contracts import FloatArray, OnStep, Session, TrainOptions, TrainReport
-from streamrec.errors import ConfigError
+from streamrec.datasets import make_clicks
+from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.splits import Split, by_time
 from streamrec.models import SESSION_MODELS, make_config, session_model_class
 from streamrec.models.gru4rec import GRU4Rec
@@ -106,6 +107,13 @@ def test_the_defaults_are_within_the_space(model: str) -> None:
     drawn = Search(study.ask(), {})  # a warning, which is an error, if one of them is out of range
     search_space(model)(drawn)
     assert drawn.parameters == {name: defaults[name] for name in drawn.parameters}
+
+
+def test_without_clicks_to_measure_there_is_no_search(file: Path) -> None:
+    split = Split(make_clicks("aab", "xyx", [1, 2, 3]), make_clicks("cd", "xy", [10, 20]))
+    with pytest.raises(DatasetError, match="there is nothing to measure"):
+        search(file, split=split)
+    assert not file.exists()
 
 
 def test_what_is_fixed_is_not_drawn() -> None:
