@@ -139,7 +139,7 @@ def test_the_best_is_found_and_is_no_worse_than_the_defaults(file: Path) -> None
 
 def test_defaults_that_were_interrupted_are_tried_again(file: Path, scripted: type[Scripted]) -> None:
     inf = float("inf")
-    scripted.plans = [[0.3, inf], [0.5, inf], [0.5], [0.6], [0.7]]
+    scripted.plans = [[0.3, inf], [0.5, inf], [0.3], [0.6], [0.9]]
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             search(file, model="gru4rec")
