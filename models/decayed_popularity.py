@@ -3,6 +3,9 @@
 Enters: sessions with the times of their clicks. Leaves: the logarithm of each item's decayed count, in
 which a click loses half its weight in every half-life. Items stand in the order in which the live
 popularity has them (streamrec.item_board): log₂ of the count + its time / half-life.
+
+It is this model, not `popularity`, that the source of live lists called `popularity` is; only the half-life
+is a day here and six hours there (STREAMREC_STATE__POPULARITY_HALF_LIFE_S).
 """
 
 from collections import Counter

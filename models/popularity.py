@@ -1,6 +1,7 @@
 """Popularity: what was clicked most in training, for every session alike.
 
 Enters: sessions. Leaves: the number of clicks on each item. It is the least that a model has to beat.
+The source of live lists of this name is another: it forgets, as decayed_popularity does.
 """
 
 from collections import Counter
