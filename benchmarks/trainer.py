@@ -1,8 +1,9 @@
 """One training of GRU4Rec as a process of its own.
 
-`python -m benchmarks.trainer ours|official LOSS EPOCHS RESULT`: some passes over the bundled clicks on one thread, with the same hyperparameters for both. Measured is
-the call that trains, from sessions in memory to weights, without imports and reading. What it sets up
-before the first pass is in it: two trainings of different length tell what a pass alone takes.
+`python -m benchmarks.trainer ours|official LOSS EPOCHS RESULT`: some passes over the bundled clicks on one
+thread, with the same hyperparameters for both. Measured is the call that trains, from sessions in memory
+to weights, without imports and reading. What it sets up before the first pass is in it: two trainings of
+different length tell what a pass alone takes.
 `official` runs the authors' code from the folder OFFICIAL_GRU4REC names; it is called, not copied.
 """
 

@@ -90,9 +90,9 @@ def beyond(shorter: Measured, longer: Measured) -> Measured:
     wall_s, cpu_s = longer.wall_s - shorter.wall_s, longer.cpu_s - shorter.cpu_s
     if min(wall_s, cpu_s) <= 0:
         raise TrainingError(
-            f"{longer.events:,} events took {longer.wall_s:.1f} s and {longer.cpu_s:.1f} CPU seconds, no more "
-            f"than {shorter.events:,} with {shorter.wall_s:.1f} and {shorter.cpu_s:.1f}: the machine is too "
-            "busy to measure on"
+            f"{longer.events:,} events took {longer.wall_s:.1f} s and {longer.cpu_s:.1f} CPU seconds, "
+            f"{shorter.events:,} no less with {shorter.wall_s:.1f} and {shorter.cpu_s:.1f}: the machine is "
+            "too busy to measure on"
         )
     return Measured(events, wall_s, cpu_s, [cpu_s / events * 1e6], longer.rss_bytes)
 
