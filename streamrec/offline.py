@@ -74,7 +74,7 @@ def contenders(models: Sequence[str], parameters: Sequence[str], seed: int = 0) 
     found = []
     for label, name in named.items():
         own_seed = _seed(given[label].pop("seed", str(seed)))
-        config = make_config(session_model_class(name).Config, given[label])
+        config = make_config(name, session_model_class(name).Config, given[label])
         found.append(Contender(label, name, config, own_seed))
     return found
 

@@ -59,7 +59,7 @@ def gru4rec_config(parameters: Mapping[str, Any] | None = None, *, quick: bool =
     """
     gru4rec = session_model_class("gru4rec")
     config: GRU4RecConfig = make_config(
-        gru4rec.Config, parameters or {}, base=gru4rec.QUICK if quick else None
+        "gru4rec", gru4rec.Config, parameters or {}, base=gru4rec.QUICK if quick else None
     )
     return config
 

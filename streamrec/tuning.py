@@ -134,6 +134,7 @@ class _Trials:
         fixed: Mapping[str, Any],
         options: TrainOptions,
     ) -> None:
+        self._name = model
         self._class = session_model_class(model)
         self._space = search_space(model)
         self._metric, self._k = _metric(metric)
@@ -171,7 +172,7 @@ class _Trials:
         trial.set_user_attr("parameters", search.parameters)
         state, value = TrialState.FAIL, None
         try:
-            model = self._class(make_config(self._class.Config, search.parameters))
+            model = self._class(make_config(self._name, self._class.Config, search.parameters))
             value = self._value_of(model, trial, _timed(on_step, deadline))
             state = TrialState.COMPLETE
         except _TimeIsUpError:

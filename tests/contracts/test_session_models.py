@@ -316,7 +316,7 @@ def test_another_process_with_another_order_of_hashes_gives_the_same_bits(name: 
 
 @every_model
 def test_unknown_parameters_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="neighbors: there is no such parameter"):
+    with pytest.raises(ConfigError, match=f"^{name} cannot be .*\n  neighbors: there is no such parameter"):
         session_model(name, {"neighbors": 3})
 
 

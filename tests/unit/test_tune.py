@@ -95,7 +95,7 @@ def test_every_model_has_a_space_of_its_own_parameters(model: str) -> None:
     for _ in range(50):
         drawn = Search(study.ask(), {})
         search_space(model)(drawn)
-        made = make_config(config, drawn.parameters)
+        made = make_config(model, config, drawn.parameters)
         assert {name: getattr(made, name) for name in drawn.parameters} == drawn.parameters
 
 
