@@ -107,7 +107,7 @@ def _evaluate(
         lost_to_baselines,
         train_and_evaluate,
     )
-    from streamrec.training import progress_bar
+    from streamrec.progress import progress_bar
 
     if report:
         need_matplotlib()
