@@ -4,7 +4,6 @@ In: a split of clicks, and contenders: a model's name, its hyperparameters and a
 Evaluation for each, comparisons with the first, and warnings in words.
 """
 
-import csv
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from streamrec.contracts import OnStep, TrainOptions
-from streamrec.datasets import click_sessions
-from streamrec.errors import ConfigError, DatasetError
+from streamrec.datasets import click_sessions, read_columns
+from streamrec.errors import ConfigError
 from streamrec.evaluation.next_items import Unseen, judged_sessions
 from streamrec.evaluation.ranks import Ties
 from streamrec.evaluation.splits import Split
@@ -178,16 +177,6 @@ def lost_to_baselines(evaluations: Sequence[Evaluation], deep: Mapping[str, bool
 def load_groups(path: Path, id_column: str) -> dict[str, str]:
     """Groups by id, from a tab-separated file with the columns `id_column` and Group.
 
-    Raises DatasetError if it cannot be read or lacks a column.
+    Read as clicks are: quotes belong to an id. Raises DatasetError if it cannot be read or lacks a column.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, dialect="excel-tab")
-            if missing := {id_column, "Group"} - set(rows.fieldnames or ()):
-                raise DatasetError(
-                    f"{path}: line 1: no column {', '.join(sorted(missing))}; expected a header with "
-                    f"{id_column} and Group, separated by a tab"
-                )
-            return {row[id_column]: row["Group"] or "" for row in rows}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from None
+    return dict(cells for _, cells in read_columns(path, (id_column, "Group")))

@@ -11,7 +11,7 @@ from session_models import RING
 
 from streamrec.cli import main
 from streamrec.contracts import Session
-from streamrec.datasets import click_sessions, make_clicks
+from streamrec.datasets import click_sessions, load_clicks, make_clicks
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.summary import Evaluation, evaluate
 from streamrec.models.markov import Markov
@@ -218,12 +218,27 @@ def test_groups_are_compared(files: list[str], tmp_path: Path, capsys: Printed) 
     assert gap == pytest.approx(abs(means["new"] - means["old"]))
 
 
+def test_ids_of_groups_are_read_as_those_of_clicks(tmp_path: Path) -> None:
+    ids = ['12" tablet', '"quoted"', '"', "x" * 200_000, "plain"]
+    clicks = write_tsv(tmp_path / "clicks.tsv", make_clicks("s" * 5, ids, range(5)))
+    groups = tmp_path / "groups.tsv"
+    groups.write_text("Group\tItemId\n" + "".join(f"{n % 2}\t{each}\n" for n, each in enumerate(ids)))
+    found = load_groups(groups, "ItemId")
+    assert found == {each: str(n % 2) for n, each in enumerate(ids)}
+    assert set(found) == set(load_clicks(Path(clicks)).item_ids)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("Item\tGroup\n", "no column ItemId"), (None, "cannot be read")],
+    [
+        ("Item\tGroup\n", "line 1: no column ItemId"),
+        ("", "the file is empty"),
+        ("ItemId\tGroup\na\tx\nb\n", "line 3: 1 cells, too few"),
+        (None, "there is no such file"),
+    ],
 )
 def test_groups_that_cannot_be_read(text: str | None, message: str, tmp_path: Path) -> None:
-    if text:
+    if text is not None:
         (tmp_path / "groups.tsv").write_text(text)
     with pytest.raises(DatasetError, match=message):
         load_groups(tmp_path / "groups.tsv", "ItemId")
