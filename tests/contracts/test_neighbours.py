@@ -10,11 +10,12 @@ from neighbour_sessions import HOUR_MS, by_item, clicks, histories, sessions_of
 from pydantic import ValidationError
 
 from streamrec.contracts import Session, TrainOptions
-from streamrec.errors import DatasetError
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.models import session_model
 from streamrec.models._neighbours import NeighbourModel
-from streamrec.models.stan import STAN
-from streamrec.models.vmis_knn import VMISKNN
-from streamrec.models.vs_knn import VSKNN
+from streamrec.models.stan import STAN, STANConfig
+from streamrec.models.vmis_knn import VMISKNN, VMISKNNConfig
+from streamrec.models.vs_knn import VSKNN, VSKNNConfig
 from streamrec.session_index import IndexedSession, SessionIndex
 
 Make = Callable[..., NeighbourModel[Any]]
@@ -153,6 +154,26 @@ def test_a_bound_that_leaves_no_neighbours_is_refused(make: Make) -> None:
     for fields in ({"k": 0}, {"sample_size": 0}, {"max_sessions": 0}, {"max_items": 1}, {"unknown": 1}):
         with pytest.raises(ValidationError):
             make.Config(**fields)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "config"),
+    [
+        ("vs-knn", {"k": "7", "similarity": "dot"}, VSKNNConfig(k=7, similarity="dot")),
+        ("STAN", {"lambda_snh": "2.5"}, STANConfig(lambda_snh=2.5)),
+        ("VMIS-kNN", {"sample_size": "250", "idf": "false"}, VMISKNNConfig(sample_size=250, idf=False)),
+    ],
+)
+def test_it_is_made_by_name_and_parameters(name: str, parameters: dict[str, str], config: Any) -> None:
+    model: Any = session_model(name, parameters)
+    assert model.Config is type(config)
+    assert model.config == config
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("vs_knn", "weighting"), ("vmis_knn", "decay")])
+def test_there_are_no_other_decays(name: str, parameter: str) -> None:
+    with pytest.raises(ConfigError, match=f"{parameter}: Input should be 'same', 'linear'"):
+        session_model(name, {parameter: "steep"})
 
 
 def test_training_tells_how_far_it_is() -> None:
