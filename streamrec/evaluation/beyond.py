@@ -31,8 +31,8 @@ __all__ = [
 Values = NDArray[np.float64]
 
 _HEAD: Final = 0.8
-_SUMS_AT_ONCE: Final = 10_000_000
-"""Entries of the vectors of lists, one for each session, held in memory at a time: some 200 MB of them."""
+_SUMS_AT_ONCE: Final = 2_000_000
+"""Sums of cosines, one for each list and item, held in memory at a time: at most 24 MB of them."""
 
 
 def item_clicks(sessions: Sequence[Session], items: Sequence[str]) -> IntArray:
@@ -81,17 +81,17 @@ def intra_list_diversity(tops: IntArray, incidence: Any) -> Values:
     """
     from scipy import sparse
 
-    n_items, n_sessions = incidence.shape
+    n_items = incidence.shape[0]
     lengths = np.sqrt(incidence.sum(axis=1))
     unit = sparse.diags_array(np.divide(1, lengths, out=np.zeros(n_items), where=lengths > 0)) @ incidence
+    cosines = unit @ unit.T
     rows, places = np.nonzero(tops >= 0)
     lists = sparse.csr_array((np.ones(len(rows)), (rows, tops[rows, places])), shape=(len(tops), n_items))
-    at_once = max(1, _SUMS_AT_ONCE // max(1, n_sessions))
-    # The square of a sum of vectors holds the product of each pair, twice, and of each vector with itself.
-    squares = [
-        (lists[first : first + at_once] @ unit).power(2).sum(axis=1) for first in range(0, len(tops), at_once)
-    ]
-    of_pairs = np.concatenate(squares) - lists @ unit.power(2).sum(axis=1)
+    at_once = max(1, _SUMS_AT_ONCE // n_items)
+    parts = (lists[first : first + at_once] for first in range(0, len(tops), at_once))
+    # Each item of a list with each: every pair twice, and every item with itself.
+    sums = np.concatenate([(part @ cosines).multiply(part).sum(axis=1) for part in parts])
+    of_pairs = sums - lists @ cosines.diagonal()
     n = lists.sum(axis=1)
     diversity: Values = 1 - np.divide(of_pairs, n * (n - 1), out=np.full(len(tops), np.nan), where=n > 1)
     return diversity
