@@ -96,8 +96,9 @@ def _evaluate(
     """Train session models, rank every next click of the test in the whole catalogue, and compare them."""
     from rich.console import Console
 
+    from streamrec.evaluation.page import require_writable
     from streamrec.evaluation.plots import need_matplotlib
-    from streamrec.evaluation.report import require_writable, write_report
+    from streamrec.evaluation.report import write_report
     from streamrec.evaluation.summary import Groups
     from streamrec.offline import (
         Rules,

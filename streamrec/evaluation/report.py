@@ -3,27 +3,23 @@
 In: evaluations on the same test sessions, and comparisons of some of them. Plots are drawn by plots.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec import __version__
-from streamrec.errors import ConfigError
 from streamrec.evaluation import beyond, plots
 from streamrec.evaluation.intervals import COVERED, Interval
-from streamrec.evaluation.page import cell, facts, figure, number, swatch, table
+from streamrec.evaluation.page import cell, document, facts, figure, number, share, swatch, table, writing
 from streamrec.evaluation.summary import Comparison, Evaluation
 
-__all__ = ["About", "require_writable", "write_report"]
+__all__ = ["About", "write_report"]
 
-_PAGE: Final = Path(__file__).with_name("report.html")
 _MAIN: Final = ("recall", "mrr", "ndcg")
 _DEPTH: Final = 50
 """The largest k of the curve."""
@@ -81,27 +77,9 @@ def write_report(
             _configurations(evaluations),
         ]
     )
-    page = Template(_PAGE.read_text("utf-8")).substitute(title=escape(about.title), body=body)
-    with _writing(path):
+    page = document(about.title, body)
+    with writing(path):
         path.write_text(page, "utf-8")
-
-
-def require_writable(path: Path) -> None:
-    """Raises ConfigError if a report cannot be written there; folders on the way are made."""
-    was_there = path.exists()
-    with _writing(path), path.open("a"):
-        pass
-    if not was_there:
-        path.unlink()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path}: the report cannot be written: {error.strerror}") from None
 
 
 def _head(about: About) -> str:
@@ -272,7 +250,7 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
     header = ["group", *(escape(each.model) for each in evaluations)]
     if evaluations[0].item_groups:
         rows = [
-            [escape(group), *(cell(_share(each.item_groups.get(group, 0))) for each in evaluations)]
+            [escape(group), *(cell(share(each.item_groups.get(group, 0))) for each in evaluations)]
             for group in evaluations[0].item_groups
         ]
         yield "<h2>Exposure by group of items</h2>" + table(header, rows)
@@ -284,10 +262,6 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
         gaps = (cell(number(each.session_group_gaps[metric])) for each in evaluations)
         rows.append(["largest difference", *gaps])
         yield f"<h2>{escape(metric)} by group of sessions</h2>" + table(header, rows)
-
-
-def _share(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.1%}"
 
 
 def _rules(first: Evaluation, about: About) -> str:

@@ -15,7 +15,8 @@ from streamrec.datasets import click_sessions
 from streamrec.errors import ConfigError
 from streamrec.evaluation import plots
 from streamrec.evaluation.intervals import COVERED, Interval
-from streamrec.evaluation.report import About, require_writable, write_report
+from streamrec.evaluation.page import number, require_writable, share
+from streamrec.evaluation.report import About, write_report
 from streamrec.evaluation.summary import Evaluation, Groups, compare, evaluate
 from streamrec.models import session_model
 
@@ -172,6 +173,10 @@ def test_asking_whether_a_file_can_be_written_leaves_it_as_it_was(tmp_path: Path
     (tmp_path / "old.html").write_text("an earlier report")
     require_writable(tmp_path / "old.html")
     assert (tmp_path / "old.html").read_text() == "an earlier report"
+
+
+def test_what_is_no_number_is_a_dash() -> None:
+    assert [share(0.125), share(float("nan")), number(float("nan"))] == ["12.5%", "–", "–"]
 
 
 def test_what_a_p_value_does_not_cover_is_said(evaluations: list[Evaluation], tmp_path: Path) -> None:
