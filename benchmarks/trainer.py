@@ -1,7 +1,9 @@
-"""One training of GRU4Rec as a process of its own: `python -m benchmarks.trainer ours|official LOSS RESULT`.
+"""One training of GRU4Rec as a process of its own.
 
-One pass over the bundled clicks on one thread, with the same hyperparameters for both. Measured is
-the call that trains, from sessions in memory to weights, without imports and reading.
+`python -m benchmarks.trainer ours|official LOSS EPOCHS RESULT`: some passes over the bundled clicks on one
+thread, with the same hyperparameters for both. Measured is the call that trains, from sessions in memory
+to weights, without imports and reading. What it sets up before the first pass is in it: two trainings of
+different length tell what a pass alone takes.
 `official` runs the authors' code from the folder OFFICIAL_GRU4REC names; it is called, not copied.
 """
 
@@ -29,14 +31,14 @@ _NAMES = {"dropout_hidden": "dropout_p_hidden", "elu": "elu_param"}
 """What the official code calls a parameter, where it has another name."""
 
 
-def ours(loss: str) -> Callable[[], object]:
+def ours(loss: str, epochs: int) -> Callable[[], object]:
     """A call that trains streamrec's."""
     sessions = list(click_sessions(bundled_clicks()))
-    model = GRU4Rec(GRU4RecConfig.model_validate({"loss": loss, "epochs": 1, **LOSSES[loss]}))
+    model = GRU4Rec(GRU4RecConfig.model_validate({"loss": loss, "epochs": epochs, **LOSSES[loss]}))
     return lambda: model.train(sessions, TrainOptions(device="cpu"))
 
 
-def official(loss: str) -> Callable[[], object]:
+def official(loss: str, epochs: int) -> Callable[[], object]:
     """A call that trains the authors'."""
     import pandas as pd
 
@@ -71,17 +73,17 @@ def official(loss: str) -> Callable[[], object]:
         n_sample=2048,
         sample_alpha=0.5,
         constrained_embedding=True,
-        n_epochs=1,
+        n_epochs=epochs,
         **parameters,
     )
     return lambda: model.fit(data)
 
 
-def main(whose: str, loss: str, result: Path) -> None:
+def main(whose: str, loss: str, epochs: int, result: Path) -> None:
     """Train once and write what it took."""
     torch.set_num_threads(1)
-    events = sum(len(session.items) - 1 for session in click_sessions(bundled_clicks()))
-    train = {"ours": ours, "official": official}[whose](loss)
+    events = epochs * sum(len(session.items) - 1 for session in click_sessions(bundled_clicks()))
+    train = {"ours": ours, "official": official}[whose](loss, epochs)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     train()
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
@@ -90,4 +92,4 @@ def main(whose: str, loss: str, result: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

@@ -37,7 +37,7 @@ def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> Ses
     range, or if what it needs is not installed.
     """
     made = session_model_class(name)
-    model: SessionModel = made(make_config(made.Config, parameters or {}))
+    model: SessionModel = made(make_config(session_model_name(name), made.Config, parameters or {}))
     return model
 
 
@@ -65,25 +65,24 @@ def session_model_class(name: str) -> Any:
         ) from None
 
 
-def make_config(config: type[Any], parameters: Mapping[str, Any], *, base: Any = None) -> Any:
-    """A configuration with `parameters` on top of `base`, or of the defaults.
+def make_config(name: str, config: type[Any], parameters: Mapping[str, Any], *, base: Any = None) -> Any:
+    """A configuration of the model `name` with `parameters` on top of `base`, or of the defaults.
 
-    Raises ConfigError naming each that is unknown or out of range.
+    Raises ConfigError naming the model, and each that is unknown or out of range.
     """
     try:
         return config.model_validate({**(base.model_dump(exclude_unset=True) if base else {}), **parameters})
     except ValidationError as error:
         faults = [(".".join(str(part) for part in fault["loc"]), fault) for fault in error.errors()]
         lines = [
-            f"{name}: there is no such parameter; known are {', '.join(config.model_fields) or 'none'}"
+            f"{parameter}: there is no such parameter; known are {', '.join(config.model_fields) or 'none'}"
             if fault["type"] == "extra_forbidden"
-            else f"{name}: {fault['msg']}, not {fault['input']!r}"
-            if name
+            else f"{parameter}: {fault['msg']}, not {fault['input']!r}"
+            if parameter
             else fault["msg"]
-            for name, fault in faults
+            for parameter, fault in faults
         ]
-        model = config.__name__.removesuffix("Config").lower()
-        raise ConfigError(f"{model} cannot be trained like this:\n  " + "\n  ".join(lines)) from None
+        raise ConfigError(f"{name} cannot be trained like this:\n  " + "\n  ".join(lines)) from None
 
 
 def _plain(name: str) -> str:

@@ -4,35 +4,21 @@ All counts are whole numbers, so that what is left after any additions and remov
 counting the rest would have given. What falls to zero takes no memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from streamrec.contracts import FloatArray, OnStep, Session
+from streamrec.contracts import FloatArray
 
-__all__ = ["ItemCounts", "PairCounts", "most_first", "told"]
+__all__ = ["ItemCounts", "PairCounts", "most_first"]
 
 _NONE: Final[Mapping[str, int]] = {}
-_CLICKS_A_STEP: Final = 20_000
-"""Clicks counted between two words on progress: a few of them a second."""
 
 
 def most_first(counts: Mapping[str, int]) -> list[str]:
     """Items by falling count; ties by id."""
     return sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
-
-
-def told(sessions: Sequence[Session], on_step: OnStep | None) -> Iterator[Session]:
-    """The sessions one by one, with word to on_step of how far they have been taken."""
-    total = sum(len(session.items) for session in sessions)
-    done = reported = 0
-    for session in sessions:
-        yield session
-        done += len(session.items)
-        if on_step and (done == total or done - reported >= _CLICKS_A_STEP):
-            on_step(done, total, float("nan"))
-            reported = done
 
 
 class ItemCounts:

@@ -17,6 +17,8 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from streamrec.contracts import FloatArray, OnStep, Session, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
+from streamrec.models._counts import most_first
+from streamrec.models._sessions import require_times, told
 from streamrec.session_index import IndexedSession, SessionIndex
 
 __all__ = [
@@ -48,8 +50,6 @@ DECAYS: Final[Mapping[Decay, Callable[[int, int], float]]] = {
     "tenths": lambda steps, _length: max(0.0, 1 - steps / 10),
 }
 """Weight of a click, given how many came after it and how many there are: 1 for the last one."""
-
-_REPORT_EVERY: Final = 10_000
 
 
 class NeighbourConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -112,10 +112,10 @@ class NeighbourModel(ABC, Generic[C]):
         return scores
 
     def train(self, sessions: Iterable[Session], options: TrainOptions | None = None) -> TrainReport:
-        """Index the sessions; a session without times is taken for younger than those before it.
+        """Index the sessions; without times each is taken for younger than those before it.
 
-        Raises DatasetError if no session has two clicks, an id comes twice, or a session has not as
-        many times as items.
+        Raises DatasetError if no session has two clicks, an id comes twice, only some of the clicks have
+        a time, or a session has another number of times than of items.
         """
         sessions = [session for session in sessions if len(session.items)]
         on_step = (options or TrainOptions()).on_step
@@ -124,7 +124,7 @@ class NeighbourModel(ABC, Generic[C]):
             raise DatasetError("no session has two clicks or more: there is no next item to learn")
         counts = Counter(item for session in index for item in session.items)
         self.index = index
-        self.items = sorted(index.items, key=lambda item: (-counts[item], item))
+        self.items = most_first({item: counts[item] for item in index.items})
         self._places = {item: n for n, item in enumerate(self.items)}
         return TrainReport(sum(len(session.items) for session in sessions), [])
 
@@ -213,19 +213,11 @@ def idf(index: SessionIndex, item: str) -> float:
 
 
 def _indexed(sessions: Sequence[Session], on_step: OnStep | None) -> Iterator[IndexedSession]:
+    require_times(sessions)
     keys: set[str] = set()
-    done, total = 0, sum(len(session.items) for session in sessions)
-    for n, session in enumerate(sessions):
+    for n, session in enumerate(told(sessions, on_step)):
         key = session.session_id or f"session {n} without an id"
         if key in keys:
             raise DatasetError(f"session {key!r} comes twice; join its clicks, or give each part an id")
-        if len(session.times_ms) not in (0, len(session.items)):
-            raise DatasetError(
-                f"session {key!r} has {len(session.times_ms)} times for {len(session.items)} items; "
-                "give one for each, or none"
-            )
         keys.add(key)
         yield IndexedSession(max(session.times_ms, default=n), key, tuple(session.items))
-        done += len(session.items)
-        if on_step and (n + 1) % _REPORT_EVERY == 0:
-            on_step(done, total, float("nan"))

@@ -3,6 +3,9 @@
 Enters: sessions with the times of their clicks. Leaves: the logarithm of each item's decayed count, in
 which a click loses half its weight in every half-life. Items stand in the order in which the live
 popularity has them (streamrec.item_board): log₂ of the count + its time / half-life.
+
+It is this model, not `popularity`, that the source of live lists called `popularity` is; only the half-life
+is a day here and six hours there (STREAMREC_STATE__POPULARITY_HALF_LIFE_S).
 """
 
 from collections import Counter
@@ -12,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, PositiveFloat
 
-from streamrec.contracts import FloatArray, Session, TrainOptions, TrainReport
+from streamrec.contracts import FloatArray, OnStep, Session, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.models._counts import most_first
+from streamrec.models._sessions import require_times, told
 
 __all__ = ["DecayedPopularity", "DecayedPopularityConfig"]
 
@@ -43,7 +47,7 @@ class DecayedPopularity:
         Where no session has times, all clicks count alike. Raises DatasetError if there is no click, if only
         some of them have a time, or if a session has another number of times than of items.
         """
-        item_ids, times_ms = _clicks(sessions)
+        item_ids, times_ms = _clicks(list(sessions), options.on_step if options else None)
         counts = Counter(item_ids)
         self.items = most_first(counts)
         index = {item_id: n for n, item_id in enumerate(self.items)}
@@ -62,25 +66,16 @@ class DecayedPopularity:
             yield self._heat.copy()
 
 
-def _clicks(sessions: Iterable[Session]) -> tuple[list[str], NDArray[np.int64]]:
+def _clicks(sessions: Sequence[Session], on_step: OnStep | None) -> tuple[list[str], NDArray[np.int64]]:
     """Items and times of all clicks; times are 0 where no session has any."""
+    require_times(sessions)
     item_ids: list[str] = []
     times_ms: list[int] = []
-    for session in sessions:
-        if len(session.times_ms) not in (0, len(session.items)):
-            raise DatasetError(
-                f"session {session.session_id!r} has {len(session.times_ms)} times for "
-                f"{len(session.items)} items; give one for each, or none"
-            )
+    for session in told(sessions, on_step):
         item_ids.extend(session.items)
         times_ms.extend(session.times_ms)
     if not item_ids:
         raise DatasetError("there is not one click to count; give at least one session with an item")
-    if times_ms and len(times_ms) < len(item_ids):
-        raise DatasetError(
-            f"{len(item_ids) - len(times_ms):,} of {len(item_ids):,} clicks have no time; give times to all "
-            "of them, or to none"
-        )
     return item_ids, np.array(times_ms or [0] * len(item_ids), np.int64)
 
 

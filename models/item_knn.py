@@ -19,7 +19,8 @@ from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt
 
 from streamrec.contracts import FloatArray, Session, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
-from streamrec.models._counts import ItemCounts, PairCounts, told
+from streamrec.models._counts import ItemCounts, PairCounts
+from streamrec.models._sessions import told
 
 __all__ = ["ItemKNN", "ItemKNNConfig"]
 

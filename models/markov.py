@@ -1,11 +1,12 @@
-"""Markov chain of first order: what was clicked soon after the last item.
+"""Markov chain and sequential rules: what was clicked soon after the last item.
 
 Enters: sessions, whole ones or click by click; they can be taken away again. Leaves: for each item the
 items that followed it, with probabilities.
 
-With a window of one step it is the plain Markov chain over items. With a longer one, items that
-followed after some steps count too, the less the further: the sequential rules of Ludewig and
-Jannach, "Evaluation of Session-based Recommendation Algorithms", UMUAI 28, 2018, arXiv:1803.09587.
+With a window of one step it is the first-order Markov chain over items. With a longer one, as by
+default, items that followed after some steps count too, the less the further: the sequential rules of
+Ludewig and Jannach, "Evaluation of Session-based Recommendation Algorithms", UMUAI 28, 2018,
+arXiv:1803.09587.
 """
 
 import math
@@ -17,7 +18,8 @@ from pydantic import BaseModel, Field
 
 from streamrec.contracts import FloatArray, Session, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
-from streamrec.models._counts import ItemCounts, PairCounts, told
+from streamrec.models._counts import ItemCounts, PairCounts
+from streamrec.models._sessions import told
 
 __all__ = ["Markov", "MarkovConfig"]
 
@@ -26,7 +28,7 @@ class MarkovConfig(BaseModel, frozen=True, extra="forbid"):
     """Hyperparameters."""
 
     window: int = Field(default=10, ge=1, le=50)
-    """Steps up to which an item counts as a follower; 1 is the plain Markov chain."""
+    """Steps up to which an item counts as a follower; 1 is the first-order Markov chain."""
     decay: Literal["reciprocal", "linear", "none"] = "reciprocal"
     """Weight of d steps: 1/d, 1 - (d-1)/window, or 1."""
 

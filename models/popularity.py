@@ -1,6 +1,7 @@
 """Popularity: what was clicked most in training, for every session alike.
 
 Enters: sessions. Leaves: the number of clicks on each item. It is the least that a model has to beat.
+The source of live lists of this name is another: it forgets, as decayed_popularity does.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from streamrec.contracts import FloatArray, Session, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.models._counts import most_first
+from streamrec.models._sessions import told
 
 __all__ = ["Popularity", "PopularityConfig"]
 
@@ -36,7 +38,8 @@ class Popularity:
 
         Raises DatasetError if there is none.
         """
-        counts = Counter(item_id for session in sessions for item_id in session.items)
+        on_step = options.on_step if options else None
+        counts = Counter(item_id for session in told(list(sessions), on_step) for item_id in session.items)
         if not counts:
             raise DatasetError("there is not one click to count; give at least one session with an item")
         self.items = most_first(counts)

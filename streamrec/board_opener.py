@@ -46,7 +46,7 @@ def _config(name: str, parameters: Mapping[str, Any]) -> Any:
             f"{name}: {' and '.join(sorted(meant))} bound what is trained on; what a live source knows is "
             "bounded by state.recent_sessions, state.max_visitors and state.session_items"
         )
-    return make_config(config, parameters)
+    return make_config(name, config, parameters)
 
 
 def _sessions(models: Mapping[str, Callable[[], Any]]) -> SessionBoard:

@@ -195,7 +195,8 @@ class StateSettings(_Section):
     """Sessions that are over, with two items or more, kept per partition, the last ones; for the sources of
     lists that learn from sessions. 0 keeps none."""
     popularity_half_life_s: PositiveFloat = 6 * 3600.0
-    """Time in which a click loses half its weight in the popularity of an item."""
+    """Time in which a click loses half its weight in the popularity of an item: in the source `popularity`,
+    which is what `streamrec evaluate` calls decayed_popularity, there with a half-life of 24 hours."""
     online: bool = True
     """Whether the online model learns; without it rows carry no factors of visitors and items."""
     seed: int = 0

@@ -8,7 +8,7 @@ session, then order in the file.
 import gzip
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ __all__ = [
     "click_sessions",
     "load_clicks",
     "make_clicks",
+    "read_columns",
     "sessions",
     "split_by_time",
     "write_clicks",
@@ -96,31 +97,38 @@ def load_clicks(path: Path | str) -> Clicks:
 
     Other columns are ignored. Raises DatasetError naming file, line and fault.
     """
-    path = Path(path)
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            lines = file.read().decode("utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: byte {error.start} is not UTF-8; expected tab-separated text") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from None
-    if lines == [""]:
-        raise DatasetError(f"{path}: the file is empty; expected a header line {'<tab>'.join(_COLUMNS)}")
-    columns = _places(path, lines[0])
     session_ids: list[str] = []
     item_ids: list[str] = []
     times: list[int] = []
-    for number, raw in enumerate(lines[1:], start=2):
-        if line := raw.removesuffix("\r"):
-            session_id, item_id, time_ms = _parse(path, number, line, columns)
-            session_ids.append(session_id)
-            item_ids.append(item_id)
-            times.append(time_ms)
+    for number, (session_id, item_id, time) in read_columns(path, _COLUMNS):
+        if not session_id or not item_id:
+            raise DatasetError(f"{path}: line {number}: an empty session or item id")
+        session_ids.append(session_id)
+        item_ids.append(item_id)
+        times.append(_time_ms(path, number, time))
     if not times:
         raise DatasetError(f"{path}: there is a header but not one click")
     return make_clicks(session_ids, item_ids, times)
+
+
+def read_columns(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each line but the header and empty ones, of a tab-separated file.
+
+    columns: the names of those wanted, in the order of the cells. A cell is what stands between two tabs,
+    quotes included; a name ending in .gz is unpacked. Raises DatasetError naming file, line and fault.
+    """
+    path = Path(path)
+    header, *lines = _lines(path, columns)
+    places = _places(path, header, columns)
+    for number, raw in enumerate(lines, start=2):
+        if line := raw.removesuffix("\r"):
+            cells = line.split("\t")
+            try:
+                yield number, [cells[place] for place in places]
+            except IndexError:
+                raise DatasetError(
+                    f"{path}: line {number}: {len(cells)} cells, too few for the header"
+                ) from None
 
 
 def bundled_clicks() -> Clicks:
@@ -176,25 +184,33 @@ def split_by_time(clicks: Clicks, cut_ms: int) -> tuple[Clicks, Clicks]:
     return clicks.take(mask(ends_before)), clicks.take(mask(starts_after))
 
 
-def _places(path: Path, header: str) -> Mapping[str, int]:
+def _lines(path: Path, columns: Sequence[str]) -> list[str]:
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            lines = file.read().decode("utf-8").removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: there is no such file") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: byte {error.start} is not UTF-8; expected tab-separated text") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}") from None
+    if lines == [""]:
+        raise DatasetError(f"{path}: the file is empty; expected a header line {'<tab>'.join(columns)}")
+    return lines
+
+
+def _places(path: Path, header: str, columns: Sequence[str]) -> list[int]:
     names = header.removeprefix("\ufeff").removesuffix("\r").split("\t")
-    missing = [name for name in _COLUMNS if name not in names]
+    missing = [name for name in columns if name not in names]
     if missing:
         raise DatasetError(
             f"{path}: line 1: no column {', '.join(missing)}; found {', '.join(names)}; "
-            f"expected a header with {', '.join(_COLUMNS)}, separated by tabs"
+            f"expected a header with {', '.join(columns)}, separated by tabs"
         )
-    return {name: names.index(name) for name in _COLUMNS}
+    return [names.index(name) for name in columns]
 
 
-def _parse(path: Path, number: int, line: str, columns: Mapping[str, int]) -> tuple[str, str, int]:
-    cells = line.split("\t")
-    try:
-        session_id, item_id, time = (cells[columns[name]] for name in _COLUMNS)
-    except IndexError:
-        raise DatasetError(f"{path}: line {number}: {len(cells)} cells, too few for the header") from None
-    if not session_id or not item_id:
-        raise DatasetError(f"{path}: line {number}: an empty session or item id")
+def _time_ms(path: Path | str, number: int, time: str) -> int:
     try:
         seconds = float(time)
     except ValueError:
@@ -203,4 +219,4 @@ def _parse(path: Path, number: int, line: str, columns: Mapping[str, int]) -> tu
         raise DatasetError(
             f"{path}: line {number}: Time {time!r} is not within 0 to {_MAX_TIME_S} seconds since 1970"
         )
-    return session_id, item_id, round(seconds * 1000)
+    return round(seconds * 1000)

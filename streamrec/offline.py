@@ -4,7 +4,6 @@ In: a split of clicks, and contenders: a model's name, its hyperparameters and a
 Evaluation for each, comparisons with the first, and warnings in words.
 """
 
-import csv
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from streamrec.contracts import OnStep, TrainOptions
-from streamrec.datasets import click_sessions
-from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.next_items import Unseen
+from streamrec.datasets import click_sessions, read_columns
+from streamrec.errors import ConfigError
+from streamrec.evaluation.next_items import Unseen, judged_sessions
 from streamrec.evaluation.ranks import Ties
 from streamrec.evaluation.splits import Split
 from streamrec.evaluation.summary import Comparison, Evaluation, Groups, compare, evaluate
@@ -74,7 +73,7 @@ def contenders(models: Sequence[str], parameters: Sequence[str], seed: int = 0) 
     found = []
     for label, name in named.items():
         own_seed = _seed(given[label].pop("seed", str(seed)))
-        config = make_config(session_model_class(name).Config, given[label])
+        config = make_config(name, session_model_class(name).Config, given[label])
         found.append(Contender(label, name, config, own_seed))
     return found
 
@@ -118,9 +117,14 @@ def _seed(text: str) -> int:
 def train_and_evaluate(
     contender: Contender, split: Split, rules: Rules, *, progress: Progress, device: str = "auto"
 ) -> Evaluation:
-    """Train on the one part, measure on the other. Raises ConfigError and DatasetError, as the model does."""
+    """Train on the one part, measure on the other.
+
+    Raises DatasetError before the training if there is nothing to measure; then ConfigError and
+    DatasetError, as the model does.
+    """
     model = session_model_class(contender.model)(contender.config)
-    train_sessions = list(click_sessions(split.train))
+    train_sessions, test_sessions = list(click_sessions(split.train)), list(click_sessions(split.test))
+    judged_sessions(test_sessions, set(split.train.item_ids), unseen=rules.unseen, judged=split.judged)
     with progress(f"training {contender.label}") as on_step:
         started = time.perf_counter()
         report = model.train(train_sessions, TrainOptions(contender.seed, device, on_step=on_step))
@@ -130,7 +134,7 @@ def train_and_evaluate(
             model,
             contender.label,
             train_sessions,
-            click_sessions(split.test),
+            test_sessions,
             k=rules.k,
             ties=rules.ties,
             unseen=rules.unseen,
@@ -149,7 +153,11 @@ def compared(evaluations: Sequence[Evaluation]) -> list[Comparison]:
 
 
 def lost_to_baselines(evaluations: Sequence[Evaluation], deep: Mapping[str, bool]) -> list[str]:
-    """What to say about deep models that are no better than a baseline; deep: which are, by label."""
+    """What to say about deep models that are no better than a baseline; deep: which are, by label.
+
+    What may be chance is called that. Chance is which sessions were drawn: it covers neither the seed of a
+    training nor how many baselines it is compared with.
+    """
     k = evaluations[0].next_items.tops.shape[1]
     found = []
     for each in evaluations:
@@ -169,16 +177,6 @@ def lost_to_baselines(evaluations: Sequence[Evaluation], deep: Mapping[str, bool
 def load_groups(path: Path, id_column: str) -> dict[str, str]:
     """Groups by id, from a tab-separated file with the columns `id_column` and Group.
 
-    Raises DatasetError if it cannot be read or lacks a column.
+    Read as clicks are: quotes belong to an id. Raises DatasetError if it cannot be read or lacks a column.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, dialect="excel-tab")
-            if missing := {id_column, "Group"} - set(rows.fieldnames or ()):
-                raise DatasetError(
-                    f"{path}: line 1: no column {', '.join(sorted(missing))}; expected a header with "
-                    f"{id_column} and Group, separated by a tab"
-                )
-            return {row[id_column]: row["Group"] or "" for row in rows}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from None
+    return dict(cells for _, cells in read_columns(path, (id_column, "Group")))

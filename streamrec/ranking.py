@@ -24,6 +24,7 @@ __all__ = ["CATALOGUE", "GRU4REC", "ONLINE_MF", "POPULARITY", "recommend"]
 GRU4REC: Final = "gru4rec"
 ONLINE_MF: Final = "online_mf"
 POPULARITY: Final = "popularity"
+"""Decayed: what models/decayed_popularity.py is offline, not models/popularity.py."""
 CATALOGUE: Final = "catalogue"
 """Named as the source of what fills a list that no source could."""
 

@@ -4,23 +4,23 @@ The ranges are those that the papers of the models search, or a decade around th
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from streamrec.errors import ConfigError
+from streamrec.models._neighbours import Decay
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna.trial import BaseTrial
 
 __all__ = ["SEARCH_SPACES", "Search", "search_space"]
 
-
-_DECAYS: Final = ("same", "linear", "quadratic", "div", "log", "tenths")
+_DECAYS: Final[tuple[str, ...]] = get_args(Decay)
 
 
 class Search:
     """Draws the hyperparameters of one trial; those that are fixed are not drawn."""
 
-    def __init__(self, trial: "Trial", fixed: Mapping[str, Any]) -> None:
+    def __init__(self, trial: "BaseTrial", fixed: Mapping[str, Any]) -> None:
         self._trial = trial
         self.parameters: dict[str, Any] = dict(fixed)
 

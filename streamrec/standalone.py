@@ -26,11 +26,12 @@ from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
 from streamrec.errors import BrokerError, ConfigError, WorkerError
 from streamrec.ports import KAFKA_PORT, PAGES_PORTS
+from streamrec.progress import progress_bar
 from streamrec.registry import Registry
 from streamrec.releases import announce, released
 from streamrec.signing import SigningKey
 from streamrec.topics import create_topics
-from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
+from streamrec.training import gru4rec_config, train_gru4rec
 
 __all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model", "with_own_key"]
 

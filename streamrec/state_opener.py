@@ -16,7 +16,7 @@ def state_opener(settings: Settings) -> Callable[[dict[bytes, bytes], Place], Pa
 
     Raises ConfigError if a hyperparameter of the online model is unknown or out of range.
     """
-    online: OnlineMFConfig = make_config(OnlineMFConfig, settings.online_mf)
+    online: OnlineMFConfig = make_config("online_mf", OnlineMFConfig, settings.online_mf)
     return partial(
         PartitionState,
         settings=settings.state,

@@ -4,17 +4,12 @@ In: clicks, of a file or of the topic. Out: a version in the registry that has b
 and probed. torch is imported on the first call, not before: serving lives without it.
 """
 
-import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from streamrec.contracts import OnStep, TrainOptions
 from streamrec.datasets import Clicks, click_sessions
@@ -28,12 +23,11 @@ from streamrec.scorer import check_artifact, open_scorer, open_step
 if TYPE_CHECKING:
     from streamrec.models.gru4rec import GRU4RecConfig
 
-__all__ = ["Trained", "evaluate", "gru4rec_config", "progress_bar", "train_gru4rec"]
+__all__ = ["Trained", "evaluate_exported", "gru4rec_config", "train_gru4rec"]
 
 _K: Final = 20
 _DEPTH: Final = 100  # with some to spare beyond _K for ties
 _METRICS: Final = {"recall": recall_at_k, "mrr": mrr_at_k, "ndcg": ndcg_at_k}
-_LINE_S: Final = 10.0
 
 
 class Trained(NamedTuple):
@@ -59,7 +53,7 @@ def gru4rec_config(parameters: Mapping[str, Any] | None = None, *, quick: bool =
     """
     gru4rec = session_model_class("gru4rec")
     config: GRU4RecConfig = make_config(
-        gru4rec.Config, parameters or {}, base=gru4rec.QUICK if quick else None
+        "gru4rec", gru4rec.Config, parameters or {}, base=gru4rec.QUICK if quick else None
     )
     return config
 
@@ -95,7 +89,7 @@ def train_gru4rec(
     if held_out is not None and len(held_out):
         with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
             model.export(Path(place))
-            metrics = evaluate(Path(place), held_out)
+            metrics = evaluate_exported(Path(place), held_out)
     version = model.publish(registry, data={**(data or {}), **_described(clicks)}, metrics=metrics)
     check_artifact(registry, version, signed=False)
     if checkpoint is not None:
@@ -104,7 +98,7 @@ def train_gru4rec(
     return Trained(version, directory, report.events, report.losses, train_s, metrics)
 
 
-def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
+def evaluate_exported(artifact: Path, clicks: Clicks) -> dict[str, float]:
     """How well an exported model ranks every next click of the sessions, the full catalogue before it.
 
     Items unseen in training count as misses; the figures ending in `_known` leave them out.
@@ -118,58 +112,6 @@ def evaluate(artifact: Path, clicks: Clicks) -> dict[str, float]:
             for name, metric in _METRICS.items():
                 metrics[f"{name}_at_{_K}{suffix}"] = float(metric(ranks, _K).mean())
     return metrics
-
-
-@contextmanager
-def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
-    """A bar with events per second and loss, unless that is NaN, to be fed by what is done; gone at the end.
-
-    Where the console is no terminal: a line now and then.
-    """
-    start = time.monotonic()
-    if not console.is_terminal:
-        lines = _Lines(console, label, start)
-        yield lines.on_step
-        return
-    columns = [
-        TextColumn(label),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(label, total=None, pace="")
-
-        def on_step(done: int, total: int, loss: float) -> None:
-            pace = _pace(done, time.monotonic() - start, loss)
-            progress.update(task, completed=done, total=total, pace=pace)
-
-        yield on_step
-
-
-class _Lines:
-    """Training progress in lines, for logs and pipes."""
-
-    def __init__(self, console: Console, label: str, start: float) -> None:
-        self._console = console
-        self._label = label
-        self._start = self._printed = start
-
-    def on_step(self, done: int, total: int, loss: float) -> None:
-        now = time.monotonic()
-        if now - self._printed >= _LINE_S:
-            self._printed = now
-            self._console.print(
-                f"   {self._label}: {done / total:.0%}, {_pace(done, now - self._start, loss)}",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-
-def _pace(done: int, seconds: float, loss: float) -> str:
-    pace = f"{done / max(1e-9, seconds):,.0f} events/s"
-    return pace if math.isnan(loss) else f"{pace}, loss {loss:.3f}"
 
 
 def _described(clicks: Clicks) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from streamrec.contracts import OnStep, SessionModel, TrainOptions
 from streamrec.datasets import Clicks, click_sessions
 from streamrec.errors import ConfigError
 from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
-from streamrec.evaluation.next_items import next_items
+from streamrec.evaluation.next_items import judged_sessions, next_items
 from streamrec.evaluation.splits import Split
 from streamrec.models import make_config, session_model_class
 from streamrec.offline import Progress
@@ -36,6 +36,8 @@ _RANDOM_TRIALS: Final = 8
 _COMPARED_TRIALS: Final = 4
 """A trial is given up only if so many others came to their end."""
 _STATES: Final = {"COMPLETE": "finished", "PRUNED": "given up"}
+_DECIDED: Final = {*_STATES, "WAITING"}
+"""Of trials that need not be begun again."""
 
 
 class Limits(NamedTuple):
@@ -50,7 +52,7 @@ class Trained(NamedTuple):
     """One trial."""
 
     number: int
-    """From 1; the first has the defaults."""
+    """From 1, in the order in which they were begun."""
     state: str
     """finished, given up (worse than the median on its way, or without convergence) or stopped."""
     value: float | None
@@ -67,7 +69,7 @@ class Tuned(NamedTuple):
     value: float
     """The best. A little too good: it is the best of many on the same sessions."""
     default_value: float | None
-    """Of the defaults with what was fixed."""
+    """Of the defaults with what was fixed; None as long as no trial with them has finished."""
     parameters: dict[str, Any]
     """Of the best, those that were fixed included."""
     trials: list[Trained]
@@ -97,6 +99,7 @@ def tune(
     Raises ConfigError if what is asked for cannot work, the file is of another search or no trial
     has finished, DatasetError if there is nothing to learn or to measure.
     """
+    need_optuna()
     trials = _Trials(model, split, metric, fixed or {}, TrainOptions(seed, device))
     study = _open(file, trials.identity, trials.defaults, seed)
     deadline = time.monotonic() + 60 * limits.minutes if limits.minutes is not None else float("inf")
@@ -107,7 +110,7 @@ def tune(
             trials.run(study, trial, on_step, deadline)
         on_trial(_trained(study.trials[trial.number]))
         done += 1
-    return _tuned(study, model, metric)
+    return _tuned(study, model, metric, trials.defaults)
 
 
 def need_optuna() -> None:
@@ -131,14 +134,16 @@ class _Trials:
         fixed: Mapping[str, Any],
         options: TrainOptions,
     ) -> None:
+        self._name = model
         self._class = session_model_class(model)
         self._space = search_space(model)
         self._metric, self._k = _metric(metric)
         self._train = list(click_sessions(split.train))
         self._valid = list(click_sessions(split.test))
+        judged_sessions(self._valid, set(split.train.item_ids))  # if there are none, better now than trained
         self._fixed = fixed
         self._options = options
-        self.defaults: dict[str, Any] = self._class.Config().model_dump()
+        self.defaults = self._defaults()
         self.identity = {
             "model": model,
             "metric": metric,
@@ -148,6 +153,14 @@ class _Trials:
             "seed": options.seed,
         }
         """What has to be the same for trials to be compared."""
+
+    def _defaults(self) -> dict[str, Any]:
+        """Parameters of the trial that has the defaults, and what is fixed."""
+        from optuna.trial import FixedTrial
+
+        search = Search(FixedTrial(self._class.Config().model_dump()), self._fixed)
+        self._space(search)
+        return search.parameters
 
     def run(self, study: "Study", trial: "Trial", on_step: OnStep, deadline: float) -> None:
         """One trial; what came of it is in the study, whatever happens."""
@@ -159,7 +172,7 @@ class _Trials:
         trial.set_user_attr("parameters", search.parameters)
         state, value = TrialState.FAIL, None
         try:
-            model = self._class(make_config(self._class.Config, search.parameters))
+            model = self._class(make_config(self._name, self._class.Config, search.parameters))
             value = self._value_of(model, trial, _timed(on_step, deadline))
             state = TrialState.COMPLETE
         except _TimeIsUpError:
@@ -183,7 +196,8 @@ class _Trials:
         def on_epoch(epoch: int) -> None:
             values.append(self._measure(model, on_step))
             trial.report(values[-1], epoch)
-            if trial.should_prune():
+            # The defaults are what all others are beside: they go on to their end.
+            if trial.should_prune() and trial.user_attrs["parameters"] != self.defaults:
                 raise TrialPruned
 
         model.train(self._train, self._options._replace(on_step=on_step, on_epoch=on_epoch))
@@ -222,7 +236,6 @@ def _identified(clicks: Clicks) -> str:
 
 def _open(file: Path, identity: Mapping[str, Any], defaults: Mapping[str, Any], seed: int) -> "Study":
     """The study in a file, new or old. Raises ConfigError if it is of another search or no such file."""
-    need_optuna()
     import optuna
     from sqlalchemy.exc import DatabaseError
 
@@ -240,19 +253,25 @@ def _open(file: Path, identity: Mapping[str, Any], defaults: Mapping[str, Any], 
         raise ConfigError(f"{file}: trials cannot be kept in this file: {error.args[0]}") from None
     before = study.user_attrs.get("search", identity)
     for name, value in identity.items():
-        if before[name] != value:
+        if before.get(name) != value:
+            was = f"was {before[name]!r}" if name in before else "was not kept"
             raise ConfigError(
-                f"{file} is of another search: {name} was {before[name]!r} and is now {value!r}; "
+                f"{file} is of another search: {name} {was} and is now {value!r}; "
                 "name another file or delete this one"
             )
-    if not study.trials:
-        study.set_user_attr("search", identity)
-        study.enqueue_trial(dict(defaults))  # so that what is recommended is never worse than they are
+    study.set_user_attr("search", identity)
+    if not any(_has(trial, defaults) for trial in study.trials if trial.state.name in _DECIDED):
+        # So that what is recommended is never worse than they are.
+        study.enqueue_trial(dict(defaults), user_attrs={"parameters": defaults})
     # A search that goes on must not draw again what it drew before.
     study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=_RANDOM_TRIALS, seed=seed + len(study.trials), constant_liar=False
     )
     return study
+
+
+def _has(trial: "FrozenTrial", parameters: Mapping[str, Any]) -> bool:
+    return trial.user_attrs.get("parameters") == parameters
 
 
 def _trained(trial: "FrozenTrial") -> Trained:
@@ -265,7 +284,7 @@ def _trained(trial: "FrozenTrial") -> Trained:
     )
 
 
-def _tuned(study: "Study", model: str, metric: str) -> Tuned:
+def _tuned(study: "Study", model: str, metric: str, defaults: Mapping[str, Any]) -> Tuned:
     trials = [_trained(trial) for trial in study.trials if trial.state.is_finished()]
     values = {trial.number: trial.value for trial in trials if trial.value is not None}
     if not values:
@@ -274,4 +293,6 @@ def _tuned(study: "Study", model: str, metric: str) -> Tuned:
         )
     trials.sort(key=lambda trial: -values.get(trial.number, float("-inf")))
     best = trials[0]
-    return Tuned(model, metric, values[best.number], values.get(1), best.parameters, trials)
+    of_defaults = (values.get(trial.number) for trial in trials if trial.parameters == defaults)
+    default_value = next(of_defaults, None)  # that of one which has finished stands before the others
+    return Tuned(model, metric, values[best.number], default_value, best.parameters, trials)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamrec.cli.output import JsonOption, print_json, print_table
-from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption
+from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption, source_or_topic
 
 if TYPE_CHECKING:
     from streamrec.backtest import Comparison, Configuration, Plan, Tally
-    from streamrec.datasets import Clicks
 
 __all__ = ["register"]
 
@@ -76,7 +75,7 @@ def _run(
     if lists is not None and len(config or ()) > 1:
         raise ConfigError("--lists goes with one --config: it holds the lists of one run")
     wishes = Wishes(
-        _clicks(data, bundled, from_topic),
+        source_or_topic(data, bundled, from_topic),
         parse_time(start, "--from") if start else 0,
         parse_time(end, "--to") if end else None,
         releases,
@@ -103,17 +102,6 @@ def _run(
     typer.echo(f"{events:,} events in {seconds:,.1f} s, {events / seconds:,.0f} a second")
 
 
-def _clicks(data: Path | None, bundled: bool, from_topic: bool) -> "Clicks | None":
-    from streamrec.datasets import bundled_clicks, load_clicks
-    from streamrec.errors import ConfigError
-
-    if (data is not None) + bundled + from_topic != 1:
-        raise ConfigError("which history? give one of --data FILE, --bundled and --from-topic")
-    if data is not None:
-        return load_clicks(data)
-    return bundled_clicks() if bundled else None
-
-
 def _configurations(files: Sequence[Path]) -> "list[Configuration]":
     from streamrec.backtest import Configuration, load_configuration
     from streamrec.config import load_settings
@@ -133,7 +121,7 @@ def _run_all(plans: "Sequence[Plan]", jobs: int, lists: Path | None) -> "tuple[l
     from rich.console import Console
 
     from streamrec.backtest import run_backtest
-    from streamrec.training import progress_bar
+    from streamrec.progress import progress_bar
 
     total = sum(plan.history.size(each) for plan in plans for each in range(plan.history.n_partitions))
     done = 0

@@ -96,6 +96,7 @@ def _evaluate(
     """Train session models, rank every next click of the test in the whole catalogue, and compare them."""
     from rich.console import Console
 
+    from streamrec.evaluation.page import require_writable
     from streamrec.evaluation.plots import need_matplotlib
     from streamrec.evaluation.report import write_report
     from streamrec.evaluation.summary import Groups
@@ -107,7 +108,7 @@ def _evaluate(
         lost_to_baselines,
         train_and_evaluate,
     )
-    from streamrec.training import progress_bar
+    from streamrec.progress import progress_bar
 
     if report:
         need_matplotlib()
@@ -128,6 +129,8 @@ def _evaluate(
         split = _split(train, test, data, bundled, test_days, test_share, leave_one_out)
     said = [str(each.message) for each in caught]
     _warn(said)
+    if report:
+        require_writable(report)  # before the trainings, which may take hours
     found = [
         train_and_evaluate(each, split, rules, progress=partial(progress_bar, console), device=device)
         for each in running
@@ -221,6 +224,8 @@ def _as_json(
 
 
 def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k: int) -> None:
+    from streamrec.evaluation.intervals import COVERED
+
     names = [f"{name}@{k}" for name in _MAIN]
     longest = found[0].next_items.tops.shape[1]
     print_table(
@@ -253,6 +258,7 @@ def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k
                 for each in comparisons
             ],
         )
+        typer.echo(f"\n{COVERED}.")
     first = found[0]
     judged = "last" if first.judged == "last click" else "next"
     unseen = "left out" if first.unseen == "leave out" else "misses"

@@ -1,19 +1,15 @@
 """`streamrec train`: from clicks to a published model."""
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamrec.cli.output import JsonOption, print_json
 from streamrec.cli.parameters import parse_parameters
-from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption
+from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption, named_source
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from streamrec.config import Settings
     from streamrec.datasets import Clicks
     from streamrec.training import Trained
 
@@ -68,9 +64,10 @@ def gru4rec(
     from rich.console import Console
 
     from streamrec.config import load_settings
+    from streamrec.progress import progress_bar
     from streamrec.registry import Registry
     from streamrec.releases import announce
-    from streamrec.training import gru4rec_config, progress_bar, train_gru4rec
+    from streamrec.training import gru4rec_config, train_gru4rec
 
     settings = load_settings()
     config = gru4rec_config(parse_parameters(param or []), quick=quick)
@@ -78,7 +75,7 @@ def gru4rec(
     registry = Registry.of(settings.registry)
     if release:
         registry.require_trusted_signer()
-    clicks, source = _clicks(settings, data, bundled, from_topic, console)
+    clicks, source = named_source(settings, data, bundled, from_topic, console)
     train, held_out = _split(clicks, until)
     with progress_bar(console) as on_step:
         trained = train_gru4rec(
@@ -104,24 +101,6 @@ def gru4rec(
         if released
         else f"make it live with: streamrec models release {trained.version}"
     )
-
-
-def _clicks(
-    settings: "Settings", data: Path | None, bundled: bool, from_topic: bool, console: "Console"
-) -> tuple["Clicks", dict[str, Any]]:
-    from streamrec.datasets import bundled_clicks, load_clicks
-    from streamrec.errors import ConfigError
-
-    if (data is not None) + bundled + from_topic != 1:
-        raise ConfigError("which clicks? give one of --data FILE, --bundled and --from-topic")
-    if from_topic:
-        from streamrec.topic_clicks import read_clicks
-
-        with console.status("reading the interactions") if console.is_terminal else nullcontext():
-            return read_clicks(settings)
-    if data is not None:
-        return load_clicks(data), {"source": data.name}
-    return bundled_clicks(), {"source": "bundled clicks"}
 
 
 def _split(clicks: "Clicks", until: float | None) -> tuple["Clicks", "Clicks | None"]:

@@ -71,7 +71,7 @@ def _tune(
     from streamrec.cli.sources import one_source
     from streamrec.evaluation.splits import by_time
     from streamrec.models import session_model_name
-    from streamrec.training import progress_bar
+    from streamrec.progress import progress_bar
     from streamrec.tuning import Limits, need_optuna, tune
 
     need_optuna()

@@ -22,12 +22,13 @@ from streamrec.demo.summary import K, Summary, summarise
 from streamrec.demo.view import LiveView
 from streamrec.errors import DatasetError, WorkerError
 from streamrec.events import Recommendation
+from streamrec.progress import progress_bar
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.replay import ReplayReport, at_speed, replay
 from streamrec.standalone import ROLES, Apps, Kafka, has_kafka, with_own_key
 from streamrec.topics import connect, describe_topics
-from streamrec.training import Trained, evaluate, gru4rec_config, progress_bar, train_gru4rec
+from streamrec.training import Trained, evaluate_exported, gru4rec_config, train_gru4rec
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -79,7 +80,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
     console.print("[bold]5.[/] Everything is stopped. GRU4Rec once more, offline on the same clicks ...")
     summary = summarise(
         judge.figures(),
-        offline_recall=evaluate(trained.directory, live)[f"recall_at_{K}"],
+        offline_recall=evaluate_exported(trained.directory, live)[f"recall_at_{K}"],
         dead_letters=dead_letters,
         speed_up=speed_up,
         replay_s=outcome.seconds,

@@ -31,7 +31,8 @@ __all__ = [
 Values = NDArray[np.float64]
 
 _HEAD: Final = 0.8
-_LISTS_AT_ONCE: Final = 1000
+_SUMS_AT_ONCE: Final = 2_000_000
+"""Sums of cosines, one for each list and item, held in memory at a time: at most 24 MB of them."""
 
 
 def item_clicks(sessions: Sequence[Session], items: Sequence[str]) -> IntArray:
@@ -74,25 +75,26 @@ def gini(tops: IntArray, n_items: int) -> float:
 def intra_list_diversity(tops: IntArray, incidence: Any) -> Values:
     """Mean over the pairs of a list of 1 - the cosine of the sessions that the two items occur in; (Q,).
 
-    incidence: as made by session_incidence. An item without sessions is like no other.
+    incidence: as made by session_incidence. An item without sessions is like no other. NaN for a list of
+    less than two items.
     Source: Ziegler et al., WWW 2005, with the cosine over sessions in place of topics.
     """
     from scipy import sparse
 
+    n_items = incidence.shape[0]
     lengths = np.sqrt(incidence.sum(axis=1))
-    scales = np.divide(1, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
-    unit = sparse.diags_array(scales) @ incidence
-    cosines = (unit @ unit.T).tocsr()
-    cosines.sort_indices()
-    one, other = np.triu_indices(tops.shape[1], 1)
-    means = [
-        _mean_where(
-            1 - cosines[lists[:, one].ravel(), lists[:, other].ravel()].reshape(-1, len(one)),
-            (lists[:, one] >= 0) & (lists[:, other] >= 0),
-        )
-        for lists in np.split(tops, range(_LISTS_AT_ONCE, len(tops), _LISTS_AT_ONCE))
-    ]
-    return np.concatenate(means)
+    unit = sparse.diags_array(np.divide(1, lengths, out=np.zeros(n_items), where=lengths > 0)) @ incidence
+    cosines = unit @ unit.T
+    rows, places = np.nonzero(tops >= 0)
+    lists = sparse.csr_array((np.ones(len(rows)), (rows, tops[rows, places])), shape=(len(tops), n_items))
+    at_once = max(1, _SUMS_AT_ONCE // n_items)
+    parts = (lists[first : first + at_once] for first in range(0, len(tops), at_once))
+    # Each item of a list with each: every pair twice, and every item with itself.
+    sums = np.concatenate([(part @ cosines).multiply(part).sum(axis=1) for part in parts])
+    of_pairs = sums - lists @ cosines.diagonal()
+    n = lists.sum(axis=1)
+    diversity: Values = 1 - np.divide(of_pairs, n * (n - 1), out=np.full(len(tops), np.nan), where=n > 1)
+    return diversity
 
 
 def novelty(tops: IntArray, clicks: IntArray) -> Values:
@@ -147,14 +149,15 @@ def long_tail_share(tops: IntArray, tail: NDArray[np.bool_]) -> Values:
 def exposure_by_group(tops: IntArray, groups: Sequence[str]) -> dict[str, float]:
     """Share of all attention that each group of items gets, by name.
 
-    groups: of each of the N items. A place r of a list gets 1 / log2(1 + r) of attention.
+    groups: of each of the N items. A place r of a list gets 1 / log2(1 + r) of attention. NaN if all
+    lists are empty.
     Source: Singh and Joachims, Fairness of exposure in rankings, KDD 2018.
     """
     names, group_of = np.unique(np.array(groups), return_inverse=True)
     attention = np.broadcast_to(1 / np.log2(2 + np.arange(tops.shape[1])), tops.shape)
     listed = tops >= 0
     sums = np.bincount(group_of[tops[listed]], weights=attention[listed], minlength=len(names))
-    return dict(zip(names.tolist(), (sums / sums.sum()).tolist(), strict=True))
+    return dict(zip(names.tolist(), (sums / (sums.sum() or np.nan)).tolist(), strict=True))
 
 
 def means_by_group(values: Values, groups: Sequence[str]) -> dict[str, float]:

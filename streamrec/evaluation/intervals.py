@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 
 from streamrec.contracts import IntArray
 
-__all__ = ["Difference", "Interval", "confidence_intervals", "paired_tests"]
+__all__ = ["COVERED", "Difference", "Interval", "confidence_intervals", "paired_tests"]
 
 Values = NDArray[np.float64]
 
+COVERED: Final = (
+    "Intervals and p-values are over sessions: they cover neither what another seed of a training would "
+    "change nor the number of comparisons"
+)
+"""To be said wherever they are shown."""
 _DRAWS: Final = 2000
 
 
@@ -38,7 +43,7 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
-    """Two-sided: how often chance alone gives a difference at least as large; never below 1 / (draws + 1)."""
+    """Two-sided: how often drawing sessions alone makes a difference as large; at least 1 / (draws + 1)."""
 
 
 def confidence_intervals(

@@ -35,23 +35,33 @@ def recall_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
 
     ranks: 1-based, (Q,) or (Q, R), inf if absent; relevant: how many there are, (Q,) or one number.
     Returns (Q,). Raises ValueError if k or one of `relevant` is below 1, or ranks has another shape.
+    Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, chapter 8.
     """
     return _sum(_hits(ranks, k)) / _counts(relevant)
 
 
 def precision_at_k(ranks: FloatRanks, k: int) -> Values:
-    """Share of the first k that is relevant; a shorter list counts as filled up. See recall_at_k."""
+    """Share of the first k that is relevant; a shorter list counts as filled up. See recall_at_k.
+
+    Source: as recall_at_k.
+    """
     return _sum(_hits(ranks, k)) / k
 
 
 def f1_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
-    """Harmonic mean of precision and recall, 0 without a hit. See recall_at_k."""
+    """Harmonic mean of precision and recall, 0 without a hit. See recall_at_k.
+
+    Source: van Rijsbergen, Information Retrieval, 1979, chapter 7.
+    """
     # 2PR / (P + R), with P = hits / k and R = hits / relevant.
     return 2 * _sum(_hits(ranks, k)) / (k + _counts(relevant))
 
 
 def hit_rate_at_k(ranks: FloatRanks, k: int) -> Values:
-    """1 if any relevant item is within the first k, else 0. See recall_at_k."""
+    """1 if any relevant item is within the first k, else 0. See recall_at_k.
+
+    Source: Deshpande and Karypis, Item-based top-N recommendation algorithms, TOIS 22, 2004.
+    """
     return (_sum(_hits(ranks, k)) > 0).astype(np.float64)
 
 
@@ -81,6 +91,7 @@ def map_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
     """Average precision: the mean over the relevant items of the precision at their ranks, 0 beyond k.
 
     Divided by all relevant items, as by trec_eval, not by min(relevant, k). See recall_at_k.
+    Source: Buckley and Voorhees, Evaluating evaluation measure stability, SIGIR 2000.
     """
     require_k(k)
     in_order = np.sort(_table(ranks), axis=1)
@@ -89,7 +100,11 @@ def map_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
 
 
 def mar_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
-    """Average recall: the mean of recall_at_1 to recall_at_k. See recall_at_k."""
+    """Average recall: the mean of recall_at_1 to recall_at_k. See recall_at_k.
+
+    No paper defines it for lists. Source of the idea: the average recall of Hosang et al., What makes for
+    effective detection proposals?, TPAMI 38, 2016, whose mean is over thresholds in place of lengths.
+    """
     # An item of rank r is within k - ⌈r⌉ + 1 of the k lists.
     hits = _hits(ranks, k)
     lists = np.where(hits, k + 1 - np.ceil(_table(ranks)), 0.0)
@@ -99,9 +114,9 @@ def mar_at_k(ranks: FloatRanks, k: int, relevant: ArrayLike = 1) -> Values:
 def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
     """Area under the ROC curve: how probably a relevant item stands before one that is not.
 
-    ranks: in the whole catalogue of n_items; a relevant item without a rank counts as the last.
-    With several relevant items the ranks have to be those of the tie rule `mean` to be exact.
-    NaN where every item is relevant. Otherwise as recall_at_k.
+    ranks: in the whole catalogue of n_items, by the tie rule `mean`: an equal score counts one half.
+    A relevant item without a rank counts as the last. NaN where every item is relevant. Otherwise as
+    recall_at_k.
     Source: Hanley and McNeil, Radiology 143, 1982.
     """
     table = np.sort(_table(ranks), axis=1)
@@ -121,13 +136,13 @@ def auc(ranks: FloatRanks, n_items: int, relevant: ArrayLike = 1) -> Values:
 
 
 def rmse(predicted: ArrayLike, actual: ArrayLike) -> float:
-    """Root of the mean squared error of ratings; NaN without any."""
+    """Root of the mean squared error of ratings; NaN without any. Raises ValueError if shapes differ."""
     errors = _errors(predicted, actual)
     return float(np.sqrt(np.mean(errors**2))) if errors.size else float("nan")
 
 
 def mae(predicted: ArrayLike, actual: ArrayLike) -> float:
-    """Mean absolute error of ratings; NaN without any."""
+    """Mean absolute error of ratings; NaN without any. Raises ValueError if shapes differ."""
     errors = _errors(predicted, actual)
     return float(np.mean(np.abs(errors))) if errors.size else float("nan")
 
@@ -162,5 +177,8 @@ def _counts(relevant: ArrayLike) -> NDArray[np.int64]:
 
 
 def _errors(predicted: ArrayLike, actual: ArrayLike) -> Values:
+    shapes = np.shape(predicted), np.shape(actual)
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"predictions have the shape {shapes[0]}, ratings {shapes[1]}; give one for each")
     errors: Values = np.subtract(predicted, actual, dtype=np.float64)
     return errors

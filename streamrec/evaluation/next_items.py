@@ -14,14 +14,23 @@ from numpy.typing import NDArray
 from streamrec.contracts import FloatArray, IntArray, OnStep, Session
 from streamrec.errors import DatasetError
 from streamrec.evaluation.metrics import require_k
-from streamrec.evaluation.ranks import FloatRanks, Ties, rank, top
+from streamrec.evaluation.ranks import FloatRanks, Ties, rank_bounds, settled, top
 
-__all__ = ["Judged", "NextItems", "TrainedModel", "Unseen", "leave_out_unseen", "next_items"]
+__all__ = [
+    "Judged",
+    "NextItems",
+    "TrainedModel",
+    "Unseen",
+    "judged_sessions",
+    "leave_out_unseen",
+    "next_items",
+]
 
 Unseen = Literal["leave out", "miss"]
 """What becomes of clicks on items that training did not see.
 
-leave out: they are taken out of the test sessions first, as in the literature.
+leave out: they are taken out of the test sessions first, as in the literature. If the last click alone is
+judged and is one of them, so is its session: the click before it may be one that training saw.
 miss: they stay, the model passes over them, and none of its lists finds them, as with live visitors.
 """
 
@@ -46,7 +55,9 @@ class NextItems(NamedTuple):
     """The Q judged clicks, session by session in order, and what the model had to say about each."""
 
     ranks: FloatRanks
-    """(Q,), of the item clicked; inf if the model could not score it."""
+    """(Q,), of the item clicked, by the tie rule asked for; inf if the model could not score it."""
+    mean_ranks: FloatRanks
+    """(Q,), the same by the tie rule `mean`, whatever was asked for."""
     targets: IntArray
     """(Q,), index of the item clicked; -1 if the model does not know it."""
     sessions: IntArray
@@ -84,17 +95,9 @@ def next_items(
     require_k(k)
     started = time.perf_counter()
     index = {item_id: n for n, item_id in enumerate(model.items)}
-    test = list(sessions)
-    if unseen == "leave out":
-        test = leave_out_unseen(test, index if seen is None else seen)
+    test = judged_sessions(sessions, index if seen is None else seen, unseen=unseen, judged=judged)
     n_clicks = sum(max(0, len(session.items) - 1) for session in test)
-    if not n_clicks:
-        raise DatasetError(
-            "no test session has two clicks"
-            + (" on items seen in training" if unseen == "leave out" else "")
-            + ": there is nothing to measure"
-        )
-    rows: list[tuple[float, int, int, int]] = []
+    rows: list[tuple[float, float, int, int, int]] = []
     tops: list[IntArray] = []
     done = 0
     for place, session in enumerate(test):
@@ -103,15 +106,46 @@ def next_items(
         after_each = model.scores(_first(session, len(targets)))
         for position, (scores, target) in enumerate(zip(after_each, targets, strict=True), start=1):
             if judged == "every click" or position == len(targets):
-                rows.append((rank(scores, target, ties), target, place, position))
+                rows.append((*rank_bounds(scores, target), target, place, position))
                 tops.append(top(scores, k))
             done += 1
             if on_step and (done % _CLICKS_A_STEP == 0 or done == n_clicks):
                 on_step(done, n_clicks, float("nan"))
-    ranks, *indices = np.array(rows, np.float64).T
+    best, worst, *indices = np.array(rows, np.float64).T
     of_targets, of_sessions, positions = (column.astype(np.int64) for column in indices)
-    seconds = time.perf_counter() - started
-    return NextItems(ranks, of_targets, of_sessions, positions, np.stack(tops), seconds)
+    return NextItems(
+        settled(best, worst, ties),
+        settled(best, worst, "mean"),
+        of_targets,
+        of_sessions,
+        positions,
+        np.stack(tops),
+        time.perf_counter() - started,
+    )
+
+
+def judged_sessions(
+    sessions: Iterable[Session],
+    seen: Collection[str],
+    *,
+    unseen: Unseen = "leave out",
+    judged: Judged = "every click",
+) -> list[Session]:
+    """The sessions as a model is to see them, each in its place; some may be left with one click or none.
+
+    seen: the items of training. Raises DatasetError if no session has a click to judge.
+    """
+    found = list(sessions)
+    if unseen == "leave out":
+        known = frozenset(seen)
+        if judged == "last click":
+            found = [each if known.issuperset(each.items[-1:]) else _first(each, 0) for each in found]
+        found = leave_out_unseen(found, known)
+    if not any(len(session.items) > 1 for session in found):
+        of_training = " on items seen in training" if unseen == "leave out" else ""
+        last = ", the last of the session one of them" if of_training and judged == "last click" else ""
+        raise DatasetError(f"no test session has two clicks{of_training}{last}: there is nothing to measure")
+    return found
 
 
 def leave_out_unseen(sessions: Iterable[Session], seen: Collection[str]) -> list[Session]:

@@ -1,13 +1,56 @@
-"""Parts of a report's page as HTML: tables, figures, lists of facts. Their style is in report.html."""
+"""A report's page and its parts as HTML: tables, figures, lists of facts. Their style is in report.html."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
+from pathlib import Path
+from string import Template
+from typing import Final
 
 import numpy as np
 
+from streamrec.errors import ConfigError
 from streamrec.evaluation.plots import N_COLOURS
 
-__all__ = ["cell", "facts", "figure", "number", "swatch", "table"]
+__all__ = [
+    "cell",
+    "document",
+    "facts",
+    "figure",
+    "number",
+    "require_writable",
+    "share",
+    "swatch",
+    "table",
+    "writing",
+]
+
+
+_DOCUMENT: Final = Path(__file__).with_name("report.html")
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around a body of HTML."""
+    return Template(_DOCUMENT.read_text("utf-8")).substitute(title=escape(title), body=body)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around the writing of a page: folders on the way are made; ConfigError in place of OSError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path}: the report cannot be written: {error.strerror}") from None
+
+
+def require_writable(path: Path) -> None:
+    """Raises ConfigError if a page cannot be written there; folders on the way are made."""
+    was_there = path.exists()
+    with writing(path), path.open("a"):
+        pass
+    if not was_there:
+        path.unlink()
 
 
 def figure(title: str, how_to_read: str, content: str, *, wide: bool = False) -> str:
@@ -44,6 +87,11 @@ def facts(by_name: Mapping[str, str], *, code: bool = False) -> str:
 def number(value: float) -> str:
     """Four places of a share, two of what is larger; a dash for NaN."""
     return "–" if np.isnan(value) else f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}"
+
+
+def share(value: float) -> str:
+    """In per cent; a dash for NaN."""
+    return "–" if np.isnan(value) else f"{value:.1%}"
 
 
 def swatch(n: int) -> str:

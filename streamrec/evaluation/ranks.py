@@ -1,13 +1,13 @@
 """Ranks and lists out of the scores of a whole catalogue, under a stated tie rule."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.contracts import FloatArray, IntArray
 
-__all__ = ["FloatRanks", "Ties", "rank", "top"]
+__all__ = ["FloatRanks", "Ties", "rank", "rank_bounds", "settled", "top"]
 
 FloatRanks = NDArray[np.float64]
 """1-based; inf is not in the list at all. Halves occur where ties have their mean rank."""
@@ -21,19 +21,32 @@ mean: the middle of the two.
 """
 
 
-def rank(scores: FloatArray, target: int, ties: Ties = "conservative") -> float:
-    """1-based rank of the item at index `target` among all items.
+_Ranks = TypeVar("_Ranks", float, FloatRanks)
 
-    scores: (N,), NaN for items that cannot be scored; those never stand before it. inf if it is one
-    of them, or if target is -1: an item that the model does not know.
+
+def rank(scores: FloatArray, target: int, ties: Ties = "conservative") -> float:
+    """1-based rank of the item at index `target` among all items; see rank_bounds."""
+    return settled(*rank_bounds(scores, target), ties)
+
+
+def rank_bounds(scores: FloatArray, target: int) -> tuple[float, float]:
+    """The best and the worst 1-based rank of the item at index `target` that equal scores allow.
+
+    scores: (N,), NaN for items that cannot be scored; those never stand before it. Both are inf if it
+    is one of them, or if target is -1: an item that the model does not know.
     """
     if target < 0 or np.isnan(scores[target]):
-        return np.inf
-    worst = np.count_nonzero(scores >= scores[target])  # itself among them
-    if ties == "conservative":
-        return float(worst)
+        return np.inf, np.inf
+    # The item itself is among those of the worst.
     best = 1 + np.count_nonzero(scores > scores[target])
-    return float(best) if ties == "optimistic" else (best + worst) / 2
+    return float(best), float(np.count_nonzero(scores >= scores[target]))
+
+
+def settled(best: _Ranks, worst: _Ranks, ties: Ties) -> _Ranks:
+    """The ranks between these bounds that the rule says."""
+    if ties == "mean":
+        return (best + worst) / 2
+    return worst if ties == "conservative" else best
 
 
 def top(scores: FloatArray, k: int) -> IntArray:

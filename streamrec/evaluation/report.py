@@ -7,22 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec import __version__
-from streamrec.errors import ConfigError
 from streamrec.evaluation import beyond, plots
-from streamrec.evaluation.intervals import Interval
-from streamrec.evaluation.page import cell, facts, figure, number, swatch, table
+from streamrec.evaluation.intervals import COVERED, Interval
+from streamrec.evaluation.page import cell, document, facts, figure, number, share, swatch, table, writing
 from streamrec.evaluation.summary import Comparison, Evaluation
 
 __all__ = ["About", "write_report"]
 
-_PAGE: Final = Path(__file__).with_name("report.html")
 _MAIN: Final = ("recall", "mrr", "ndcg")
 _DEPTH: Final = 50
 """The largest k of the curve."""
@@ -80,12 +77,9 @@ def write_report(
             _configurations(evaluations),
         ]
     )
-    page = Template(_PAGE.read_text("utf-8")).substitute(title=escape(about.title), body=body)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    page = document(about.title, body)
+    with writing(path):
         path.write_text(page, "utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: the report cannot be written: {error.strerror}") from None
 
 
 def _head(about: About) -> str:
@@ -139,7 +133,7 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
             figure(
                 f"Paired differences to {comparisons[0].second}",
                 "On the same clicks, session by session: an interval that does not touch the zero line is a "
-                "difference that chance does not explain.",
+                f"difference that another draw of sessions does not explain. {COVERED}.",
                 plots.differences(_differences(comparisons, main), {name: n for n, name in enumerate(names)})
                 + _p_values(comparisons, main),
                 wide=True,
@@ -189,11 +183,13 @@ def _position_plot(evaluations: Sequence[Evaluation], k: int) -> str:
 
 
 def _popularity_plot(evaluations: Sequence[Evaluation]) -> str:
-    first = evaluations[0]
-    sizes = np.bincount(beyond.popularity_bands(first.clicks, _BANDS), minlength=_BANDS)
+    clicks = evaluations[0].clicks
+    sizes = np.bincount(beyond.popularity_bands(clicks, _BANDS), minlength=_BANDS)
+    # All are judged by the same clicks; one that does not know the item has no target there.
+    clicked = np.max([each.next_items.targets for each in evaluations], axis=0)
     return plots.popularity_bands(
         [f"{size:,}" for size in sizes.tolist()],
-        _shares(first.clicks, first.next_items.targets),
+        _shares(clicks, clicked),
         {each.model: _shares(each.clicks, each.next_items.tops) for each in evaluations},
     )
 
@@ -208,7 +204,7 @@ def _lorenz_plot(evaluations: Sequence[Evaluation], k: int) -> str:
     exposures = {}
     for each in evaluations:
         tops = each.next_items.tops
-        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=each.items).astype(np.float64)
+        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=len(each.clicks)).astype(np.float64)
     return plots.lorenz_curves(exposures, {each.model: each.metrics[f"gini@{k}"] for each in evaluations})
 
 
@@ -254,7 +250,7 @@ def _groups(evaluations: Sequence[Evaluation]) -> Iterable[str]:
     header = ["group", *(escape(each.model) for each in evaluations)]
     if evaluations[0].item_groups:
         rows = [
-            [escape(group), *(cell(f"{each.item_groups.get(group, 0):.1%}") for each in evaluations)]
+            [escape(group), *(cell(share(each.item_groups.get(group, 0))) for each in evaluations)]
             for group in evaluations[0].item_groups
         ]
         yield "<h2>Exposure by group of items</h2>" + table(header, rows)

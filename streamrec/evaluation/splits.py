@@ -74,7 +74,7 @@ def as_given(train: Clicks, test: Clicks) -> Split:
 
 
 def leave_one_out(clicks: Clicks) -> Split:
-    """Every session but its last click to train on, and that click to be judged by.
+    """Every session but its last click to train on, and that click to be judged by, if its item is left.
 
     Warns: what is learned from is in part later than what is judged. Sessions of one click are trained on
     only. Raises DatasetError if there are no others.

@@ -85,8 +85,10 @@ class Evaluation:
     seed: int
     """Of the bootstrap."""
     clicks: IntArray = field(repr=False)
-    """(N,) in training, of each item by its index in the model."""
+    """(N,) in training, of each item of the catalogue: the items of training, the first click first, and what
+    the model knows beyond them."""
     next_items: NextItems = field(repr=False)
+    """Its targets and tops are indices in the catalogue."""
     train_s: float | None = None
     events_per_s: float | None = None
     """Training events per second of wall time; None where the training was not seen."""
@@ -112,6 +114,7 @@ class Evaluation:
             "next_clicks": self.next_clicks,
             "unseen_clicks": self.unseen_clicks,
             "items": self.items,
+            "catalogue": len(self.clicks),
             "ties": self.ties,
             "unseen": self.unseen,
             "judged": self.judged,
@@ -162,22 +165,25 @@ def evaluate(
     for each in k:
         require_k(each)
     train, test, groups = list(train_sessions), list(test_sessions), groups or Groups()
-    seen = {item_id for session in train for item_id in session.items}
+    seen = dict.fromkeys(item_id for session in train for item_id in session.items)
     found = next_items(
         model, test, k=max(k), ties=ties, unseen=unseen, seen=seen, judged=judged, on_step=on_step
     )
-    clicks = beyond.item_clicks(train, model.items)
+    # Not the model's own items: figures of models that know more or fewer of them have to be comparable.
+    catalogue = list(dict.fromkeys([*seen, *model.items]))
+    found = _in_catalogue(found, model.items, catalogue)
+    clicks = beyond.item_clicks(train, catalogue)
     main = values_at_k(found.ranks, k, _MAIN)
     return Evaluation(
         model=name,
         config=_config(model),
         metrics={
             **{metric: float(values.mean()) for metric, values in values_at_k(found.ranks, k).items()},
-            "auc": float(auc(found.ranks, len(model.items)).mean()),
-            **_beyond_accuracy(found.tops, clicks, beyond.session_incidence(train, model.items)),
+            "auc": float(auc(found.mean_ranks, len(catalogue)).mean()),
+            **_beyond_accuracy(found.tops, clicks, beyond.session_incidence(train, catalogue)),
         },
         intervals=confidence_intervals(main, found.sessions, seed=seed),
-        item_groups=_exposure(found, model.items, groups.items),
+        item_groups=_exposure(found, catalogue, groups.items),
         session_groups=_by_session_group(found, test, groups.sessions, max(k)),
         test_sessions=len(np.unique(found.sessions)),
         next_clicks=len(found.ranks),
@@ -226,6 +232,14 @@ def _values_of(names: Iterable[str], ranks: FloatRanks) -> dict[str, Values]:
     return {name: _AT_K[metric](ranks, int(k)) for name, (metric, k) in parts.items()}
 
 
+def _in_catalogue(found: NextItems, items: Sequence[str], catalogue: Sequence[str]) -> NextItems:
+    """The same with the places of items in the catalogue, not in the model."""
+    index = {item_id: n for n, item_id in enumerate(catalogue)}
+    # -1, no item, takes the last place.
+    places = np.array([*(index[item_id] for item_id in items), -1], np.int64)
+    return found._replace(targets=places[found.targets], tops=places[found.tops])
+
+
 def _beyond_accuracy(tops: IntArray, clicks: IntArray, incidence: Any) -> dict[str, float]:
     of_lists = {
         "intra_list_diversity": beyond.intra_list_diversity(tops, incidence),
@@ -241,10 +255,10 @@ def _beyond_accuracy(tops: IntArray, clicks: IntArray, incidence: Any) -> dict[s
     }
 
 
-def _exposure(found: NextItems, items: Sequence[str], groups: Mapping[str, str]) -> dict[str, float]:
+def _exposure(found: NextItems, catalogue: Sequence[str], groups: Mapping[str, str]) -> dict[str, float]:
     if not groups:
         return {}
-    return beyond.exposure_by_group(found.tops, [groups.get(item_id, _UNGROUPED) for item_id in items])
+    return beyond.exposure_by_group(found.tops, [groups.get(item_id, _UNGROUPED) for item_id in catalogue])
 
 
 def _by_session_group(

@@ -1,23 +1,19 @@
-"""Item-kNN: similarities, counted and taken away. Its contract: test_session_models.py."""
+"""Item-kNN: similarities by hand and by formula.
+
+Its contract: test_session_models.py; counting and taking away: test_counting.py.
+"""
 
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from counting import answers, histories, learn, live_through, share_of_memory_kept
-from hypothesis import example, given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from streamrec.contracts import Session
 from streamrec.datasets import bundled_clicks, click_sessions
-from streamrec.errors import ConfigError, DatasetError
-from streamrec.models import session_model
 from streamrec.models.item_knn import ItemKNN, ItemKNNConfig
-
-CONFIGS = [ItemKNNConfig(damping=0), ItemKNNConfig(k=2, decay=0.5), ItemKNNConfig(damping=3, decay=0.9)]
 
 
 def trained(*sessions: str, **fields: Any) -> ItemKNN:
@@ -42,9 +38,6 @@ def similarities(sessions: list[Session], items: list[str], damping: float) -> N
     np.fill_diagonal(shared, 0.0)
     similar: NDArray[np.float64] = shared / np.outer(sizes, sizes)
     return similar
-
-
-# -- known answers ------------------------------------------------------------------------------
 
 
 def test_similarities_by_hand() -> None:
@@ -103,65 +96,3 @@ def test_an_item_without_neighbours_is_passed_over() -> None:
     model = trained("ab", "z", decay=0.5)
     assert after(model, "z") == {}
     assert after(model, "azz") == after(model, "a")
-
-
-@given(st.text("abcdx", min_size=1, max_size=6), st.sampled_from([0.0, 0.7]))
-def test_scores_are_the_proposals_and_nothing_else(items: str, decay: float) -> None:
-    model = trained("abab", "acdb", "cb", "z", decay=decay)
-    *_, row = model.scores(Session(list(items)))
-    scored = {item: score for item, score in zip(model.items, row.tolist(), strict=True) if score == score}
-    assert scored == {item: np.float32(score) for item, score in after(model, items).items()}
-
-
-# -- sessions come and go -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=str)
-@given(history=histories)
-@example(history=[("add", ["a", "b"]), ("extend", 0, "a"), ("extend", 0, "c"), ("remove", 0)])
-def test_any_history_leaves_the_model_of_what_is_left(config: ItemKNNConfig, history: list[Any]) -> None:
-    model = ItemKNN(config)
-    left = live_through(model, history)
-    at_once = ItemKNN(config)
-    learn(at_once, left)
-    assert answers(model) == answers(at_once)
-
-
-def test_memory_goes_back_with_the_sessions() -> None:
-    sessions = list(click_sessions(bundled_clicks().first(12_000)))
-    model = ItemKNN()
-    model.train(sessions[:100])
-    n_pairs = model.n_pairs
-    assert share_of_memory_kept(model, sessions[100:]) < 0.25
-    assert model.n_pairs == n_pairs
-
-
-def test_a_session_that_was_never_added_cannot_be_removed() -> None:
-    model = trained("abc", "bd")
-    before = answers(model)
-    for items in ("abe", "acd"):
-        with pytest.raises(ValueError, match=r"session 's1' was never added: .+ is missing"):
-            model.remove(Session(list(items), (), "s1"))
-    assert answers(model) == before
-
-
-# -- bad input ----------------------------------------------------------------------------------
-
-
-def test_sessions_of_one_item_teach_no_pair() -> None:
-    with pytest.raises(DatasetError, match="no session has two different items"):
-        trained("a", "bb")
-
-
-def test_a_training_that_fails_leaves_the_model_as_it_was() -> None:
-    model = trained("abc")
-    before = answers(model)
-    with pytest.raises(DatasetError):
-        model.train([Session(["z"])])
-    assert answers(model) == before
-
-
-@pytest.mark.parametrize("parameters", [{"k": "0"}, {"damping": "-1"}, {"decay": "1"}], ids=str)
-def test_parameters_out_of_range_are_refused(parameters: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=f"{next(iter(parameters))}: Input should be"):
-        session_model("item_knn", parameters)

@@ -1,4 +1,7 @@
-"""The Markov chain: transitions, counted and taken away. Its contract: test_session_models.py."""
+"""The Markov chain: transitions by hand and by formula.
+
+Its contract: test_session_models.py; counting and taking away: test_counting.py.
+"""
 
 from collections import Counter
 from itertools import pairwise
@@ -6,22 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counting import answers, histories, learn, live_through, share_of_memory_kept
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.contracts import Session
-from streamrec.datasets import bundled_clicks, click_sessions
-from streamrec.errors import ConfigError, DatasetError
-from streamrec.models import session_model
 from streamrec.models.markov import Markov, MarkovConfig
-
-CONFIGS = [
-    MarkovConfig(window=1),
-    MarkovConfig(window=3, decay="reciprocal"),
-    MarkovConfig(window=4, decay="linear"),
-    MarkovConfig(window=50, decay="none"),
-]
 
 
 def trained(*sessions: str, **fields: Any) -> Markov:
@@ -33,9 +25,6 @@ def trained(*sessions: str, **fields: Any) -> Markov:
 
 def after(model: Markov, items: str) -> dict[str, float]:
     return model.proposals(Session(list(items)))
-
-
-# -- known answers ------------------------------------------------------------------------------
 
 
 def test_with_a_window_of_one_they_are_shares_of_transitions_by_hand() -> None:
@@ -93,65 +82,3 @@ def test_an_item_that_nothing_followed_is_passed_over() -> None:
     alone, last = model.scores(Session(["z", "a"]))
     assert np.isnan(alone).all()
     assert dict(zip(model.items, last.tolist(), strict=True))["b"] == 1.0
-
-
-@given(st.text("abcdx", min_size=1, max_size=6))
-def test_scores_are_the_proposals_and_nothing_else(items: str) -> None:
-    model = trained("abab", "acdb", "cbz", window=2)
-    *_, row = model.scores(Session(list(items)))
-    scored = {item: score for item, score in zip(model.items, row.tolist(), strict=True) if score == score}
-    assert scored == {item: np.float32(share) for item, share in after(model, items).items()}
-
-
-# -- sessions come and go -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=str)
-@given(history=histories)
-@example(history=[("add", ["a", "b"]), ("extend", 0, "a"), ("extend", 0, "a"), ("remove", 0)])
-def test_any_history_leaves_the_model_of_what_is_left(config: MarkovConfig, history: list[Any]) -> None:
-    model = Markov(config)
-    left = live_through(model, history)
-    at_once = Markov(config)
-    learn(at_once, left)
-    assert answers(model) == answers(at_once)
-
-
-def test_memory_goes_back_with_the_sessions() -> None:
-    sessions = list(click_sessions(bundled_clicks().first(12_000)))
-    model = Markov()
-    model.train(sessions[:100])
-    n_pairs = model.n_pairs
-    assert share_of_memory_kept(model, sessions[100:]) < 0.25
-    assert model.n_pairs == n_pairs
-
-
-def test_a_session_that_was_never_added_cannot_be_removed() -> None:
-    model = trained("abc", window=1)
-    before = answers(model)
-    for items in ("abd", "ac", "abcabc"):
-        with pytest.raises(ValueError, match=r"session 's1' was never added: .+ is missing"):
-            model.remove(Session(list(items), (), "s1"))
-    assert answers(model) == before
-
-
-# -- bad input ----------------------------------------------------------------------------------
-
-
-def test_sessions_of_one_click_teach_no_transition() -> None:
-    with pytest.raises(DatasetError, match="no session has two clicks or more"):
-        trained("a", "b")
-
-
-def test_a_training_that_fails_leaves_the_model_as_it_was() -> None:
-    model = trained("abc")
-    before = answers(model)
-    with pytest.raises(DatasetError):
-        model.train([Session(["z"])])
-    assert answers(model) == before
-
-
-@pytest.mark.parametrize("parameters", [{"window": "0"}, {"window": "51"}, {"decay": "steep"}], ids=str)
-def test_parameters_out_of_range_are_refused(parameters: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=f"{next(iter(parameters))}: Input should be"):
-        session_model("markov", parameters)

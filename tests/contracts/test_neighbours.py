@@ -10,11 +10,12 @@ from neighbour_sessions import HOUR_MS, by_item, clicks, histories, sessions_of
 from pydantic import ValidationError
 
 from streamrec.contracts import Session, TrainOptions
-from streamrec.errors import DatasetError
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.models import session_model
 from streamrec.models._neighbours import NeighbourModel
-from streamrec.models.stan import STAN
-from streamrec.models.vmis_knn import VMISKNN
-from streamrec.models.vs_knn import VSKNN
+from streamrec.models.stan import STAN, STANConfig
+from streamrec.models.vmis_knn import VMISKNN, VMISKNNConfig
+from streamrec.models.vs_knn import VSKNN, VSKNNConfig
 from streamrec.session_index import IndexedSession, SessionIndex
 
 Make = Callable[..., NeighbourModel[Any]]
@@ -138,6 +139,7 @@ def test_sessions_without_times_count_in_their_order(make: Make) -> None:
         ([Session(["a"]), Session([])], "no session has two clicks or more"),
         ([Session(["a", "b"], [1])], "1 times for 2 items; give one for each, or none"),
         ([Session("ab", (), "s"), Session("cd", (), "s")], "session 's' comes twice; join its clicks"),
+        ([Session("ab", [1, 2]), Session("cd")], "2 of 4 clicks have no time; give times to all of them"),
     ],
 )
 def test_sessions_it_cannot_learn_from_are_refused(make: Make, sessions: list[Session], message: str) -> None:
@@ -154,8 +156,28 @@ def test_a_bound_that_leaves_no_neighbours_is_refused(make: Make) -> None:
             make.Config(**fields)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "config"),
+    [
+        ("vs-knn", {"k": "7", "similarity": "dot"}, VSKNNConfig(k=7, similarity="dot")),
+        ("STAN", {"lambda_snh": "2.5"}, STANConfig(lambda_snh=2.5)),
+        ("VMIS-kNN", {"sample_size": "250", "idf": "false"}, VMISKNNConfig(sample_size=250, idf=False)),
+    ],
+)
+def test_it_is_made_by_name_and_parameters(name: str, parameters: dict[str, str], config: Any) -> None:
+    model: Any = session_model(name, parameters)
+    assert model.Config is type(config)
+    assert model.config == config
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("vs_knn", "weighting"), ("vmis_knn", "decay")])
+def test_there_are_no_other_decays(name: str, parameter: str) -> None:
+    with pytest.raises(ConfigError, match=f"{parameter}: Input should be 'same', 'linear'"):
+        session_model(name, {parameter: "steep"})
+
+
 def test_training_tells_how_far_it_is() -> None:
     steps: list[tuple[int, int]] = []
     options = TrainOptions(on_step=lambda done, total, _loss: steps.append((done, total)))
     VMISKNN().train([Session(["a", "b"])] * 25_000, options)
-    assert steps == [(20_000, 50_000), (40_000, 50_000)]
+    assert steps == [(20_000, 50_000), (40_000, 50_000), (50_000, 50_000)]

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from neighbour_sessions import HOUR_MS, clicks, histories, known, recent_sharing
 
-from streamrec.models import session_model
 from streamrec.models.stan import STAN, STANConfig
 from streamrec.session_index import IndexedSession, SessionIndex
 
@@ -117,9 +116,3 @@ def test_neighbours_of_long_ago_are_scored_as_those_of_yesterday() -> None:
     stranger = IndexedSession(NOW_MS + 10_000 * DAY_MS, "stranger", ("u", "v"))
     assert scores(["a"], [*ancient, stranger]) == pytest.approx(scores(["a"], young))
     assert min(scores(["a"], ancient).values()) > 0
-
-
-def test_it_is_made_by_name_and_parameters() -> None:
-    model = session_model("STAN", {"lambda_snh": "2.5"})
-    assert isinstance(model, STAN)
-    assert model.config == STANConfig(lambda_snh=2.5)

@@ -10,6 +10,14 @@ from streamrec.session_index import IndexedSession, SessionIndex
 
 HOUR_MS = 3_600_000
 
+HISTORY = [
+    IndexedSession(1, "n1", ("a", "b", "x")),
+    IndexedSession(2, "n2", ("b", "y")),
+    IndexedSession(3, "n3", ("a", "x", "z")),
+    IndexedSession(4, "n4", ("u", "v")),
+]
+"""Three sessions that resemble [a, b], and one that does not."""
+
 clicks = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6)
 
 

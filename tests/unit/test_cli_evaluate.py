@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click_files import TINY, ring_clicks, write_tsv
+from scored import NAN, Scored
 from session_models import RING
 
 from streamrec.cli import main
-from streamrec.contracts import TrainOptions
-from streamrec.datasets import Clicks, click_sessions, make_clicks
+from streamrec.contracts import Session
+from streamrec.datasets import click_sessions, load_clicks, make_clicks
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.summary import Evaluation, evaluate
-from streamrec.models import session_model
+from streamrec.models.markov import Markov
 from streamrec.offline import contenders, load_groups, lost_to_baselines
 
 Printed = pytest.CaptureFixture[str]
@@ -125,6 +125,7 @@ def test_a_table_shows_all_and_how_it_was_measured(files: list[str], capsys: Pri
     columns = ["model", "recall@20", "mrr@20", "ndcg@20", "coverage@20", "events/s"]
     assert out.splitlines()[0].split() == columns
     assert "less markov" in out
+    assert "they cover neither what another seed of a training would change nor the number of" in out
     assert "of 40 sessions" in out
     assert "ties conservative" in out
     assert "popularity adds" not in out
@@ -217,12 +218,27 @@ def test_groups_are_compared(files: list[str], tmp_path: Path, capsys: Printed) 
     assert gap == pytest.approx(abs(means["new"] - means["old"]))
 
 
+def test_ids_of_groups_are_read_as_those_of_clicks(tmp_path: Path) -> None:
+    ids = ['12" tablet', '"quoted"', '"', "x" * 200_000, "plain"]
+    clicks = write_tsv(tmp_path / "clicks.tsv", make_clicks("s" * 5, ids, range(5)))
+    groups = tmp_path / "groups.tsv"
+    groups.write_text("Group\tItemId\n" + "".join(f"{n % 2}\t{each}\n" for n, each in enumerate(ids)))
+    found = load_groups(groups, "ItemId")
+    assert found == {each: str(n % 2) for n, each in enumerate(ids)}
+    assert set(found) == set(load_clicks(Path(clicks)).item_ids)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("Item\tGroup\n", "no column ItemId"), (None, "cannot be read")],
+    [
+        ("Item\tGroup\n", "line 1: no column ItemId"),
+        ("", "the file is empty"),
+        ("ItemId\tGroup\na\tx\nb\n", "line 3: 1 cells, too few"),
+        (None, "there is no such file"),
+    ],
 )
 def test_groups_that_cannot_be_read(text: str | None, message: str, tmp_path: Path) -> None:
-    if text:
+    if text is not None:
         (tmp_path / "groups.tsv").write_text(text)
     with pytest.raises(DatasetError, match=message):
         load_groups(tmp_path / "groups.tsv", "ItemId")
@@ -255,6 +271,35 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, capsys: Pr
     assert out == ""
 
 
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: object) -> None:
+        raise AssertionError("it was trained, in vain")
+
+    monkeypatch.setattr(Markov, "train", train)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_report_that_cannot_be_written_is_found_out_before_training(
+    files: list[str], tmp_path: Path, capsys: Printed
+) -> None:
+    assert run(*files, "--model", "markov", "--report", str(tmp_path)) == 2
+    assert f"{tmp_path}: the report cannot be written: Is a directory" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("unseen", ["leave-out", "miss"])
+def test_a_test_without_next_clicks_is_found_out_before_training(
+    unseen: str, tmp_path: Path, capsys: Printed
+) -> None:
+    train = make_clicks("aab", "xyx", [1, 2, 3])
+    test = make_clicks("cd", "xy", [10_000, 20_000])
+    names = [write_tsv(tmp_path / "train.tsv", train), write_tsv(tmp_path / "test.tsv", test)]
+    arguments = ["--train", names[0], "--test", names[1], "--unseen", unseen, "--model", "markov"]
+    assert run(*arguments) == 1
+    assert "there is nothing to measure" in capsys.readouterr().err
+
+
 def test_contenders_have_their_own_hyperparameters() -> None:
     one, other = contenders(["a=markov", "item-knn"], ["a.window=2", "item_knn.k=3", "a.seed=9"], seed=1)
     assert (one.label, one.model, one.config.window, one.seed, one.deep) == ("a", "markov", 2, 9, False)
@@ -265,16 +310,16 @@ def test_contenders_have_their_own_hyperparameters() -> None:
 
 
 def test_a_difference_that_may_be_chance_is_called_that() -> None:
-    def measured(name: str, model: str, clicks: Clicks) -> Evaluation:
-        made = session_model(model)
-        sessions = list(click_sessions(ring_clicks(100)))
-        made.train(sessions, TrainOptions())
-        return evaluate(made, name, sessions, click_sessions(clicks))
+    def measured(name: str, after_c: list[float], test: list[Session]) -> Evaluation:
+        model = Scored("abc", {"a": [0, 1, 0], "c": after_c})
+        return evaluate(model, name, [Session("abc")], test)
 
-    test = ring_clicks(3, seed=5)
-    good, bad = measured("good", "markov", test), measured("deep", "popularity", test)
-    [*said] = lost_to_baselines([bad, good], {"deep": True, "good": False})
-    assert said
-    assert lost_to_baselines([bad, good], {"deep": False, "good": True}) == []
-    assert lost_to_baselines([bad, good], {"deep": True, "good": True}) == []
-    assert np.isfinite(good.metrics["mrr@20"])
+    deep = {"deep": True, "good": False}
+    # After c the deep model has no score for b; in one session of ten, then in all of them.
+    for test, chance in ([Session("ab")] * 9 + [Session("cb")], True), ([Session("cb")] * 10, False):
+        bad, good = measured("deep", [1, NAN, 0], test), measured("good", [0, 1, 0], test)
+        said = lost_to_baselines([bad, good], deep)
+        assert [each.split(":")[1].split()[0] for each in said] == ["recall@20", "mrr@20"]
+        assert [each.endswith(", may be chance)") for each in said] == [chance] * 2
+        assert lost_to_baselines([bad, good], {"deep": False, "good": True}) == []
+        assert lost_to_baselines([bad, good], {"deep": True, "good": True}) == []

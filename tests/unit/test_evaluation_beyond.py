@@ -93,9 +93,24 @@ def test_diversity_is_that_of_dense_vectors_however_many_lists(
         rows = unit[items[items >= 0]]
         pairs = np.triu_indices(len(rows), 1)
         wanted.append(np.mean(1 - (rows @ rows.T)[pairs]) if len(rows) > 1 else math.nan)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beyond, "_LISTS_AT_ONCE", 5)
-        assert intra_list_diversity(lists, incidence) == pytest.approx(wanted, nan_ok=True)
+    for at_once in (beyond._SUMS_AT_ONCE, 3 * 8, 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(beyond, "_SUMS_AT_ONCE", at_once)
+            assert intra_list_diversity(lists, incidence) == pytest.approx(wanted, nan_ok=True)
+
+
+def test_diversity_of_lists_of_one_item_and_of_a_thousand() -> None:
+    rng = np.random.default_rng(3)
+    sessions = [Session([str(item) for item in rng.integers(0, 1200, 5)]) for _ in range(800)]
+    items = [str(item) for item in range(1200)]
+    incidence = session_incidence(sessions, items)
+    assert np.isnan(intra_list_diversity(np.array([[3], [-1]]), incidence)).all()
+    long = np.stack([rng.permutation(1200)[:1000] for _ in range(3)])
+    dense = incidence.toarray()
+    dense /= np.maximum(1, np.linalg.norm(dense, axis=1, keepdims=True))
+    pairs = np.triu_indices(1000, 1)
+    wanted = [np.mean(1 - (dense[each] @ dense[each].T)[pairs]) for each in long]
+    assert intra_list_diversity(long, incidence) == pytest.approx(wanted)
 
 
 def test_novelty_is_the_information_in_being_recommended() -> None:
@@ -145,6 +160,12 @@ def test_exposure_falls_with_the_place_in_the_list() -> None:
     first, second, third = 1, 1 / math.log2(3), 1 / 2
     whole = 2 * first + second + third
     assert found == pytest.approx({"big": (2 * first + third) / whole, "small": second / whole, "never": 0})
+
+
+def test_without_lists_there_is_no_exposure_to_share() -> None:
+    found = exposure_by_group(EMPTY, ["big", "small"])
+    assert list(found) == ["big", "small"]
+    assert all(math.isnan(share) for share in found.values())
 
 
 def test_users_are_compared_by_their_groups() -> None:

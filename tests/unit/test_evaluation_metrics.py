@@ -259,3 +259,10 @@ def test_errors_of_ratings() -> None:
     assert mae([1, 2, 3], [1, 4, 2]) == pytest.approx(1)
     assert math.isnan(rmse([], []))
     assert math.isnan(mae([], []))
+
+
+@pytest.mark.parametrize("metric", [rmse, mae])
+@pytest.mark.parametrize(("predicted", "actual"), [([1, 2], [1]), ([[1], [2]], [1, 2]), ([1, 2], 1)])
+def test_every_rating_needs_a_prediction(metric: Metric, predicted: list[int], actual: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"predictions have the shape \(.*, ratings \("):
+        metric(predicted, actual)

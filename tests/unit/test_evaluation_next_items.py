@@ -37,8 +37,9 @@ def test_each_click_but_the_first_is_ranked_by_the_scores_after_the_one_before()
 
 
 def test_ties_are_counted_as_asked() -> None:
-    ranks = [next_items(MODEL, [Session("cb")], ties=ties).ranks[0] for ties in ("optimistic", "mean")]
-    assert ranks == [1, 2.5]
+    found = [next_items(MODEL, [Session("cb")], ties=ties) for ties in ("optimistic", "mean", "conservative")]
+    assert [each.ranks[0] for each in found] == [1, 2.5, 4]
+    assert [each.mean_ranks[0] for each in found] == [2.5] * 3
 
 
 def test_an_item_without_a_score_has_no_rank_and_is_in_no_list() -> None:
@@ -69,6 +70,19 @@ def test_what_training_saw_and_the_model_dropped_stays_and_is_missed() -> None:
 def test_the_last_click_alone_can_be_judged() -> None:
     found = next_items(MODEL, map(Session, ["abd", "b", "cab"]), judged="last click")
     assert columns(found) == [(0, 2, 3, 2), (2, 2, 1, 1)]
+
+
+def test_a_last_click_on_an_unseen_item_leaves_no_other_to_judge_in_its_place() -> None:
+    # After leave-one-out a to b is a transition that training saw.
+    test = [Session("abx"), Session("abd"), Session(""), Session("axc")]
+    found = next_items(MODEL, test, judged="last click")
+    assert columns(found) == [(1, 2, 3, 2), (3, 1, 2, 2)]
+    missed = next_items(MODEL, test, judged="last click", unseen="miss")
+    assert columns(missed)[0] == (0, 2, -1, math.inf)
+    with pytest.raises(
+        DatasetError, match="the last of the session one of them: there is nothing to measure"
+    ):
+        next_items(MODEL, test[:1], judged="last click")
 
 
 @pytest.mark.parametrize(("unseen", "named"), [("leave out", "on items seen in training"), ("miss", "")])

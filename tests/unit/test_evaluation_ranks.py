@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrec.evaluation.ranks import Ties, rank, top
+from streamrec.evaluation.ranks import Ties, rank, rank_bounds, settled, top
 
 # Coarse, so that many are equal.
 some_scores = st.lists(
@@ -31,6 +31,15 @@ def test_ties_count_as_the_rule_says(ties: Ties, ranks: list[float]) -> None:
 def test_the_mean_rule_is_the_middle_of_the_two() -> None:
     scores = array([3, 5, 3, 3, 0, 0])
     assert [rank(scores, target, "mean") for target in range(6)] == [3, 1, 3, 3, 5.5, 5.5]
+
+
+def test_bounds_are_the_ranks_of_the_two_extremes() -> None:
+    scores = array([3, 5, 3, 3, math.nan, -1])
+    bounds = np.array([rank_bounds(scores, target) for target in range(6)])
+    rules: list[Ties] = ["optimistic", "conservative", "mean"]
+    for ties in rules:
+        assert settled(*bounds.T, ties).tolist() == [rank(scores, target, ties) for target in range(6)]
+    assert bounds[0].tolist() == [2, 4]
 
 
 def test_ties_count_against_the_model_unless_said_otherwise() -> None:

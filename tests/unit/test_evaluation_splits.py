@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scored import Scored
 
-from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, make_clicks, sessions
+from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, click_sessions, make_clicks, sessions
 from streamrec.errors import ConfigError, DatasetError
+from streamrec.evaluation.next_items import next_items
 from streamrec.evaluation.splits import as_given, by_time, leave_one_out
 
 
@@ -116,6 +118,16 @@ def test_the_last_click_of_each_session_is_left_out_with_a_warning() -> None:
     assert len(split.test) == len(FIVE) - 1
     assert names(split.test) == {"a", "b", "c", "d"}
     assert np.all(np.diff(split.test.time_ms) >= 0)
+
+
+def test_what_was_left_out_is_judged_and_nothing_that_was_trained_on() -> None:
+    with pytest.warns(UserWarning, match="leave-one-out"):
+        split = leave_one_out(
+            clicks(("s", "a", 0), ("s", "b", 1), ("s", "x", 2), ("t", "b", 3), ("t", "a", 4))
+        )
+    model = Scored("ab", {"a": [0, 1], "b": [1, 0]})
+    found = next_items(model, click_sessions(split.test), judged=split.judged, seen=set(split.train.item_ids))
+    assert (found.sessions.tolist(), found.positions.tolist()) == ([1], [1])  # b to a, and not a to b
 
 
 def test_with_single_clicks_only_there_is_none_to_leave_out() -> None:

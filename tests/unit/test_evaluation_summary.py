@@ -14,7 +14,7 @@ from streamrec.errors import DatasetError
 from streamrec.evaluation.metrics import mrr_at_k, recall_at_k
 from streamrec.evaluation.summary import Evaluation, Groups, compare, evaluate, values_at_k
 
-TRAIN = [Session(items) for items in ("abc", "ab", "abd", "adz", "ca")]
+TRAIN = [Session(items) for items in ("abc", "ab", "abd", "adz", "ca", "ab")]
 TEST = [Session(items, (), items) for items in ("abd", "az", "ca", "bbq")]
 
 GOOD = Scored("abcd", {"a": [0, 9, 1, 2], "b": [1, 5, 2, 9], "c": [9, 0, 0, 0]})
@@ -39,18 +39,18 @@ def test_figures_are_means_over_the_clicks_judged() -> None:
     assert found.next_items.ranks.tolist() == [1, 1, math.inf, 1, 2]
     assert found.metrics["recall@1"] == 3 / 5
     assert found.metrics["mrr@2"] == pytest.approx((1 + 1 + 0 + 1 + 1 / 2) / 5)
-    assert found.metrics["auc"] == pytest.approx((1 + 1 + 0 + 1 + 2 / 3) / 5)
+    assert found.metrics["auc"] == pytest.approx((1 + 1 + 0 + 1 + 3 / 4) / 5)  # of five items, z one of them
     assert (found.test_sessions, found.next_clicks, found.unseen_clicks, found.items) == (4, 5, 1, 4)
 
 
 def test_what_lists_are_like_is_measured_at_the_largest_k() -> None:
     found = evaluated(k=(2, 1))
-    # After a: b and d; after b: d and b; after c: a and b. Clicks: a 5, b 3, c 2, d 2, of 13 with z.
+    # After a: b and d; after b: d and b; after c: a and b. Clicks: a 6, b 4, c 2, d 2, z 1.
     assert found.next_items.tops.tolist() == [[1, 3], [3, 1], [1, 3], [0, 1], [3, 1]]
-    assert found.metrics["coverage@2"] == 3 / 4
-    assert found.metrics["average_popularity@2"] == pytest.approx((4 * 2.5 + 4) / 5)
+    assert found.metrics["coverage@2"] == 3 / 5
+    assert found.metrics["average_popularity@2"] == pytest.approx((4 * 3 + 5) / 5)
     assert found.metrics["long_tail@2"] == pytest.approx(4 / 5 / 2)
-    information = [-math.log2(clicks / 12) for clicks in (5, 3, 2)]
+    information = [-math.log2(clicks / 15) for clicks in (6, 4, 2)]
     wanted = (4 * (information[1] + information[2]) + information[0] + information[1]) / 10
     assert found.metrics["novelty@2"] == pytest.approx(wanted)
 
@@ -73,12 +73,15 @@ def test_rules_are_passed_on_and_told() -> None:
     undecided = Scored("abcd", {item: [0] * 4 for item in "abcd"})
     assert evaluated(undecided).metrics["mrr@2"] == 0
     assert evaluated(undecided, ties="optimistic").metrics["mrr@2"] == 4 / 5
+    # An equal score counts one half whatever the rule, and z, which the model does not know, stands behind.
+    for ties in ("conservative", "optimistic", "mean"):
+        assert evaluated(undecided, ties=ties).metrics["auc"] == pytest.approx(4 / 5 * (1 - 1.5 / 4))
 
 
 def test_empty_lists_are_left_out_of_what_lists_are_like() -> None:
     found = evaluated(Scored("abcd", {"a": [NAN, 1, NAN, NAN]}))
     assert found.next_items.tops.tolist() == [[1, -1], [1, -1], [1, -1], [-1, -1], [-1, -1]]
-    assert found.metrics["average_popularity@2"] == 3
+    assert found.metrics["average_popularity@2"] == 4
     assert math.isnan(found.metrics["intra_list_diversity@2"])
 
 
@@ -145,6 +148,24 @@ def test_models_that_know_fewer_items_are_judged_by_the_same_clicks() -> None:
     smaller = evaluated(Scored("ab", {"a": [0, 1], "b": [0, 1]}))
     assert smaller.next_items.ranks.tolist() == [1, math.inf, math.inf, math.inf, 1]
     assert compare(evaluated(), smaller).differences["recall@1"].difference == pytest.approx(1 / 5)
+
+
+def test_figures_do_not_depend_on_items_that_a_model_knows_in_vain() -> None:
+    lists = {"a": [0, 9, 1], "b": [1, 5, 2], "c": [9, 0, NAN]}
+    few = Scored("abd", lists)
+    many = Scored("zabdc", {item: [NAN, *row, NAN] for item, row in lists.items()})
+    one, other = (evaluated(model, groups=Groups({"z": "last"})) for model in (few, many))
+    assert one.metrics == pytest.approx(other.metrics, nan_ok=True)
+    assert one.item_groups == other.item_groups
+    assert np.array_equal(one.next_items.tops, other.next_items.tops)
+    assert (one.items, other.items) == (3, 5)
+    assert one.to_json()["catalogue"] == other.to_json()["catalogue"] == 5
+
+
+def test_what_a_model_knows_beyond_its_training_is_in_the_catalogue() -> None:
+    found = evaluated(Scored("abcdy", {"a": [0, 9, 1, 2, 5], "b": [1, 5, 2, 9, 0], "c": [9, 0, 0, 0, 0]}))
+    assert found.clicks.tolist() == [6, 4, 2, 2, 1, 0]
+    assert found.next_items.tops[0].tolist() == [1, 5]
 
 
 def test_values_by_click_are_those_of_the_metrics() -> None:

@@ -14,7 +14,8 @@ from streamrec.contracts import TrainOptions
 from streamrec.datasets import click_sessions
 from streamrec.errors import ConfigError
 from streamrec.evaluation import plots
-from streamrec.evaluation.intervals import Interval
+from streamrec.evaluation.intervals import COVERED, Interval
+from streamrec.evaluation.page import number, require_writable, share
 from streamrec.evaluation.report import About, write_report
 from streamrec.evaluation.summary import Evaluation, Groups, compare, evaluate
 from streamrec.models import session_model
@@ -159,5 +160,24 @@ def test_without_matplotlib_the_error_says_what_to_install(
 
 def test_a_file_that_cannot_be_written(evaluations: list[Evaluation], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written"):
-        write_report(tmp_path / "file" / "report.html", evaluations, [], ABOUT)
+    for path in (tmp_path / "file" / "report.html", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be written"):
+            write_report(path, evaluations, [], ABOUT)
+        with pytest.raises(ConfigError, match="cannot be written"):
+            require_writable(path)
+
+
+def test_asking_whether_a_file_can_be_written_leaves_it_as_it_was(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "report.html")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "old.html").write_text("an earlier report")
+    require_writable(tmp_path / "old.html")
+    assert (tmp_path / "old.html").read_text() == "an earlier report"
+
+
+def test_what_is_no_number_is_a_dash() -> None:
+    assert [share(0.125), share(float("nan")), number(float("nan"))] == ["12.5%", "–", "–"]
+
+
+def test_what_a_p_value_does_not_cover_is_said(evaluations: list[Evaluation], tmp_path: Path) -> None:
+    assert COVERED in page(evaluations, tmp_path, ABOUT)

@@ -1,11 +1,9 @@
 """From clicks to a version that is published, measured and loaded, or to nothing at all."""
 
-import io
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from session_models import Published, ring_sessions
 
 from streamrec.artifact import read_artifact
@@ -13,7 +11,7 @@ from streamrec.datasets import Clicks, make_clicks
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
-from streamrec.training import evaluate, gru4rec_config, progress_bar, train_gru4rec
+from streamrec.training import evaluate_exported, gru4rec_config, train_gru4rec
 
 SMALL = {"embedding_size": "16", "hidden_size": "16", "epochs": "4", "batch_size": "8", "n_sample": "16"}
 
@@ -50,7 +48,7 @@ def test_a_trained_model_is_published_with_its_data_and_metrics(registry: Regist
         "last": manifest.data["last"],
     }
     assert manifest.seed == 3
-    assert manifest.metrics == trained.metrics == evaluate(trained.directory, held_out)
+    assert manifest.metrics == trained.metrics == evaluate_exported(trained.directory, held_out)
     assert trained.metrics["recall_at_20"] > 0.95
     assert trained.metrics["next_clicks"] == len(held_out) - 40
     assert trained.events == 4 * (len(train) - 200)
@@ -66,7 +64,7 @@ def test_without_held_out_sessions_there_are_no_metrics(registry: Registry) -> N
 def test_unseen_items_are_misses_and_left_out_of_the_known(published: Published) -> None:
     sessions = [["i00", "i01"], ["i00", "stranger"], ["stranger", "i05"]]
     rows = [(str(n), item, place) for n, each in enumerate(sessions) for place, item in enumerate(each)]
-    metrics = evaluate(published.directory, make_clicks(*zip(*rows, strict=True)))
+    metrics = evaluate_exported(published.directory, make_clicks(*zip(*rows, strict=True)))
     assert (metrics["next_clicks"], metrics["next_clicks_known"]) == (3, 2)
     assert metrics["recall_at_20"] == pytest.approx(1 / 3)
     assert metrics["recall_at_20_known"] == pytest.approx(1 / 2)
@@ -74,7 +72,7 @@ def test_unseen_items_are_misses_and_left_out_of_the_known(published: Published)
 
 def test_sessions_of_one_click_cannot_be_measured(published: Published) -> None:
     with pytest.raises(DatasetError, match="nothing to measure"):
-        evaluate(published.directory, make_clicks(["a", "b"], ["i00", "i01"], [1, 2]))
+        evaluate_exported(published.directory, make_clicks(["a", "b"], ["i00", "i01"], [1, 2]))
 
 
 def test_a_training_that_fails_publishes_nothing(registry: Registry) -> None:
@@ -134,12 +132,3 @@ def test_without_torch_it_says_what_to_install(missing: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError, match=rf'{missing}.* pip install "streamrec\[train\]"'):
         gru4rec_config()
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_progress_is_a_bar_on_a_terminal_and_nothing_elsewhere(terminal: bool) -> None:
-    out = io.StringIO()
-    with progress_bar(Console(file=out, force_terminal=terminal, width=120)) as on_step:
-        on_step(500, 1000, 1.25)
-    assert ("50%" in out.getvalue() and "loss 1.250" in out.getvalue()) == terminal
-    assert bool(out.getvalue()) == terminal

@@ -17,7 +17,8 @@ from session_models import TINY, ring_sessions
 from streamrec import tuning
 from streamrec.cli import main
 from streamrec.contracts import FloatArray, OnStep, Session, TrainOptions, TrainReport
-from streamrec.errors import ConfigError
+from streamrec.datasets import make_clicks
+from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.splits import Split, by_time
 from streamrec.models import SESSION_MODELS, make_config, session_model_class
 from streamrec.models.gru4rec import GRU4Rec
@@ -47,7 +48,8 @@ class Scripted:
 
     Config = session_model_class("gru4rec").Config
     plans: Sequence[Sequence[float]] = ()
-    """For each training in turn, the share of the clicks that it gets right after each epoch."""
+    """For each training in turn, the share of the clicks that it gets right after each epoch; NaN: it does
+    not converge, infinity: it is interrupted."""
     trained = 0
 
     def __init__(self, config: Any) -> None:
@@ -61,6 +63,8 @@ class Scripted:
         for epoch, self.share in enumerate(plan, start=1):
             if np.isnan(self.share):
                 raise ConfigError("the loss is nan")
+            if np.isinf(self.share):
+                raise KeyboardInterrupt
             assert options.on_epoch
             options.on_epoch(epoch)
         return TrainReport(1, [])
@@ -91,7 +95,7 @@ def test_every_model_has_a_space_of_its_own_parameters(model: str) -> None:
     for _ in range(50):
         drawn = Search(study.ask(), {})
         search_space(model)(drawn)
-        made = make_config(config, drawn.parameters)
+        made = make_config(model, config, drawn.parameters)
         assert {name: getattr(made, name) for name in drawn.parameters} == drawn.parameters
 
 
@@ -103,6 +107,13 @@ def test_the_defaults_are_within_the_space(model: str) -> None:
     drawn = Search(study.ask(), {})  # a warning, which is an error, if one of them is out of range
     search_space(model)(drawn)
     assert drawn.parameters == {name: defaults[name] for name in drawn.parameters}
+
+
+def test_without_clicks_to_measure_there_is_no_search(file: Path) -> None:
+    split = Split(make_clicks("aab", "xyx", [1, 2, 3]), make_clicks("cd", "xy", [10, 20]))
+    with pytest.raises(DatasetError, match="there is nothing to measure"):
+        search(file, split=split)
+    assert not file.exists()
 
 
 def test_what_is_fixed_is_not_drawn() -> None:
@@ -124,6 +135,51 @@ def test_the_best_is_found_and_is_no_worse_than_the_defaults(file: Path) -> None
     assert tuned.value == max(trial.value or 0 for trial in seen) == tuned.trials[0].value
     assert tuned.parameters == tuned.trials[0].parameters
     assert tuned.value == 1.0  # the next of the ring
+
+
+def test_defaults_that_were_interrupted_are_tried_again(file: Path, scripted: type[Scripted]) -> None:
+    inf = float("inf")
+    scripted.plans = [[0.3, inf], [0.5, inf], [0.3], [0.6], [0.9]]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            search(file, model="gru4rec")
+    for _ in range(2):  # looked into, it asks for nothing
+        with pytest.raises(ConfigError, match="none of 2 trials has finished"):
+            search(file, model="gru4rec", limits=Limits(trials=0))
+    tuned = search(file, model="gru4rec", limits=Limits(trials=2))
+    assert [trial.number for trial in tuned.trials] == [4, 3, 1, 2]
+    assert tuned.default_value == tuned.trials[1].value
+    first, default, *interrupted = (trial.parameters for trial in tuned.trials)
+    assert interrupted == [default] * 2
+    assert first != default
+    once_more = search(file, model="gru4rec", limits=Limits(trials=1))
+    assert once_more.default_value == tuned.default_value
+    assert once_more.trials[0].number == 5
+
+
+def test_the_defaults_are_not_given_up_however_good_the_others_are(
+    file: Path, scripted: type[Scripted]
+) -> None:
+    study = started_elsewhere(file)
+    for _ in range(4):
+        study.add_trial(optuna.create_trial(value=0.9, intermediate_values={1: 0.9, 2: 0.9}))
+    scripted.plans = [[0.1, 0.2], [0.1, 0.2]]
+    tuned = search(file, model="gru4rec", limits=Limits(trials=2), metric="recall@1")
+    found = {trial.number: trial for trial in tuned.trials}
+    assert (found[5].state, found[6].state) == ("finished", "given up")
+    assert tuned.default_value == found[5].value
+    assert tuned.value == 0.9
+
+
+def started_elsewhere(file: Path) -> optuna.Study:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return optuna.create_study(storage=f"sqlite:///{file}", study_name="streamrec", direction="maximize")
+
+
+def test_a_file_that_does_not_say_all_of_its_search_is_of_another(file: Path) -> None:
+    started_elsewhere(file).set_user_attr("search", {"model": "markov", "metric": "mrr@20"})
+    with pytest.raises(ConfigError, match=r"fixed parameters was not kept and is now \{\}"):
+        search(file)
 
 
 def test_a_search_goes_on_from_its_file(file: Path) -> None:
