@@ -6,7 +6,7 @@ its value is the list of records, its offset the last one's. Faust's per-message
 Registered under the entry point group `faust.transports`.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,14 +102,23 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **options)
         self.handed: dict[TP, int] = {}
         """Offset after the last batch handed on, of the partitions assigned."""
+        self._sought: dict[tuple[str, int], int | None] = {}
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def committed(self, topic: str, partition: int) -> int | None:
-        """The offset this group had committed when the partition was assigned; None if none."""
-        offset = self._committed_offset.get(TP(topic, partition))
-        return None if offset is None else int(offset)
+        """The offset this group had committed when the partition was assigned; None if none.
+
+        Faust's own note of it is gone before the last batch of a partition that moves away is handled.
+        """
+        return self._sought.get((topic, partition))
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go on where the group is. Called by Faust; a partition with nothing committed stays where it is."""
+        found: Mapping[TP, int] = await super().seek_to_committed()
+        self._sought.update(found)
+        return found
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 (Faust's)
         """One message per partition with new records. Called by Faust's fetcher."""
