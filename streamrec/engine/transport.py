@@ -42,7 +42,7 @@ class Fetched(list[Any]):
     """Records of one partition as one poll gave them."""
 
     start: int = 0
-    """Where the read began."""
+    """Where the read began; right behind the last record of the one before, if it went on from there."""
     end: int = 0
     """Where it ended: of what lies between, nothing else is in the log."""
 
@@ -55,9 +55,21 @@ class FetchedResult(fetcher.FetchResult):
         records = self._partition_records
         start = 0 if records is None else records.next_fetch_offset
         found = Fetched(super().getall(max_records))
-        if records is not None:
+        if records is not None and records.next_fetch_offset > start:
             found.start, found.end = start, records.next_fetch_offset
+            self._join(found)
         return found
+
+    def _join(self, found: Fetched) -> None:
+        """Count to a read what reads right before it passed behind their last record.
+
+        Where transactions end, or compaction was, there is nothing; who is handed records alone cannot tell.
+        """
+        place = self._assignment.state_value(self._topic_partition)
+        start, end = getattr(place, "passed", (found.start, found.start))
+        if end == found.start:
+            found.start = start
+        place.passed = (found[-1].offset + 1 if found else found.start, found.end)
 
 
 # aiokafka offers no settings for these: they hold for every consumer of aiokafka's in the process.

@@ -15,6 +15,7 @@ from streamrec.advance import advance
 from streamrec.engine.log import Out
 from streamrec.engine.memory import MemoryLog, MemoryRecord
 from streamrec.engine.runner import Batch
+from streamrec.engine.transport import Fetched
 from streamrec.errors import StateError
 from streamrec.state.rows import (
     VISITOR,
@@ -192,6 +193,32 @@ def test_a_gap_is_filled_from_the_log() -> None:
     assert visitor_log(log) == visitor_log(undisturbed)
     assert newest(log) == newest(undisturbed)
     assert value("input_gaps_total") == gaps
+
+
+def test_offsets_without_records_in_front_of_a_batch_are_no_gap_where_its_read_began_before_them() -> None:
+    log = MemoryLog()
+    clicks(log, 20)
+    gaps = value("input_gaps_total")
+    worker = MemoryWorker(log, SETTINGS)
+    records = log.records(INPUT, 0)
+    behind = Fetched(records[6:])
+    behind.start = 4
+    worker.handle(Batch(0, records[:4]), Batch(0, behind))
+    assert worker.asked_again == []
+    assert decode_watermark(newest(log)[WATERMARK_KEY]).offset == 19
+    assert value("input_gaps_total") == gaps
+
+
+def test_of_what_is_read_again_only_the_beginning_can_be_gone() -> None:
+    log = MemoryLog()
+    clicks(log, 20)
+    gaps = value("input_gaps_total")
+    records = log.records(INPUT, 0)
+    first, last = Batch(0, records[:4]), Batch(0, records[10:])
+    del records[9], records[4:6]  # a transaction ended at 9; retention took 4 and 5
+    worker = MemoryWorker(log, SETTINGS)
+    worker.handle(first, last)
+    assert value("input_gaps_total") == gaps + 2
 
 
 def test_what_is_missing_from_the_log_is_counted_and_passed() -> None:

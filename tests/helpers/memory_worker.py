@@ -138,4 +138,4 @@ class MemoryWorker:
 
     async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
         self.asked_again.append((partition, start, end))
-        yield list(self.log.records(self._input, partition)[start:end])
+        yield [each for each in self.log.records(self._input, partition) if start <= each.offset < end]
