@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeGuard
 
 from streamrec import metrics
 from streamrec.advance import Changes, DeadLetter, PartitionState, Place, advance
@@ -42,6 +42,7 @@ class Table(Protocol):
 
     def rows(self, partition: int) -> dict[bytes, bytes]: ...
     def owns(self, partition: int) -> bool: ...
+    def has_fresh_claim(self, partition: int) -> bool: ...
     async def take_over(self, partition: int) -> None: ...
     async def append(self, partition: int, rows: Sequence[Row]) -> int: ...
 
@@ -119,22 +120,19 @@ class StateKeeper:
         rows = self._table.rows(partition)
         state = self._states.get(partition)
         # New here, or back from another worker: recovery may have put its rows among ours.
-        if (
-            not self._table.owns(partition)
-            or state is None
-            or state.rows is not rows
-            or not state.is_current()
-        ):
+        if not self._table.has_fresh_claim(partition) or not _is_of(state, rows):
             settings = self._settings
             with metrics.recovery_seconds.time():
                 await self._table.take_over(partition)
-                place = Place(
-                    self._topic_ids["interactions"],
-                    partition,
-                    settings.kafka.partitions,
-                    self._topic_ids["visitor-states"],
-                )
-                state = self._open(rows, place)
+                # A claim that is only renewed brings no rows, and to decode a million takes seconds.
+                if not _is_of(state, rows):
+                    place = Place(
+                        self._topic_ids["interactions"],
+                        partition,
+                        settings.kafka.partitions,
+                        self._topic_ids["visitor-states"],
+                    )
+                    state = self._open(rows, place)
             committed = self._committed(partition)
             if committed is not None and committed > state.offset + 1:
                 raise StateError(
@@ -169,6 +167,11 @@ class StateKeeper:
                     self._pseudonyms.of(letter.record.key or b""),
                 )
         return [_dead_letter(letter, topic, partition) for letter in changes.rejected]
+
+
+def _is_of(state: PartitionState | None, rows: dict[bytes, bytes]) -> TypeGuard[PartitionState]:
+    """Whether the state was made of these rows and they have not changed under it."""
+    return state is not None and state.rows is rows and state.is_current()
 
 
 def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
