@@ -108,6 +108,11 @@ class StateKeeper:
             for kind, held in (("visitors", state.visitors), ("items", state.items))
         }
 
+    def clocks_ahead(self) -> dict[tuple[str, ...], float]:
+        """Seconds by which the clocks of partitions, their newest event times, are ahead of ours."""
+        now = time.time()
+        return {(str(partition),): max(0.0, state.clock_ms / 1000 - now) for partition, state in self._here()}
+
     def size_bytes(self) -> dict[tuple[str, ...], float]:
         """Keys and values of the rows held, by partition."""
         return {(str(partition),): state.size_bytes for partition, state in self._here()}
@@ -257,6 +262,7 @@ def run_state(settings: Settings) -> NoReturn:
     )
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
+    metrics.clock_ahead.read_from(keeper.clocks_ahead)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
     topics_stay = partial(watch_topics, settings, topic_ids)
     web = settings.web

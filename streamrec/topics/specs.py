@@ -72,10 +72,10 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             {
                 "cleanup.policy": "delete",
                 "max.message.bytes": str(INTERACTION_BATCH_BYTES),
-                # Freshness starts at the time the app gave the record; one from the far future
-                # would also keep its segment from ever expiring.
+                # Freshness starts at the time the app gave the record. Event times may be ahead of it,
+                # and the newest one is the partition's clock: nothing new is seen until life catches up.
                 "message.timestamp.type": "CreateTime",
-                "message.timestamp.after.max.ms": str(_HOUR_MS),
+                "message.timestamp.after.max.ms": str(settings.state.max_future_s * 1000),
             },
             {"retention.ms": str(7 * _DAY_MS)},
         ),
