@@ -30,6 +30,8 @@ test: $(VENV)/.dev ## Run every test, the ones on a real Kafka included
 # so, where its database cannot be reached. Types and layers are checked on a built copy: only there do agents/ and models/ lie where they
 # are imported from. setuptools would carry deleted modules over from an old build/lib.
 check: $(VENV)/.dev ## Check format, lint, security, types and layers
+	@! grep -rnIE --exclude-dir=.git --exclude-dir=$(VENV) --exclude-dir=build '^(<<<<<<<|>>>>>>>) ' . || \
+		{ echo "error: a merge was not finished there" >&2; exit 1; }
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/bandit --quiet --recursive agents models streamrec benchmarks examples .ci

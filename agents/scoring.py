@@ -40,6 +40,7 @@ class ListMaker:
 
     table_id: Kafka's id of visitor-states.
     missing: reads visitor-states again: (partition, start, end) -> batches of records.
+    committed: the offset that the group had committed for a partition, or None.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ListMaker:
         *,
         table_id: str,
         missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
+        committed: Callable[[int], int | None],
     ) -> None:
         self._settings = settings
         self._table_id = table_id
@@ -58,6 +60,7 @@ class ListMaker:
         self._shelf = shelf
         self._catalogue = catalogue
         self._missing = missing
+        self._committed = committed
         self._open = board_opener(settings)
         self._boards: dict[int, Boards] = {}
         self._next: dict[int, int] = {}
@@ -67,11 +70,31 @@ class ListMaker:
         self._boards = {n: boards for n, boards in self._boards.items() if n in partitions}
 
     async def handle(self, batch: Batch) -> None:
-        """Send a list for every row of the batch that asks for one."""
+        """Send a list for every row that asks for one, of the batch and of what was skipped before it."""
         partition = batch.partition
-        boards = await self._known(partition, batch.records[0].offset)
+        boards = self._boards.get(partition)
+        if boards is None:
+            boards = self._boards[partition] = self._open()
+            self._next[partition] = 0
+        if batch.start > self._next[partition]:
+            await self._catch_up(partition, batch.start, boards)
+        await self._answer(partition, batch.records, boards)
+        metrics.batch_size.labels("scoring").observe(len(batch.records))
+
+    async def _catch_up(self, partition: int, end: int, boards: Boards) -> None:
+        """Read again what comes before the offset `end`, and answer what nobody has answered."""
+        first, committed = self._next[partition], min(self._committed(partition) or 0, end)
+        async for records in self._missing(partition, first, committed):
+            for _ in self._requests(records, boards):
+                pass  # only what the boards learn counts here: these visitors have their lists
+        async for records in self._missing(partition, max(first, committed), end):
+            await self._answer(partition, records, boards)
+        self._next[partition] = end
+
+    async def _answer(self, partition: int, rows: Sequence[Any], boards: Boards) -> None:
+        """Send the lists that rows ask for; those that were answered here before are left out."""
         done = self._next[partition]
-        records = [record for record in batch.records if record.offset >= done]
+        records = [record for record in rows if record.offset >= done]
         lists: list[Recommendation] = []
         asked: dict[int, int] = {}
         for visitors in self._requests(records, boards):
@@ -82,8 +105,7 @@ class ListMaker:
         if lists:
             await self._send(partition, lists, asked)
         # Never back: after a rebalance older batches can come again.
-        self._next[partition] = max(done, batch.records[-1].offset + 1)
-        metrics.batch_size.labels("scoring").observe(len(batch.records))
+        self._next[partition] = max(done, rows[-1].offset + 1)
 
     def _requests(self, records: Iterable[Any], boards: Boards) -> Iterator[list[Visitor]]:
         return list_requests(records, boards, self._table_id, self._settings.scoring.max_batch)
@@ -105,19 +127,6 @@ class ListMaker:
                 partition=partition,
                 now_ms=time.time_ns() // 1_000_000,
             )
-
-    async def _known(self, partition: int, first: int) -> Boards:
-        """The partition's boards as of offset `first`; what is missing is read from the log."""
-        boards = self._boards.get(partition)
-        if boards is None:
-            boards = self._boards[partition] = self._open()
-            self._next[partition] = 0
-        if first > self._next[partition]:
-            async for records in self._missing(partition, self._next[partition], first):
-                for _ in self._requests(records, boards):
-                    pass  # only what the boards learn counts here: these visitors have their lists
-            self._next[partition] = first
-        return boards
 
     async def _send(self, partition: int, lists: list[Recommendation], asked: dict[int, int]) -> None:
         with metrics.stage_seconds.labels("emit").time():
@@ -157,6 +166,7 @@ def run_scoring(settings: Settings) -> NoReturn:
         catalogue,
         table_id=topic_ids["visitor-states"],
         missing=partial(read_range, kafka, visitor_states),
+        committed=lambda partition: app.consumer.committed(visitor_states, partition),
     )
 
     async def keep_what_is_ours(_: Any, assigned: Collection[Any], **__: Any) -> None:

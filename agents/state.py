@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeGuard
 
 from streamrec import metrics
 from streamrec.advance import Changes, DeadLetter, PartitionState, Place, advance
@@ -42,6 +42,7 @@ class Table(Protocol):
 
     def rows(self, partition: int) -> dict[bytes, bytes]: ...
     def owns(self, partition: int) -> bool: ...
+    def has_fresh_claim(self, partition: int) -> bool: ...
     async def take_over(self, partition: int) -> None: ...
     async def append(self, partition: int, rows: Sequence[Row]) -> int: ...
 
@@ -107,6 +108,11 @@ class StateKeeper:
             for kind, held in (("visitors", state.visitors), ("items", state.items))
         }
 
+    def clocks_ahead(self) -> dict[tuple[str, ...], float]:
+        """Seconds by which the clocks of partitions, their newest event times, are ahead of ours."""
+        now = time.time()
+        return {(str(partition),): max(0.0, state.clock_ms / 1000 - now) for partition, state in self._here()}
+
     def size_bytes(self) -> dict[tuple[str, ...], float]:
         """Keys and values of the rows held, by partition."""
         return {(str(partition),): state.size_bytes for partition, state in self._here()}
@@ -119,22 +125,19 @@ class StateKeeper:
         rows = self._table.rows(partition)
         state = self._states.get(partition)
         # New here, or back from another worker: recovery may have put its rows among ours.
-        if (
-            not self._table.owns(partition)
-            or state is None
-            or state.rows is not rows
-            or not state.is_current()
-        ):
+        if not self._table.has_fresh_claim(partition) or not _is_of(state, rows):
             settings = self._settings
             with metrics.recovery_seconds.time():
                 await self._table.take_over(partition)
-                place = Place(
-                    self._topic_ids["interactions"],
-                    partition,
-                    settings.kafka.partitions,
-                    self._topic_ids["visitor-states"],
-                )
-                state = self._open(rows, place)
+                # A claim that is only renewed brings no rows, and to decode a million takes seconds.
+                if not _is_of(state, rows):
+                    place = Place(
+                        self._topic_ids["interactions"],
+                        partition,
+                        settings.kafka.partitions,
+                        self._topic_ids["visitor-states"],
+                    )
+                    state = self._open(rows, place)
             committed = self._committed(partition)
             if committed is not None and committed > state.offset + 1:
                 raise StateError(
@@ -147,14 +150,15 @@ class StateKeeper:
 
     async def _without_gap(self, batch: Batch, state: PartitionState) -> Sequence[Any]:
         """The batch, behind what the engine skipped: read once more, then accepted as missing."""
-        start, first = state.offset + 1, batch.records[0].offset
-        if first <= start:
+        start = state.offset + 1
+        if batch.start <= start:
             return batch.records
         found: list[Any] = []
-        async for records in self._missing(batch.partition, start, first):
+        async for records in self._missing(batch.partition, start, batch.start):
             found.extend(records)
         if start > 0:  # else the partition is new here, and retention may have had its share
-            metrics.input_gaps.inc(first - start - len(found))
+            # It takes the oldest; what lacks between others are the control records of transactions.
+            metrics.input_gaps.inc((found or batch.records)[0].offset - start)
         return [*found, *batch.records]
 
     def _dead_letters(self, changes: Changes, partition: int) -> list[Out]:
@@ -168,6 +172,11 @@ class StateKeeper:
                     self._pseudonyms.of(letter.record.key or b""),
                 )
         return [_dead_letter(letter, topic, partition) for letter in changes.rejected]
+
+
+def _is_of(state: PartitionState | None, rows: dict[bytes, bytes]) -> TypeGuard[PartitionState]:
+    """Whether the state was made of these rows and they have not changed under it."""
+    return state is not None and state.rows is rows and state.is_current()
 
 
 def _dead_letter(letter: DeadLetter, topic: str, partition: int) -> Out:
@@ -253,6 +262,7 @@ def run_state(settings: Settings) -> NoReturn:
     )
     metrics.state_entries.read_from(keeper.entries)
     metrics.state_bytes.read_from(keeper.size_bytes)
+    metrics.clock_ahead.read_from(keeper.clocks_ahead)
     watchdog = add_agent(app, "state", kafka, interactions, keeper.handle, before=models_known)
     topics_stay = partial(watch_topics, settings, topic_ids)
     web = settings.web

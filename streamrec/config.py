@@ -189,8 +189,8 @@ class StateSettings(_Section):
     """Items held by the online learner of a partition; beyond it the longest unused go."""
     max_future_s: PositiveInt = 300
     """How far event time may run ahead of the time Kafka gave the record."""
-    max_event_bytes: PositiveInt = 64 * 1024
-    """Larger records are refused before they are decoded."""
+    max_event_bytes: PositiveInt = Field(default=64 * 1024, le=1 << 20)
+    """Larger records are refused before they are decoded. What is not larger has to fit a dead letter."""
     recent_sessions: NonNegativeInt = 0
     """Sessions that are over, with two items or more, kept per partition, the last ones; for the sources of
     lists that learn from sessions. 0 keeps none."""

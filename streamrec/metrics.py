@@ -35,6 +35,7 @@ __all__ = [
     "AssignedGauge",
     "append_bytes",
     "batch_size",
+    "clock_ahead",
     "consumer_lag",
     "dead_letters",
     "event_age",
@@ -195,6 +196,11 @@ append_bytes = _histogram(
 # State
 state_entries = _assigned("state_entries", "Visitors and items held, by partition.", "kind", "partition")
 state_bytes = _assigned("state_bytes", "Keys and values of the rows held, by partition.", "partition")
+clock_ahead = _assigned(
+    "clock_ahead_seconds",
+    "By how much the newest event time of a partition is ahead of the worker's clock.",
+    "partition",
+)
 state_evictions = _counter(
     "state_evictions", "Visitors and items forgotten, by reason.", reason=EVICTION_REASONS
 )

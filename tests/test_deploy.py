@@ -142,7 +142,8 @@ def interpolated(value: object) -> str:
 def test_the_environment_of_a_service_makes_settings(name, monkeypatch):
     image = dict(re.findall(r"(STREAMREC_\w+)=(\S+)", DOCKERFILE))
     for variable, value in {**image, **SERVICES[name]["environment"]}.items():
-        monkeypatch.setenv(variable, interpolated(value))
+        if value is not None:  # else it is passed on, if it is set
+            monkeypatch.setenv(variable, interpolated(value))
     settings = load_settings()
     assert settings.kafka.bootstrap == "kafka:19092"
     assert settings.web.host == "0.0.0.0"
@@ -152,6 +153,21 @@ def test_the_environment_of_a_service_makes_settings(name, monkeypatch):
     # Only where models are made is there a key to sign them with; all others need to trust it.
     assert (key is not None) == (name == "training")
     assert "STREAMREC_REGISTRY__TRUSTED_KEYS" in SERVICES[name]["environment"]
+
+
+@pytest.mark.parametrize("name", ["state", "scoring", "evaluation"])
+def test_sources_that_learn_from_sessions_are_switched_on_from_outside(name, monkeypatch):
+    chapter = DOCUMENTS["docs/operations.md"].partition("## Sources that learn from sessions")[2]
+    wanted = dict(re.findall(r"^    (STREAMREC_\w+)='?([^'\n]+)'?$", chapter, re.MULTILINE))
+    wanted["STREAMREC_SCORING__TRACE"] = "true"
+    environment = SERVICES[name]["environment"]
+    assert {each for each, value in environment.items() if value is None} == set(wanted)
+    for variable, value in {**environment, **wanted}.items():
+        monkeypatch.setenv(variable, interpolated(value))
+    settings = load_settings()
+    assert settings.scoring.weights["stan"]
+    assert settings.state.recent_sessions
+    assert settings.scoring.trace
 
 
 def verbs(text: str) -> set[tuple[str, ...]]:

@@ -86,7 +86,8 @@ class Intake:
             raise RecordError("no_key", "the record has no key; send the visitor_id, UTF-8, as its key")
         size = len(value) + len(key)
         if record.headers:
-            size += sum(len(name) + len(each or b"") for name, each in record.headers)
+            # Two bytes or more are their lengths: empty ones take room too.
+            size += sum(len(name.encode()) + len(each or b"") + 2 for name, each in record.headers)
         if size > self._max_bytes:
             raise RecordError(
                 "oversized",

@@ -7,21 +7,25 @@ refuses appends to a claimed partition by whoever had claimed it before (decisio
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol import produce, types
 
 from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
 from streamrec.errors import EngineError
 
-__all__ = ["Append", "KafkaLog", "Log", "Out", "Record"]
+__all__ = ["MAX_BATCH_BYTES", "MAX_SENT_BYTES", "Append", "KafkaLog", "Log", "Out", "Record", "in_batches"]
 
-# The largest record batch, as max.message.bytes of visitor-states allows; with room for its header.
-MAX_BATCH_BYTES = (16 << 20) - 4096
+MAX_BATCH_BYTES: Final = (16 << 20) - 4096
+"""The largest append, as max.message.bytes of visitor-states allows; with room for its header."""
+MAX_SENT_BYTES: Final = (1 << 20) - 4096
+"""The largest batch of records that are sent, but for a larger one alone: brokers that are not told
+otherwise take 1 MiB."""
 
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
@@ -64,6 +68,24 @@ def _joined_once(request: Any) -> bytes:
 produce.ProduceRequest_v7.encode = _joined_once
 
 
+def in_batches(records: Iterable[Record], new: Callable[[], BatchBuilder]) -> Iterator[BatchBuilder]:
+    """Batches that hold the records in order, each as many as it takes, and at least one.
+
+    new: makes an empty batch. Raises EngineError if a record is too large for any topic.
+    """
+    batch = new()
+    for key, value, headers in records:
+        record = {"key": key, "value": value, "timestamp": None, "headers": list(headers)}
+        if batch.append(**record) is None:
+            yield batch
+            batch = new()
+            batch.append(**record)  # the first one is taken whatever its size
+        if batch.size() > MAX_BATCH_BYTES:
+            raise EngineError(f"one record has {batch.size()} bytes, {MAX_BATCH_BYTES} are allowed")
+    if batch.record_count():
+        yield batch
+
+
 class Append(NamedTuple):
     """What was written where."""
 
@@ -93,7 +115,10 @@ class Log(Protocol):
         """
 
     async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
-        """Write records in order, in as few batches as they need; returns when acknowledged."""
+        """Write records in order, in batches of at most MAX_SENT_BYTES; returns when acknowledged.
+
+        A larger record is a batch of its own. Raises EngineError if it is too large for that as well.
+        """
 
 
 class KafkaLog:
@@ -105,14 +130,13 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._claims: dict[tuple[str, int], AIOKafkaProducer] = {}
 
-    async def _start(self, transactional_id: str | None = None) -> Any:
+    async def _start(self, max_batch_size: int, transactional_id: str | None = None) -> Any:
         producer = AIOKafkaProducer(
             **client_options(self._settings),
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",
-            max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=MAX_BATCH_BYTES + 4096,
+            max_batch_size=max_batch_size,
             transactional_id=transactional_id,
         )
         try:
@@ -124,14 +148,14 @@ class KafkaLog:
 
     async def _started(self) -> Any:
         if self._producer is None:
-            self._producer = await self._start()
+            self._producer = await self._start(MAX_SENT_BYTES)
         return self._producer
 
     async def claim(self, topic: str, partition: int) -> None:
         """Become the one who appends to a partition. See Log."""
         await self.release(topic, partition)
         with may(self._settings, "WRITE"):
-            producer = await self._start(transactional_id=f"{topic}-{partition}")
+            producer = await self._start(MAX_BATCH_BYTES, transactional_id=f"{topic}-{partition}")
         # The id brought an epoch above that of every claim before. No transaction is wanted with it:
         # they take 28 ms each, and hide what is written until they end.
         producer._txn_manager.transactional_id = None
@@ -180,16 +204,10 @@ class KafkaLog:
 
     async def _send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         producer = await self._started()
-        acknowledgements = []
-        builder = producer.create_batch()
-        for key, value, headers in records:
-            if builder.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-                acknowledgements.append(await producer.send_batch(builder, topic, partition=partition))
-                builder = producer.create_batch()
-                if builder.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-                    raise EngineError(f"{topic}[{partition}]: one record exceeds {MAX_BATCH_BYTES} bytes")
-        if builder.record_count():
-            acknowledgements.append(await producer.send_batch(builder, topic, partition=partition))
+        acknowledgements = [
+            await producer.send_batch(batch, topic, partition=partition)
+            for batch in in_batches(records, producer.create_batch)
+        ]
         for acknowledgement in acknowledgements:
             await acknowledgement
 

@@ -7,8 +7,11 @@ rise by one, and a batch can be cut anywhere, as polls cut it.
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
-from streamrec.engine.log import Append, Out, Record
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streamrec.engine.log import MAX_SENT_BYTES, Append, Out, Record, in_batches
 from streamrec.engine.runner import Batch
 
 __all__ = ["MemoryLog", "MemoryRecord"]
@@ -33,6 +36,8 @@ class MemoryLog:
         self._records: dict[tuple[str, int], list[MemoryRecord]] = defaultdict(list)
         self.appends: list[tuple[str, int, int]] = []
         """Topic, partition and number of records of every append, in order."""
+        self.sent_bytes: list[tuple[str, int, int]] = []
+        """Topic, partition and size in bytes of every batch that was sent, in order."""
 
     def publish(self, topic: str, partition: int, record: Out, timestamp_ms: int | None = None) -> int:
         """Write one record as an app would; returns its offset."""
@@ -56,6 +61,9 @@ class MemoryLog:
 
     async def send(self, topic: str, partition: int, records: Iterable[Record]) -> None:
         """Write records in order. See Log."""
+        records = list(records)
+        for batch in in_batches(records, partial(BatchBuilder, MAX_SENT_BYTES, 0)):
+            self.sent_bytes.append((topic, partition, batch.size()))
         for record in records:
             self.publish(topic, partition, Out(*record))
 

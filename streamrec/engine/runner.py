@@ -49,6 +49,11 @@ class Batch(NamedTuple):
     partition: int
     records: Sequence[Any]
 
+    @property
+    def start(self) -> int:
+        """Where the read of them began: from there to the first, nothing else is in the log."""
+        return int(getattr(self.records, "start", self.records[0].offset))
+
 
 def fatal(error: BaseException) -> NoReturn:
     """End the process at once: nothing in memory is worth saving, Kafka has it all."""

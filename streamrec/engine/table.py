@@ -90,8 +90,11 @@ class PartitionTable(faust.Table):
         return self.store.rows(partition)
 
     def owns(self, partition: int) -> bool:
-        """Whether a partition was taken over, not long ago, and has not moved away since, as far as this
-        worker knows."""
+        """Whether a partition was taken over and has not moved away since, as far as this worker knows."""
+        return partition in self._claimed_at
+
+    def has_fresh_claim(self, partition: int) -> bool:
+        """Whether a partition that we own was taken over not long ago; else it has to be before an append."""
         return time.monotonic() < self._claimed_at.get(partition, -math.inf) + _CLAIM_S
 
     async def take_over(self, partition: int) -> None:

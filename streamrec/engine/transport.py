@@ -6,7 +6,7 @@ its value is the list of records, its offset the last one's. Faust's per-message
 Registered under the entry point group `faust.transports`.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ class Fetched(list[Any]):
     """Records of one partition as one poll gave them."""
 
     start: int = 0
-    """Where the read began."""
+    """Where the read began; right behind the last record of the one before, if it went on from there."""
     end: int = 0
     """Where it ended: of what lies between, nothing else is in the log."""
 
@@ -55,9 +55,21 @@ class FetchedResult(fetcher.FetchResult):
         records = self._partition_records
         start = 0 if records is None else records.next_fetch_offset
         found = Fetched(super().getall(max_records))
-        if records is not None:
+        if records is not None and records.next_fetch_offset > start:
             found.start, found.end = start, records.next_fetch_offset
+            self._join(found)
         return found
+
+    def _join(self, found: Fetched) -> None:
+        """Count to a read what reads right before it passed behind their last record.
+
+        Where transactions end, or compaction was, there is nothing; who is handed records alone cannot tell.
+        """
+        place = self._assignment.state_value(self._topic_partition)
+        start, end = getattr(place, "passed", (found.start, found.start))
+        if end == found.start:
+            found.start = start
+        place.passed = (found[-1].offset + 1 if found else found.start, found.end)
 
 
 # aiokafka offers no settings for these: they hold for every consumer of aiokafka's in the process.
@@ -102,14 +114,23 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **options)
         self.handed: dict[TP, int] = {}
         """Offset after the last batch handed on, of the partitions assigned."""
+        self._sought: dict[tuple[str, int], int | None] = {}
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def committed(self, topic: str, partition: int) -> int | None:
-        """The offset this group had committed when the partition was assigned; None if none."""
-        offset = self._committed_offset.get(TP(topic, partition))
-        return None if offset is None else int(offset)
+        """The offset this group had committed when the partition was assigned; None if none.
+
+        Faust's own note of it is gone before the last batch of a partition that moves away is handled.
+        """
+        return self._sought.get((topic, partition))
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go on where the group is. Called by Faust; a partition with nothing committed stays where it is."""
+        found: Mapping[TP, int] = await super().seek_to_committed()
+        self._sought.update(found)
+        return found
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 (Faust's)
         """One message per partition with new records. Called by Faust's fetcher."""

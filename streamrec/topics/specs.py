@@ -13,7 +13,9 @@ from typing import Final
 from streamrec.config import KafkaSettings, Settings
 
 __all__ = [
+    "DEAD_LETTER_BYTES",
     "INTERACTION_BATCH_BYTES",
+    "LIST_BYTES",
     "MIN_IN_SYNC",
     "STATE_BATCH_BYTES",
     "TopicSpec",
@@ -30,8 +32,12 @@ MIN_IN_SYNC: Final = "min.insync.replicas"
 
 INTERACTION_BATCH_BYTES: Final = _MIB
 """Largest record batch that apps may send."""
+DEAD_LETTER_BYTES: Final = INTERACTION_BATCH_BYTES + 64 * _KIB
+"""Largest dead letter: the original bytes, with the headers that say where they come from."""
 STATE_BATCH_BYTES: Final = 16 * _MIB
 """Largest append to visitor-states."""
+LIST_BYTES: Final = 16 * _MIB
+"""Largest list: of 500 items with the longest ids and titles, and what eight sources proposed, 11 MiB."""
 
 # What workers write has the broker's time: by their own, one whose clock is behind would have its
 # records deleted or compacted too early, one whose clock is far ahead would have them refused.
@@ -66,10 +72,10 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             {
                 "cleanup.policy": "delete",
                 "max.message.bytes": str(INTERACTION_BATCH_BYTES),
-                # Freshness starts at the time the app gave the record; one from the far future
-                # would also keep its segment from ever expiring.
+                # Freshness starts at the time the app gave the record. Event times may be ahead of it,
+                # and the newest one is the partition's clock: nothing new is seen until life catches up.
                 "message.timestamp.type": "CreateTime",
-                "message.timestamp.after.max.ms": str(_HOUR_MS),
+                "message.timestamp.after.max.ms": str(settings.state.max_future_s * 1000),
             },
             {"retention.ms": str(7 * _DAY_MS)},
         ),
@@ -100,7 +106,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             kafka,
             "recommendations",
             by_visitor,
-            {"cleanup.policy": "delete", **_BROKERS_TIME},
+            {"cleanup.policy": "delete", "max.message.bytes": str(LIST_BYTES), **_BROKERS_TIME},
             {"retention.ms": str(_DAY_MS)},
         ),
         _spec(kafka, "items", 1, {"cleanup.policy": "compact"}, _broadcast(64 * _MIB)),
@@ -109,12 +115,7 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
             kafka,
             "dead-letters",
             by_visitor,
-            # The original bytes fit, with the headers that say where they come from.
-            {
-                "cleanup.policy": "delete",
-                "max.message.bytes": str(INTERACTION_BATCH_BYTES + 64 * _KIB),
-                **_BROKERS_TIME,
-            },
+            {"cleanup.policy": "delete", "max.message.bytes": str(DEAD_LETTER_BYTES), **_BROKERS_TIME},
             {"retention.ms": str(30 * _DAY_MS)},
         ),
     )

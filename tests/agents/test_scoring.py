@@ -16,6 +16,7 @@ from streamrec.config import SESSION_SOURCES, Settings, load_settings
 from streamrec.engine.log import Out
 from streamrec.engine.memory import MemoryLog, MemoryRecord
 from streamrec.engine.runner import Batch
+from streamrec.engine.transport import Fetched
 from streamrec.errors import RegistryError, StateError
 from streamrec.events import Recommendation
 from streamrec.scorer import load_scorer, load_step
@@ -59,10 +60,20 @@ class MemoryMaker:
         self.log = log
         self.reread: list[int] = []
         """Offsets from which the log was read again."""
+        self.committed: int | None = None
+        """What the group has committed."""
         self.is_compacted = False
         """Whether what is read again has been compacted, but for the last rows: those are too young."""
         self.shelf = ModelShelf("gru4rec", partial(load_scorer, published.registry))
-        self.maker = ListMaker(settings, log, self.shelf, Catalogue(), table_id="", missing=self._missing)
+        self.maker = ListMaker(
+            settings,
+            log,
+            self.shelf,
+            Catalogue(),
+            table_id="",
+            missing=self._missing,
+            committed=lambda _: self.committed,
+        )
 
     def handle(self, *batches: Batch) -> None:
         async def all_of_them() -> None:
@@ -72,6 +83,8 @@ class MemoryMaker:
         asyncio.run(all_of_them())
 
     async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
+        if start >= end:
+            return
         self.reread.append(start)
         records = list(self.log.records(STATES, partition)[start:end])
         old = records[:-20] if self.is_compacted else []
@@ -131,7 +144,7 @@ def test_a_new_worker_goes_on_with_the_same_lists(
     MemoryMaker(whole, published, settings).handle(*cut(whole, [1000]))
     MemoryMaker(log, published, settings).handle(Batch(0, log.records(STATES, 0)[:committed]))
     later = MemoryMaker(log, published, settings)
-    later.is_compacted = is_compacted
+    later.committed, later.is_compacted = committed, is_compacted
     later.handle(*cut(log, [13], start=committed))
     assert lists(log) == lists(whole)
 
@@ -156,6 +169,55 @@ def test_what_comes_again_to_the_same_worker_is_not_sent_again(published: "Publi
     assert lists(log) == before
 
 
+def test_rows_that_were_skipped_before_anything_was_committed_have_their_lists(
+    published: "Published",
+) -> None:
+    log, whole = states(published), states(published)
+    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
+    first, second, *rest = cut(log, [20])
+    maker = MemoryMaker(log, published)
+    maker.handle(second, first, second, *rest)
+    assert lists(log) == lists(whole)
+
+
+def test_rows_that_were_skipped_behind_what_is_committed_have_their_lists(published: "Published") -> None:
+    log, whole = states(published), states(published)
+    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
+    first, second, third, *rest = cut(log, [20])
+    MemoryMaker(log, published).handle(first)
+    maker = MemoryMaker(log, published)
+    maker.committed = 20
+    maker.handle(third)
+    assert maker.reread == [0, 20]
+    maker.handle(second, third, *rest)
+    assert lists(log) == lists(whole)
+
+
+def test_rows_that_another_worker_answered_meanwhile_are_not_answered_again(published: "Published") -> None:
+    log, whole = states(published), states(published)
+    MemoryMaker(whole, published).handle(*cut(whole, [1000]))
+    first, second, third, *rest = cut(log, [20])
+    stopped, other = MemoryMaker(log, published), MemoryMaker(log, published)
+    stopped.handle(first)
+    other.committed = 20
+    other.handle(second, third)
+    stopped.committed = 60
+    stopped.handle(*rest)
+    assert stopped.reread == [20]
+    assert lists(log) == lists(whole)
+
+
+def test_what_compaction_has_left_out_is_not_looked_for(published: "Published") -> None:
+    log = states(published)
+    records = log.records(STATES, 0)
+    maker = MemoryMaker(log, published)
+    maker.handle(Batch(0, records[:20]))
+    rest = Fetched(records[27:])
+    rest.start = 20
+    maker.handle(Batch(0, rest))
+    assert maker.reread == []
+
+
 def test_what_comes_again_to_another_worker_has_the_same_ids(published: "Published") -> None:
     log = states(published)
     for _ in range(2):
@@ -174,6 +236,7 @@ def test_the_items_of_a_partition_that_moved_away_are_let_go_and_read_anew(publi
     maker.handle(rest[0])
     assert maker.reread == []
     maker.maker.keep({7})
+    maker.committed = rest[1].records[0].offset
     maker.handle(*rest[1:])
     assert maker.reread == [0]
     assert lists(log) == lists(whole)

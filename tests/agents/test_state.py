@@ -11,10 +11,12 @@ from memory_worker import FailingLog, Killed, MemoryWorker, small_settings
 from state_parts import BASE, Record, SmallStep, click
 
 from streamrec import metrics
-from streamrec.advance import advance
-from streamrec.engine.log import Out
+from streamrec.advance import PartitionState, advance, partition_of
+from streamrec.config import load_settings
+from streamrec.engine.log import MAX_SENT_BYTES, Out
 from streamrec.engine.memory import MemoryLog, MemoryRecord
 from streamrec.engine.runner import Batch
+from streamrec.engine.transport import Fetched
 from streamrec.errors import StateError
 from streamrec.state.rows import (
     VISITOR,
@@ -24,6 +26,7 @@ from streamrec.state.rows import (
     item_key,
     visitor_key,
 )
+from streamrec.topics.specs import DEAD_LETTER_BYTES
 
 SETTINGS = small_settings()
 INPUT = SETTINGS.kafka.topic("interactions")
@@ -194,6 +197,32 @@ def test_a_gap_is_filled_from_the_log() -> None:
     assert value("input_gaps_total") == gaps
 
 
+def test_offsets_without_records_in_front_of_a_batch_are_no_gap_where_its_read_began_before_them() -> None:
+    log = MemoryLog()
+    clicks(log, 20)
+    gaps = value("input_gaps_total")
+    worker = MemoryWorker(log, SETTINGS)
+    records = log.records(INPUT, 0)
+    behind = Fetched(records[6:])
+    behind.start = 4
+    worker.handle(Batch(0, records[:4]), Batch(0, behind))
+    assert worker.asked_again == []
+    assert decode_watermark(newest(log)[WATERMARK_KEY]).offset == 19
+    assert value("input_gaps_total") == gaps
+
+
+def test_of_what_is_read_again_only_the_beginning_can_be_gone() -> None:
+    log = MemoryLog()
+    clicks(log, 20)
+    gaps = value("input_gaps_total")
+    records = log.records(INPUT, 0)
+    first, last = Batch(0, records[:4]), Batch(0, records[10:])
+    del records[9], records[4:6]  # a transaction ended at 9; retention took 4 and 5
+    worker = MemoryWorker(log, SETTINGS)
+    worker.handle(first, last)
+    assert value("input_gaps_total") == gaps + 2
+
+
 def test_what_is_missing_from_the_log_is_counted_and_passed() -> None:
     log = MemoryLog()
     clicks(log, 20)
@@ -282,6 +311,77 @@ def test_an_oversized_record_is_a_dead_letter_without_its_body() -> None:
     MemoryWorker(log, SETTINGS).handle(*whole(log))
     [letter] = log.records(DEAD, 0)
     assert (letter.key, letter.value, header(letter, "reason")) == (b"v", None, "oversized")
+
+
+def test_dead_letters_of_one_batch_are_sent_in_batches_that_their_topic_takes() -> None:
+    log = MemoryLog()
+    for offset in range(2000):
+        put(log, Record(offset, BASE, b"v", b"{" * 390))
+    MemoryWorker(log, SETTINGS).handle(*whole(log))
+    assert places(log) == [*range(2000)]
+    assert len(log.sent_bytes) > 1
+    assert all(topic == DEAD and size <= MAX_SENT_BYTES for topic, _, size in log.sent_bytes)
+
+
+@pytest.mark.parametrize("limit", [400, load_settings().state.max_event_bytes, 1 << 20])
+def test_the_largest_dead_letter_fits_its_topic(limit: int) -> None:
+    log = MemoryLog()
+    put(log, Record(0, BASE, b"v", b"{" * (limit - 1)))
+    put(log, Record(1, BASE, b"v", b"{"), [("", b"")] * (limit // 2 - 1))
+    put(log, Record(2, BASE, b"v", b"{"), [("é" * 62, b"")] * ((limit - 2) // 126))
+    MemoryWorker(log, small_settings(max_event_bytes=limit)).handle(*whole(log))
+    assert [header(each, "reason") for each in log.records(DEAD, 0)] == ["undecodable"] * 3
+    assert all(size <= DEAD_LETTER_BYTES for _, _, size in log.sent_bytes)
+
+
+def test_a_claim_that_is_renewed_keeps_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, undisturbed = MemoryLog(), MemoryLog()
+    for each in (log, undisturbed):
+        clicks(each, 30)
+    MemoryWorker(undisturbed, SETTINGS).handle(*whole(undisturbed))
+
+    opened: list[int] = []
+    worker = MemoryWorker(log, SETTINGS)
+    monkeypatch.setattr(
+        PartitionState,
+        "rebuild",
+        lambda self, rebuild=PartitionState.rebuild: (opened.append(1), rebuild(self)),
+    )
+    first, second, third = log.batches(INPUT, 0, size=10)
+    worker.handle(first)
+    worker.table.age()
+    worker.handle(second)
+    assert len(opened) == 1
+
+    # Another worker was here in between: now there are rows that the state does not know.
+    MemoryWorker(log, SETTINGS).handle(Batch(0, third.records[:4]))
+    worker.table.age()
+    worker.handle(third)
+    assert len(opened) == 3
+    assert newest(log) == newest(undisturbed)
+    assert visitor_log(log) == visitor_log(undisturbed)
+
+
+def test_claims_that_grow_old_together_are_renewed_with_their_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = small_settings()
+    settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"partitions": 2})})
+    log = MemoryLog()
+    visitors = {partition_of(b"v%d" % n, 2): f"v{n}" for n in range(9)}
+    for partition, visitor in visitors.items():
+        for n in range(4):
+            record = click(n, visitor, "a", BASE + n)
+            log.publish(INPUT, partition, Out(record.key, record.value), record.timestamp)
+    opened: list[int] = []
+    monkeypatch.setattr(
+        PartitionState,
+        "rebuild",
+        lambda self, rebuild=PartitionState.rebuild: (opened.append(1), rebuild(self)),
+    )
+    worker = MemoryWorker(log, settings)
+    for start in (0, 2):
+        worker.table.age()
+        worker.handle(*(Batch(each, log.records(INPUT, each)[start : start + 2]) for each in (0, 1)))
+    assert len(opened) == 2
 
 
 def test_a_deletion_tells_the_offset_that_caused_it() -> None:

@@ -11,6 +11,7 @@ Failpoints kill the process (SIGKILL) at the N-th time that it gets there:
 
     model           the session model fails on the item "cursed", every time
     slow-write      every write takes a second longer, so that a process can be stopped in it
+    skip            the N-th poll that brings input comes while the flow is stopped, as in a rebalance
 
     clock           the clock is N seconds ahead, or behind; see shifted.py
 
@@ -36,6 +37,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from streamrec.agents import scoring, state
 from streamrec.cli import main
 from streamrec.engine.log import KafkaLog
+from streamrec.engine.transport import BatchConsumer
 from streamrec.scorer import SessionStep
 
 
@@ -128,6 +130,20 @@ def slow_write(_: Countdown) -> None:
         return slow
 
     around_writes(replaced)
+
+
+def skip(countdown: Countdown) -> None:
+    topic = "interactions" if ROLE == "state" else "visitor-states"
+    wait_next_records = BatchConsumer._wait_next_records
+
+    async def stopped(self: BatchConsumer, timeout_s: float) -> Any:
+        records, active = await wait_next_records(self, timeout_s)
+        if any(each.topic.endswith(topic) for each in records or ()) and countdown.now():
+            self.stop_flow()
+            asyncio.get_running_loop().call_soon(self.resume_flow)
+        return records, active
+
+    BatchConsumer._wait_next_records = stopped  # type: ignore[method-assign]
 
 
 def bug_early(_: Countdown) -> None:

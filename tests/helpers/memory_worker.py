@@ -79,6 +79,7 @@ class MemoryTable:
         self.store = RowStore()
         self._log = log
         self._topic = topic
+        self._fresh: set[int] = set()
         for partition in range(partitions):
             self.recover(partition)
 
@@ -93,8 +94,17 @@ class MemoryTable:
     def owns(self, partition: int) -> bool:
         return True
 
+    def has_fresh_claim(self, partition: int) -> bool:
+        return partition in self._fresh
+
     async def take_over(self, partition: int) -> None:
-        """There is no other worker."""
+        """Hold all that was written until now, by whoever was here in between."""
+        self.store.apply(partition, self._log.records(self._topic, partition))
+        self._fresh.add(partition)
+
+    def age(self) -> None:
+        """Let all claims grow old."""
+        self._fresh.clear()
 
     async def append(self, partition: int, rows: list[Out]) -> int:
         return (await self._log.append(self._topic, partition, rows)).size_bytes
@@ -138,4 +148,4 @@ class MemoryWorker:
 
     async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
         self.asked_again.append((partition, start, end))
-        yield list(self.log.records(self._input, partition)[start:end])
+        yield [each for each in self.log.records(self._input, partition) if start <= each.offset < end]

@@ -74,7 +74,7 @@ class Reference:
             raise RecordError("null_value", "")
         if record.key is None:
             raise RecordError("no_key", "")
-        headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+        headers = sum(len(name.encode()) + len(value or b"") + 2 for name, value in record.headers)
         if len(record.value) + len(record.key) + headers > settings.max_event_bytes:
             raise RecordError("oversized", "")
         event = decode_interaction(record.value)

@@ -285,11 +285,15 @@ def test_what_is_sent_arrives_in_order_in_as_few_batches_as_it_needs(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = settings.kafka.topic("visitor-states")
-    write(settings, lambda log: log.send(topic, 0, rows(40, 1 << 20)), lambda log: log.send(topic, 0, []))
-    assert len(record_batches(settings, "visitor-states", monkeypatch)) == 3
-    assert [each.key for each in in_range(settings, "visitor-states", 0, 40)] == [
-        b"%d" % number for number in range(40)
+    large = [*rows(40, 100_000), Out(b"large", bytes(3 << 20))]
+    write(settings, lambda log: log.send(topic, 0, large), lambda log: log.send(topic, 0, []))
+    # Ten fit into a mebibyte; what is larger goes alone.
+    assert record_batches(settings, "visitor-states", monkeypatch) == [
+        *[(0, 9), (10, 19), (20, 29), (30, 39)],
+        (40, 40),
     ]
+    found = in_range(settings, "visitor-states", 0, 41)
+    assert [(each.key, each.value) for each in found] == [(each.key, each.value) for each in large]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,20 @@
 """The state app on a real broker: exact over kills, and untouched by bad records."""
 
+import asyncio
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 from app_processes import App, Place, click, forget, last, publish, read, running
 from kafka import KafkaProducer
 
+from streamrec.access import client_options
 from streamrec.advance import partition_of
 from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks, click_sessions
@@ -140,6 +144,45 @@ def test_killed_in_the_middle_it_ends_with_the_rows_of_an_undisturbed_run(
     assert any(key == LEARNER_KEY for _, key in newest(disturbed))
     forgotten = any(value is None for _, _, value in of_visitors(disturbed))
     assert forgotten == (settings.state.max_visitors == 60)
+
+
+def publish_in_transactions(settings: Settings, records: list[tuple[bytes, bytes]]) -> None:
+    """Write records as an app that puts each into a transaction of its own, in partition 0."""
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(**client_options(settings.kafka), transactional_id="app", acks="all")
+        await producer.start()
+        try:
+            for key, value in records:
+                async with producer.transaction():
+                    await producer.send_and_wait(settings.kafka.topic("interactions"), value, key)
+        finally:
+            await producer.stop()
+
+    asyncio.run(send())
+
+
+def reread(app: App) -> str:
+    (line,) = re.findall(r"^streamrec_reread_records_total .*", app.page("metrics")[1], re.MULTILINE)
+    return str(line)
+
+
+@pytest.mark.parametrize("settings", [{"kafka": {"partitions": 1, "session_timeout_s": 6}}], indirect=True)
+def test_what_ends_transactions_is_no_gap(settings: Settings, tmp_path: Path) -> None:
+    now = time.time_ns() // 1_000_000
+    clicks = [click(f"visitor-{n % 7}", f"item-{n % 5}", f"event-{n}", now + n) for n in range(60)]
+    for start in (0, 30):  # the second time to a worker that goes on from what is committed
+        with running("state", settings, tmp_path) as app:
+            publish_in_transactions(settings, clicks[start : start + 1])
+            app.wait(lambda app=app: counted(app, "events_total", outcome="accepted") == 1)
+            before = reread(app)  # the rows that were there
+            publish_in_transactions(settings, clicks[start + 1 : start + 30])
+            app.wait(lambda app=app: counted(app, "events_total", outcome="accepted") == 30)
+            assert reread(app) == before
+            assert "streamrec_input_gaps_total 0.0" in app.page("metrics")[1]
+            assert app.stop() == 0
+    offsets = [decode_visitor_row(value).offset for _, _, value in of_visitors(rows(settings)) if value]
+    assert offsets == list(range(0, 120, 2))
 
 
 def bad_records() -> dict[str, tuple[str, bytes | None, bytes | None]]:

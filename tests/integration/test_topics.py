@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
@@ -163,10 +164,14 @@ async def test_a_worker_learns_that_a_topic_is_gone_or_was_made_anew(
 
 def test_an_interaction_from_the_far_future_is_refused_by_the_broker(settings: Settings) -> None:
     topic = settings.kafka.topic("interactions")
+    bound_ms = settings.state.max_future_s * 1000
+    now_ms = time.time_ns() // 1_000_000
     with KafkaProducer(bootstrap_servers=settings.kafka.bootstrap) as producer:
-        producer.send(topic, b"{}", timestamp_ms=1_000_000_000_000).get(10)
-        with pytest.raises(InvalidTimestampError):
-            producer.send(topic, b"{}", timestamp_ms=9_000_000_000_000).get(10)
+        for time_ms in (1_000_000_000_000, now_ms + bound_ms - 20_000):
+            producer.send(topic, b"{}", timestamp_ms=time_ms).get(10)
+        for time_ms in (now_ms + bound_ms + 60_000, 9_000_000_000_000):
+            with pytest.raises(InvalidTimestampError):
+                producer.send(topic, b"{}", timestamp_ms=time_ms).get(10)
 
 
 def test_a_broker_that_is_not_there_is_named() -> None:

@@ -1,13 +1,16 @@
 """The engine's in-memory twin: what is written can be read back, in order, cut anywhere."""
 
 import asyncio
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrec.engine.log import Append, Out
+from streamrec.engine.log import MAX_BATCH_BYTES, MAX_SENT_BYTES, Append, Out
 from streamrec.engine.memory import MemoryLog
 from streamrec.engine.table import RowStore
+from streamrec.errors import EngineError
 
 outs = st.builds(Out, st.binary(max_size=2), st.none() | st.binary(max_size=3))
 
@@ -35,6 +38,24 @@ def test_an_append_is_noted_as_one() -> None:
     asyncio.run(log.send("t", 0, rows))
     assert log.appends == [("t", 0, 2), ("t", 0, 1)]
     assert [record.key for record in log.records("t", 0)] == [b"a", b"b", b"a", b"a", b"b"]
+
+
+@given(st.lists(st.integers(0, MAX_SENT_BYTES * 5 // 4), max_size=6), st.integers(0, 200))
+def test_what_is_sent_goes_in_batches_that_every_topic_takes(sizes: list[int], n: int) -> None:
+    log = MemoryLog()
+    outs = [Out(b"k", bytes(size)) for size in [*sizes, *[40_000] * n]]
+    asyncio.run(log.send("t", 0, outs))
+    assert [len(record.value or b"") for record in log.records("t", 0)] == [*sizes, *[40_000] * n]
+    sent = [size for _, _, size in log.sent_bytes]
+    large = [size for size in sent if size > MAX_SENT_BYTES]
+    assert len(large) == sum(size > MAX_SENT_BYTES - 100 for size in sizes)
+    # No two neighbours would have fitted one batch.
+    assert all(one + other > MAX_SENT_BYTES for one, other in pairwise(sent))
+
+
+def test_a_record_too_large_for_any_topic_is_refused() -> None:
+    with pytest.raises(EngineError, match=rf"one record has .* bytes, {MAX_BATCH_BYTES} are allowed"):
+        asyncio.run(MemoryLog().send("t", 0, [Out(b"k", bytes(MAX_BATCH_BYTES))]))
 
 
 @given(n=st.integers(0, 30), start=st.integers(0, 30), size=st.integers(1, 9))

@@ -30,6 +30,7 @@ PROMISED = {
     "streamrec_append_bytes",
     "streamrec_batch_size",
     "streamrec_build_info",
+    "streamrec_clock_ahead_seconds",
     "streamrec_consumer_lag",
     "streamrec_dlq",
     "streamrec_event_age_seconds",

@@ -118,12 +118,40 @@ def test_a_poll_tells_from_where_to_where_it_read(monkeypatch: pytest.MonkeyPatc
 
         next_fetch_offset = 17
 
-        def __iter__(self) -> Iterator[str]:
-            yield from ("record", "record")
+        def __iter__(self) -> Iterator[Any]:
+            yield from (SimpleNamespace(offset=18), SimpleNamespace(offset=20))
             self.next_fetch_offset = 25
 
-    result = fetcher.FetchResult(PLACE, assignment=None, partition_records=Records(), backoff=0)
+    found = polled(monkeypatch, SimpleNamespace(), Records())
+    assert ([each.offset for each in found], found.start, found.end) == ([18, 20], 17, 25)
+
+
+def polled(monkeypatch: pytest.MonkeyPatch, place: Any, records: Any) -> Fetched:
+    assignment = SimpleNamespace(state_value=lambda _: place)
+    result = fetcher.FetchResult(PLACE, assignment=assignment, partition_records=records, backoff=0)
     monkeypatch.setattr(result, "check_assignment", lambda _: True)
     monkeypatch.setattr(result, "_update_position", lambda: None)
     found = result.getall()
-    assert (found, found.start, found.end) == (["record", "record"], 17, 25)
+    assert isinstance(found, Fetched)
+    return found
+
+
+def test_a_poll_begins_behind_the_last_record_of_the_ones_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Records:
+        def __init__(self, start: int, end: int, *offsets: int) -> None:
+            self.next_fetch_offset, self._end, self._offsets = start, end, offsets
+
+        def __iter__(self) -> Iterator[Any]:
+            yield from (SimpleNamespace(offset=each) for each in self._offsets)
+            self.next_fetch_offset = self._end
+
+    place = SimpleNamespace()
+    polls = [
+        (0, 3, 0, 1, 2),
+        *[(3, 4), (4, 5)],  # ends of transactions, each by itself
+        (5, 8, 5, 6),  # another one behind the records
+        (8, 9, 8),
+        *[(20, 21), (40, 42, 40, 41)],  # after seeks
+    ]
+    found = [polled(monkeypatch, place, Records(*poll)) for poll in polls]
+    assert [(each.start, each.end) for each in found if each] == [(0, 3), (3, 8), (7, 9), (40, 42)]

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrec.config import Settings, load_settings
+from streamrec.config import SESSION_SOURCES, Settings, load_settings
+from streamrec.engine.log import MAX_BATCH_BYTES
+from streamrec.errors import ConfigError
+from streamrec.events import Recommendation, RecommendedItem, encode
 from streamrec.topics import Problem, TopicSpec, topic_specs
 
 VISITOR_TOPICS = ("interactions", "visitor-states", "recommendations", "dead-letters")
@@ -62,6 +65,31 @@ def test_a_dead_letter_has_room_for_the_largest_interaction_and_its_headers() ->
     largest = int(specs["interactions"].config["max.message.bytes"])
     assert int(specs["dead-letters"].config["max.message.bytes"]) >= largest + 64 * 1024
     assert largest > load_settings().state.max_event_bytes
+
+
+def test_the_longest_list_that_settings_allow_fits_a_record() -> None:
+    widest = "\0"  # six bytes of JSON
+    item_id, title = widest * 256, widest * 1024
+    sources = ["gru4rec", "online_mf", "popularity", *SESSION_SOURCES]
+    with pytest.raises(ConfigError, match=r"SCORING__K: .* less than or equal to 500"):
+        load_settings(scoring={"k": 501})
+    place = RecommendedItem(item_id, -1 / 3e300, sources, f"visitors who viewed {title} also viewed it")
+    longest = Recommendation(
+        rec_id="-" * 36,
+        visitor_id=item_id,
+        session_id=item_id,
+        event_id=item_id,
+        items=[place] * 500,
+        model="gru4rec",
+        release=item_id,
+        event_time=10**15,
+        emit_time=10**15,
+        input_partition=10**9,
+        input_offset=10**18,
+        candidates={source: [item_id] * 500 for source in sources},
+    )
+    allowed = int(_by_name(load_settings())["recommendations"].config["max.message.bytes"])
+    assert len(encode(longest)) + 4096 < min(allowed, MAX_BATCH_BYTES)
 
 
 @pytest.mark.parametrize(("replication", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])
