@@ -10,7 +10,8 @@ later, and the list for a is there by then or never in time. So the figures are 
 the two logs, however they are read, and pairs are folded in the order of b.
 
 It begins with the first list it is given: what came in before the interaction that this one
-answers is not looked at.
+answers is not looked at. A list for an interaction that is not in the log yet answers nothing: lists are
+made from what the log holds, so it is of another topic, or of no scoring app.
 
 Sources: prequential (test-then-learn) error with a fading factor, Gama, Sebastião and Rodrigues, "On
 evaluating stream learning algorithms", Machine Learning 90, 2013; for recommenders, Vinagre,
@@ -103,15 +104,18 @@ class Prequential:
         end = 1 + max((head.input_offset for head, _ in self._lists), default=-1)
         return max(self._end, self._first or 0), end
 
-    def take_lists(self, records: Iterable[InputRecord]) -> None:
-        """Take the next records of recommendations."""
+    def take_lists(self, records: Iterable[InputRecord], end: int) -> None:
+        """Take the next records of recommendations.
+
+        end: that of the log of interactions, the offset after its last one, asked for when these were there.
+        """
         for record in records:
             try:
                 head = _decode_head(record.value or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self.counts["undecodable"] += 1
                 continue
-            if head.input_partition != self._partition:
+            if head.input_partition != self._partition or not 0 <= head.input_offset < end:
                 self.counts["unasked"] += 1
                 continue
             if self._first is None:
