@@ -130,11 +130,14 @@ class Prequential:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Take what is complete: a list, when all interactions up to the one it answers are known."""
-        while self._lists and self._lists[0][0].input_offset < self._end:
-            head, value = self._lists.popleft()
+        """Take the interactions up to the one that the next list answers; that list, when all are known."""
+        while self._lists:
+            head, value = self._lists[0]
             while self._interactions and self._interactions[0].offset <= head.input_offset:
                 self._take_interaction(self._interactions.popleft())
+            if head.input_offset >= self._end:
+                return
+            self._lists.popleft()
             self._take_list(head, value)
 
     def _take_interaction(self, record: InputRecord) -> None:

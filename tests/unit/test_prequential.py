@@ -161,6 +161,14 @@ def test_what_the_lists_need_is_what_is_wanted() -> None:
     assert judged.counts == {"unasked": 2, "repeated": 1}
 
 
+def test_what_lies_before_the_next_list_does_not_wait_in_memory() -> None:
+    judged = Prequential(SETTINGS, 0)
+    judged.take_lists([made(0, 0, "b"), made(1, 99, "c")], 100)
+    judged.take_interactions([click(n, item="ab"[n % 2]) for n in range(50)], 50)
+    # Clicks 1 to 49 are judged, or known to have no list to be judged against.
+    assert judged.counts == {"judged": 1, "no_list": 48}
+
+
 def verdict(version: str, time_ms: int = 0, rank: int = 1) -> Verdict:
     return Verdict(version, time_ms, rank, "gru4rec", ["gru4rec"], {})
 
