@@ -33,7 +33,7 @@ class SessionRing:
         leaving = min(MOST_LEAVING, len(self._surplus))
         rows = [deletion(session_key(self._surplus.pop()), offset) for _ in range(leaving)]
         if self._size and len(items) > 1:
-            row = SessionRow(offset, time, items)
+            row = SessionRow(time, items)
             rows.append((session_key(self.n_kept % self._size), encode_row(row), ()))
             self.n_kept += 1
         return rows
