@@ -99,6 +99,8 @@ class SessionRow(msgspec.Struct, array_like=True, gc=False):
     """A session that is over. It does not say whose it was, nor which interaction ended it: often the
     visitor's own next one."""
 
+    number: int
+    """How many sessions the partition had kept before it: those of the lowest numbers leave first."""
     time: int
     """Highest event time of the session, ms."""
     items: list[str]

@@ -143,7 +143,7 @@ class Reference:
 
     def keep_session(self, row: VisitorRow) -> None:
         if len(row.items) >= 2 and self.settings.recent_sessions:
-            self.past.append(SessionRow(row.session_time, row.items))
+            self.past.append(SessionRow(len(self.past), row.session_time, row.items))
 
     def apply(
         self,

@@ -36,7 +36,7 @@ def row(items: str, time: int = BASE) -> VisitorRow:
 
 
 def past(items: str, time: int = BASE) -> bytes:
-    return encode_row(SessionRow(time, list(items)))
+    return encode_row(SessionRow(0, time, list(items)))
 
 
 def seen(*sessions: str, sources: tuple[str, ...] = SESSION_SOURCES, **options: Any) -> SessionBoard:
