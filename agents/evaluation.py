@@ -10,7 +10,7 @@ what is missing from the averages weighs little. Counters count new lists only.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -36,12 +36,21 @@ Ranges = Callable[[int, int, int], AsyncIterator[list[Any]]]
 class ListJudge:
     """Judges the lists of this worker's partitions. `handle` is the agent's handler.
 
-    interactions: reads what lists are judged by. missing: reads recommendations again.
+    interactions: reads what lists are judged by. end: asks for the offset after a partition's last
+    interaction. missing: reads recommendations again.
     """
 
-    def __init__(self, settings: Settings, *, interactions: Ranges, missing: Ranges) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        interactions: Ranges,
+        end: Callable[[int], Awaitable[int]],
+        missing: Ranges,
+    ) -> None:
         self._settings = settings
         self._interactions = interactions
+        self._end = end
         self._missing = missing
         self._judges: dict[int, Prequential] = {}
         self._next: dict[int, int] = {}
@@ -82,7 +91,7 @@ class ListJudge:
         return judge
 
     async def _take(self, judge: Prequential, partition: int, lists: Sequence[Any]) -> None:
-        judge.take_lists(lists)
+        judge.take_lists(lists, await self._end(partition))
         start, end = judge.wanted
         async for records in self._interactions(partition, start, end):
             judge.take_interactions(records, records[-1].offset + 1)
@@ -108,7 +117,10 @@ def run_evaluation(settings: Settings) -> NoReturn:
     app = create_app(settings, "evaluation")
     interactions = RangeReader(kafka, kafka.topic("interactions"))
     judge = ListJudge(
-        settings, interactions=interactions.read, missing=partial(read_range, kafka, recommendations)
+        settings,
+        interactions=interactions.read,
+        end=interactions.end,
+        missing=partial(read_range, kafka, recommendations),
     )
 
     async def keep_what_is_ours(_: Any, assigned: Collection[Any], **__: Any) -> None:

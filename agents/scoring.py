@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from streamrec import metrics
 from streamrec.board_opener import board_opener
@@ -33,6 +33,9 @@ from streamrec.shelf import ModelShelf
 from streamrec.topics import known_topics, require_topics, watch_topics
 
 __all__ = ["ListMaker", "run_scoring"]
+
+# Between two looks at what else is to be done, such as to stop: some ten milliseconds.
+_SESSIONS_AT_ONCE: Final = 500
 
 
 class ListMaker:
@@ -87,6 +90,8 @@ class ListMaker:
         async for records in self._missing(partition, first, committed):
             for _ in self._requests(records, boards):
                 pass  # only what the boards learn counts here: these visitors have their lists
+        for _ in boards.sessions.learn(_SESSIONS_AT_ONCE):
+            await asyncio.sleep(0)
         async for records in self._missing(partition, max(first, committed), end):
             await self._answer(partition, records, boards)
         self._next[partition] = end

@@ -46,7 +46,12 @@ def _config(name: str, parameters: Mapping[str, Any]) -> Any:
             f"{name}: {' and '.join(sorted(meant))} bound what is trained on; what a live source knows is "
             "bounded by state.recent_sessions, state.max_visitors and state.session_items"
         )
-    return make_config(name, config, parameters)
+    try:
+        return make_config(name, config, parameters)
+    except ConfigError as error:
+        given = ", ".join(f"STREAMREC_{name}__{each}".upper() + f"={parameters[each]}" for each in parameters)
+        _, _, faults = str(error).partition("\n")
+        raise ConfigError(f"{name} cannot be a source of lists with {given}:\n{faults}") from None
 
 
 def _sessions(models: Mapping[str, Callable[[], Any]]) -> SessionBoard:

@@ -5,7 +5,7 @@ learn from sessions propose. A source knows exactly the sessions whose rows are 
 and went before: what a list holds follows from the log alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import nsmallest
 
@@ -55,12 +55,31 @@ class SessionBoard:
         self._due |= self._pending
         self._pending.clear()
 
+    def learn(self, at_once: int) -> Iterator[int]:
+        """Learn the sessions in sight, so many at once; yields the number of those left.
+
+        Lists do so by themselves. Who has read much of a log does it beforehand, with other things in
+        between: a session takes tens of microseconds, and there can be a million.
+        """
+        while self._due:
+            self._learn(at_once)
+            yield len(self._due)
+
+    def _learn(self, most: int) -> None:
+        for _ in range(min(most, len(self._due))):
+            key, session = self._due.popitem()
+            for learner in self._learners:
+                if session is None:
+                    learner.remove(key)
+                else:
+                    learner.put(key, *session)
+
     def best(self, source: str, items: Sequence[str], n: int, *excluded: AbstractSet[str]) -> list[str]:
         """A source's n best items after those of a session, best first, without those in any set; ties by id.
 
         items: oldest first.
         """
-        self._learn()
+        self._learn(len(self._due))
         proposed = self._sources[source].proposals(items)
         for barred in filter(None, excluded):
             proposed = {item_id: score for item_id, score in proposed.items() if item_id not in barred}
@@ -68,12 +87,3 @@ class SessionBoard:
 
     def _note(self, key: str, session: _Known | None) -> None:
         self._pending[key] = session if session is not None and len(session[0]) > 1 else None
-
-    def _learn(self) -> None:
-        for key, session in self._due.items():
-            for learner in self._learners:
-                if session is None:
-                    learner.remove(key)
-                else:
-                    learner.put(key, *session)
-        self._due.clear()

@@ -30,6 +30,7 @@ from streamrec.state.rows import (
     Watermark,
     decode_item_row,
     decode_learner_row,
+    decode_session_row,
     decode_visitor_row,
     decode_watermark,
     visitor_key,
@@ -119,7 +120,7 @@ class PartitionState:
     def _rebuild(self) -> None:
         last_times: list[tuple[int, str]] = []
         items: list[tuple[str, ItemRow]] = []
-        slots: list[int] = []
+        slots: list[tuple[int, int]] = []
         self.size_bytes = 0
         """Keys and values of the rows."""
         for key, value in self.rows.items():
@@ -130,7 +131,7 @@ class PartitionState:
             elif kind == ITEM:
                 items.append((key[2:].decode(), decode_item_row(value)))
             elif kind == SESSION:
-                slots.append(int(key[2:]))
+                slots.append((decode_session_row(value).number, int(key[2:])))
         self.uncommitted = False
         self.held: dict[str, Held | None] = {}
         """Visitors met in the call at hand; None if forgotten in it."""

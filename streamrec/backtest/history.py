@@ -6,6 +6,7 @@ however that is cut, so that runs over the same history can be compared event by
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -35,6 +36,9 @@ class History(Protocol):
 
     def place(self, partition: int, offset: int) -> int:
         """A number for the event, the same one in every history of the same events."""
+
+    def recorded_ms(self, partition: int, offset: int) -> int | None:
+        """Kafka's time, ms, of the first record from an offset on; None if there is none any more."""
 
 
 class HistoryRecord(NamedTuple):
@@ -73,6 +77,12 @@ class ClicksHistory:
         """See History: the place in the clicks."""
         return int(self._places[partition][offset])
 
+    def recorded_ms(self, partition: int, offset: int) -> int | None:
+        """See History."""
+        if offset >= self.size(partition):
+            return None
+        return int(self._clicks.time_ms[self.place(partition, offset)])
+
 
 class TopicHistory:
     """The interactions topic up to the end that it has now, or to its first record from `to_ms` on.
@@ -103,3 +113,10 @@ class TopicHistory:
     def place(self, partition: int, offset: int) -> int:
         """See History."""
         return offset * self.n_partitions + partition
+
+    def recorded_ms(self, partition: int, offset: int) -> int | None:
+        """See History."""
+        first, end = self._ranges[partition]
+        batches = read_partition(self._settings, "interactions", partition, max(first, offset), end)
+        with closing(batches):
+            return next((batch[0].timestamp for batch in batches), None)

@@ -5,7 +5,7 @@ that no source knows counts as a miss like any other.
 """
 
 from array import array
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.backtest.partition import Asked
+from streamrec.config import StateSettings
 from streamrec.evaluation.lists import proposals
 from streamrec.evaluation.ranks import FloatRanks
 from streamrec.events import Recommendation
@@ -55,19 +56,25 @@ class _Waiting(NamedTuple):
     session: int
     place: int
     emit_time: int
+    last_time: int
+    """Highest event time of the visitor, ms."""
     proposals: dict[str, list[str]]
 
 
 class NextClicks:
     """Judges the lists of one partition.
 
-    k: how many places of a list count. place: the event at an offset; see History.
+    k: how many places of a list count. place: the event at an offset; see History. bounds: whom state
+    forgets, for silence or for lack of room: the list goes with the visitor.
     """
 
-    def __init__(self, k: int, place: Callable[[int], int]) -> None:
+    def __init__(self, k: int, place: Callable[[int], int], bounds: StateSettings) -> None:
         self._k = k
         self._place = place
-        self._waiting: dict[str, _Waiting] = {}
+        self._ttl_ms = bounds.visitor_ttl_s * 1000
+        self._most = bounds.max_visitors
+        # Those silent the longest first.
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._places, self._sessions = array("q"), array("q")
         self._ranks: dict[str, array[float]] = {}
         self.too_late = 0
@@ -83,6 +90,7 @@ class NextClicks:
         """Take what asked for a list, in the order of the log."""
         visitor_id, row, made = asked
         self.clicked.add(row.items[-1])
+        self._forget(row.clock_ms - self._ttl_ms)
         before = self._waiting.pop(visitor_id, None)
         if before is not None and before.session_id != row.session_id:
             before = None
@@ -92,8 +100,15 @@ class NextClicks:
             place = self._place(row.offset)
             session = place if before is None else before.session
             self._waiting[visitor_id] = _Waiting(
-                row.session_id, session, place, made.emit_time, self._proposals(made)
+                row.session_id, session, place, made.emit_time, row.last_time, self._proposals(made)
             )
+
+    def _forget(self, horizon: int) -> None:
+        while self._waiting:
+            oldest = next(iter(self._waiting.values()))
+            if len(self._waiting) <= self._most and oldest.last_time >= horizon:
+                return
+            self._waiting.popitem(last=False)
 
     def _proposals(self, made: Recommendation) -> dict[str, list[str]]:
         self.lists[made.release] += 1

@@ -10,7 +10,7 @@ import numpy as np
 from streamrec.artifact import read_manifest
 from streamrec.backtest.configuration import Configuration, parse_time
 from streamrec.backtest.history import ClicksHistory, History, TopicHistory
-from streamrec.backtest.releases import Releases, announced_releases, listed_releases
+from streamrec.backtest.releases import ALWAYS, Releases, announced_releases, listed_releases
 from streamrec.backtest.run import Plan
 from streamrec.board_opener import board_opener
 from streamrec.catalogue import Catalogue
@@ -37,8 +37,9 @@ class Wishes(NamedTuple):
 
     clicks: Clicks | None = None
     """The history; None for the interactions topic."""
-    from_ms: int = 0
-    """What was recorded before is learned and not judged."""
+    from_ms: int | None = None
+    """What was recorded before is learned and not judged. None: under the releases that lists name,
+    what was recorded before the first of them was made for; else nothing."""
     to_ms: int | None = None
     """What was recorded then or later is not read."""
     releases: str | None = None
@@ -61,8 +62,8 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
         board_opener(each.settings)
         if wishes.clicks is None and each.settings.kafka != first.kafka:
             raise ConfigError("runs over one topic share the [kafka] settings; take them out of the files")
-    if wishes.to_ms is not None and wishes.from_ms >= wishes.to_ms:
-        raise ConfigError(f"nothing lies from {_text(wishes.from_ms)} to {_text(wishes.to_ms)}")
+    if wishes.to_ms is not None and (wishes.from_ms or 0) >= wishes.to_ms:
+        raise ConfigError(f"nothing lies from {_text(wishes.from_ms or 0)} to {_text(wishes.to_ms)}")
     named, catalogue = wishes.releases, Catalogue()
     histories: list[History]
     if wishes.clicks is None:
@@ -75,6 +76,7 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
     live = None
     if named in _OF_THE_LIVE_RUN and any(each.releases is None for each in configurations):
         live = _OF_THE_LIVE_RUN[named](first)
+    from_ms = wishes.from_ms if wishes.from_ms is not None else _known_from(live, histories[0], wishes)
     return [
         Plan(
             each.name,
@@ -82,7 +84,7 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
             history,
             each.releases or live or _of_registry(each.settings, named),
             catalogue,
-            wishes.from_ms,
+            from_ms,
             wishes.latency_ms,
             wishes.k,
         )
@@ -95,13 +97,31 @@ def _take_items(catalogue: Catalogue, records: Sequence[Any]) -> None:
         catalogue.on_record(record.key, record.value)
 
 
+def _known_from(live: Releases | None, history: History, wishes: Wishes) -> int:
+    """When the first interaction was recorded, ms, of which a list says under which release it was.
+
+    0 without lists. Raises ConfigError if they are for nothing that there is of the history.
+    """
+    known = {} if live is None else live.known_from
+    times_ms = [history.recorded_ms(partition, offset) for partition, offset in known.items()]
+    there = [each for each in times_ms if each is not None and (wishes.to_ms is None or each < wishes.to_ms)]
+    if known and not there:
+        until = "" if wishes.to_ms is None else f" before {_text(wishes.to_ms)}"
+        raise ConfigError(
+            f"no list on recommendations says which release was live{until}; name a version with --releases, "
+            "or say from when on to judge with --from"
+        )
+    return min(there, default=0)
+
+
 def _between(clicks: Clicks, wishes: Wishes) -> Clicks:
     """The clicks before `to_ms`. Raises DatasetError if none of them is from `from_ms` on."""
+    from_ms = wishes.from_ms or 0
     end = len(clicks) if wishes.to_ms is None else int(np.searchsorted(clicks.time_ms, wishes.to_ms))
-    if end <= np.searchsorted(clicks.time_ms, wishes.from_ms):
+    if end <= np.searchsorted(clicks.time_ms, from_ms):
         until = "" if wishes.to_ms is None else f" and before {_text(wishes.to_ms)}"
         raise DatasetError(
-            f"there is no click from {_text(wishes.from_ms)} on{until}; there are clicks from "
+            f"there is no click from {_text(from_ms)} on{until}; there are clicks from "
             f"{_text(clicks.first_ms)} to {_text(clicks.last_ms)}"
         )
     return clicks.first(end)
@@ -121,7 +141,7 @@ def foresight(plan: Plan) -> list[str]:
     registry, found = Registry.of(plan.settings.registry), []
     for version in plan.releases.versions():
         last = read_manifest(registry.directory(_MODEL, version)).data.get("last")
-        starts = [start for start, each in plan.releases.by_time if each == version]
+        starts = [start for start, each in _starts(plan.releases) if each == version]
         if not starts or not isinstance(last, str):
             continue
         judged_ms = max(starts[0], plan.from_ms)
@@ -131,6 +151,15 @@ def foresight(plan: Plan) -> list[str]:
                 "it has seen what it is asked for"
             )
     return found
+
+
+def _starts(releases: Releases) -> list[tuple[int, str]]:
+    """Where versions take effect by time, and which ones are taken for live before the first list.
+
+    A list tells of its time: what made it had been trained by then, and has not seen what came later.
+    """
+    by_offset = (releases.by_offset or {}).values()
+    return [*releases.by_time, *(start for starts in by_offset for start in starts if start[0] == ALWAYS)]
 
 
 def _text(time_ms: int) -> str:

@@ -4,9 +4,11 @@ A version takes effect with the first record that reaches its start: a time, as 
 or in the announcements on the models topic, or an offset, as the lists of a live run tell.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +19,7 @@ from streamrec.errors import RecordError
 from streamrec.events import ModelRelease, decode_release
 from streamrec.topics import read_topic
 
-__all__ = ["ALWAYS", "Releases", "Schedule", "announced_releases", "listed_releases"]
+__all__ = ["ALWAYS", "Listed", "Releases", "Schedule", "announced_releases", "listed_releases"]
 
 ALWAYS: Final = -1
 """Before every offset and time: Kafka's timestamps begin at -1."""
@@ -35,6 +37,8 @@ class Releases:
 
     by_time: Sequence[Start] = ()
     by_offset: Mapping[int, Sequence[Start]] | None = None
+    known_from: Mapping[int, int] = field(default_factory=dict)
+    """By partition, the offset from which on lists say so; before it their first version is taken as live."""
 
     @classmethod
     def fixed(cls, version: str) -> "Releases":
@@ -77,7 +81,7 @@ class Schedule:
             yield self._version, records[first:]
 
 
-class _Listed(msgspec.Struct):
+class _List(msgspec.Struct):
     """What a recommendation tells of its release."""
 
     input_partition: int
@@ -85,7 +89,34 @@ class _Listed(msgspec.Struct):
     release: str
 
 
-_decode_listed: Final = msgspec.json.Decoder(_Listed).decode
+_decode_list: Final = msgspec.json.Decoder(_List).decode
+_offset: Final[Callable[[Start], int]] = itemgetter(0)
+
+
+class Listed:
+    """The versions that the lists of one partition name: where they change is all that is kept."""
+
+    def __init__(self) -> None:
+        self.starts: list[Start] = []
+        """Where a version begins, by offset; the first one is the first list's."""
+        self._reached = ALWAYS
+
+    def take(self, offset: int, version: str) -> None:
+        """Take the next list in the order of recommendations.
+
+        offset: of the interaction that it answers.
+        """
+        starts = self.starts
+        if offset <= self._reached:
+            place = max(1, bisect_right(starts, offset, key=_offset)) - 1
+            if starts[place][1] == version:  # it came again
+                starts[0] = (min(offset, starts[0][0]), starts[0][1])
+                return
+            # Under another version lists are only made again all from here on: the state was rebuilt.
+            del starts[bisect_left(starts, offset, key=_offset) :]
+        if not starts or starts[-1][1] != version:
+            starts.append((offset, version))
+        self._reached = offset
 
 
 def listed_releases(settings: Settings) -> Releases:
@@ -93,29 +124,21 @@ def listed_releases(settings: Settings) -> Releases:
 
     What came before a partition's first list gets that one's release. Raises BrokerError or TopicError.
     """
-    found: dict[int, dict[int, str]] = {}
+    found: dict[int, Listed] = {}
 
     def take(records: list[Any]) -> None:
         for record in records:
             try:
-                made = _decode_listed(record.value or b"")
+                made = _decode_list(record.value or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):  # none of the scoring app's
                 continue
-            found.setdefault(made.input_partition, {})[made.input_offset] = made.release
+            found.setdefault(made.input_partition, Listed()).take(made.input_offset, made.release)
 
     read_topic(settings, "recommendations", take)
-    return Releases(by_offset={partition: _changes(lists) for partition, lists in found.items()})
-
-
-def _changes(versions: Mapping[int, str]) -> list[Start]:
-    """Where the version changes, from versions by offset."""
-    starts: list[Start] = []
-    for offset, version in sorted(versions.items()):
-        if not starts:
-            starts.append((ALWAYS, version))
-        elif version != starts[-1][1]:
-            starts.append((offset, version))
-    return starts
+    return Releases(
+        by_offset={each: [(ALWAYS, lists.starts[0][1]), *lists.starts[1:]] for each, lists in found.items()},
+        known_from={each: lists.starts[0][0] for each, lists in found.items()},
+    )
 
 
 def announced_releases(settings: Settings) -> Releases:

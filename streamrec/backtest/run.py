@@ -158,7 +158,7 @@ def _run(plan: Plan, partition: int, models: Models, folder: Path | None, on_eve
         from_ms=plan.from_ms,
         latency_ms=plan.latency_ms,
     )
-    judge = NextClicks(plan.k, partial(history.place, partition))
+    judge = NextClicks(plan.k, partial(history.place, partition), plan.settings.state)
     schedule, records = plan.releases.schedule(partition), history.records(partition)
     n_events = 0
     with nullcontext() if folder is None else (folder / str(partition)).open("wb") as file:

@@ -31,7 +31,7 @@ def _run(
             "--from",
             metavar="TIME",
             help="Judge what was recorded from here on, and only learn from the rest: 2024-05-08 or "
-            "2024-05-08T10:00:00Z.",
+            "2024-05-08T10:00:00Z. Without it all; under --releases lists, from the first list on.",
         ),
     ] = None,
     end: Annotated[
@@ -76,7 +76,7 @@ def _run(
         raise ConfigError("--lists goes with one --config: it holds the lists of one run")
     wishes = Wishes(
         source_or_topic(data, bundled, from_topic),
-        parse_time(start, "--from") if start else 0,
+        parse_time(start, "--from") if start else None,
         parse_time(end, "--to") if end else None,
         releases,
         latency_ms,

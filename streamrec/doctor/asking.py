@@ -1,8 +1,8 @@
 """Questions in threads of their own, so that no answer is waited for too long."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from kafka.errors import KafkaError
@@ -10,8 +10,9 @@ from kafka.errors import KafkaError
 from streamrec.doctor.facts import Unknown
 from streamrec.errors import StreamrecError
 
-__all__ = ["answer", "ask", "known"]
+__all__ = ["answer", "answers", "ask", "known"]
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -31,17 +32,21 @@ def ask(question: Callable[[], T]) -> Future[T]:
 
 def answer(asked: Future[T], timeout_s: float) -> T | Unknown:
     """The answer, or why there is none within `timeout_s`."""
-    try:
-        return known(lambda: asked.result(timeout_s))
-    except TimeoutError:
-        return Unknown(f"no answer within {timeout_s:g} s")
+    return answers({None: asked}, timeout_s)[None]
+
+
+def answers(asked: Mapping[K, Future[T]], timeout_s: float) -> dict[K, T | Unknown]:
+    """The answer to each question, or why there is none; all are waited for together."""
+    wait(asked.values(), timeout_s)
+    found: dict[K, T | Unknown] = {}
+    for key, future in asked.items():
+        found[key] = known(future.result) if future.done() else Unknown(f"no answer within {timeout_s:g} s")
+    return found
 
 
 def known(question: Callable[[], T]) -> T | Unknown:
     """The answer, or the fault of Kafka, disk or streamrec that kept it from us."""
     try:
         return question()
-    except TimeoutError:
-        raise
     except (KafkaError, StreamrecError, OSError) as error:
         return Unknown(str(error) or type(error).__name__)

@@ -6,7 +6,7 @@ the others their answers.
 
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from kafka.errors import ClusterAuthorizationFailedError, SecurityDisabledError,
 
 from streamrec.config import Settings
 from streamrec.doctor.asking import known
-from streamrec.doctor.facts import Clock, Cluster, Disk, Group, KafkaFacts, Span, Tail, Topic, Unknown
+from streamrec.doctor.facts import Clock, Cluster, Disk, Group, Span, Tail, Topic, Unknown
 from streamrec.errors import BrokerError
 from streamrec.releases import released
 from streamrec.state.rows import VISITOR, WATERMARK_KEY, decode_visitor_row, decode_watermark
@@ -52,41 +52,29 @@ def knock(address: str, timeout_s: float) -> str | None:
         return error.strerror or str(error)
 
 
-def ask_kafka(settings: Settings) -> KafkaFacts:
-    """Everything that Kafka can be asked. Raises BrokerError if it does not answer at all."""
+def ask_kafka(settings: Settings, found: MutableMapping[str, Any]) -> None:
+    """Everything that Kafka can be asked, as fields of KafkaFacts.
+
+    found: gets each answer when it comes, so that those before a question that hangs are there. Raises
+    BrokerError if Kafka does not answer at all.
+    """
     with connect(settings.kafka, _CONNECT_S, _REQUEST_S) as admin:
-        cluster = known(lambda: _cluster(admin))
-        clock = known(lambda: _clock(admin))
-        disks = known(lambda: _disks(admin))
-        authorizer = known(lambda: _has_authorizer(admin))
+        found["cluster"] = known(lambda: _cluster(admin))
+        found["clock"] = known(lambda: _clock(admin))
+        found["disks"] = known(lambda: _disks(admin))
+        found["authorizer"] = known(lambda: _has_authorizer(admin))
         described = known(lambda: _described(admin, settings))
-        topics: Mapping[str, Topic] | Unknown
-        denied: frozenset[str] = frozenset()
         if isinstance(described, Unknown):
-            topics = described
+            found["topics"] = described
         else:
-            topics, denied = described
+            found["denied"], found["topics"] = described[1], described[0]
         # In this order what is committed cannot seem to be ahead of rows that were only read before.
-        groups = known(lambda: _groups(admin, settings))
-        tails = known(lambda: _tails(settings))
-        spans = known(lambda: _spans(admin, settings))
-        overdue = known(lambda: _overdue(admin, settings))
-        problems = known(lambda: check_topics(settings))
-        releases = known(lambda: released(settings))
-    return KafkaFacts(
-        cluster=cluster,
-        clock=clock,
-        disks=disks,
-        authorizer=authorizer,
-        denied=denied,
-        topics=topics,
-        problems=problems,
-        groups=groups,
-        tails=tails,
-        spans=spans,
-        overdue=overdue,
-        releases=releases,
-    )
+        found["groups"] = known(lambda: _groups(admin, settings))
+        found["tails"] = known(lambda: _tails(settings))
+        found["spans"] = known(lambda: _spans(admin, settings))
+        found["overdue"] = known(lambda: _overdue(admin, settings))
+        found["problems"] = known(lambda: check_topics(settings))
+        found["releases"] = known(lambda: released(settings))
 
 
 def _cluster(admin: Any) -> Cluster:

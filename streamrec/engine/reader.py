@@ -93,6 +93,12 @@ class RangeReader:
         if self._consumer is not None:
             self._consumer.pause(*(each for each in self._places if each.partition not in partitions))
 
+    async def end(self, partition: int) -> int:
+        """The offset after the partition's last record."""
+        tp = self._places[partition]
+        end: int = (await self._consumer.end_offsets([tp]))[tp]
+        return end
+
     async def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Any]]:
         """As `read_range`: quick where `start` is where the last range of the partition ended."""
         tp, consumer, position = self._places[partition], self._consumer, start
@@ -110,7 +116,7 @@ class RangeReader:
                 self._positions[partition] = position
                 yield records
             else:
-                end = min(end, (await consumer.end_offsets([tp]))[tp])
+                end = min(end, await self.end(partition))
 
 
 class BroadcastReader:

@@ -10,7 +10,8 @@ later, and the list for a is there by then or never in time. So the figures are 
 the two logs, however they are read, and pairs are folded in the order of b.
 
 It begins with the first list it is given: what came in before the interaction that this one
-answers is not looked at.
+answers is not looked at. A list for an interaction that is not in the log yet answers nothing: lists are
+made from what the log holds, so it is of another topic, or of no scoring app.
 
 Sources: prequential (test-then-learn) error with a fading factor, Gama, Sebastião and Rodrigues, "On
 evaluating stream learning algorithms", Machine Learning 90, 2013; for recommenders, Vinagre,
@@ -103,15 +104,18 @@ class Prequential:
         end = 1 + max((head.input_offset for head, _ in self._lists), default=-1)
         return max(self._end, self._first or 0), end
 
-    def take_lists(self, records: Iterable[InputRecord]) -> None:
-        """Take the next records of recommendations."""
+    def take_lists(self, records: Iterable[InputRecord], end: int) -> None:
+        """Take the next records of recommendations.
+
+        end: that of the log of interactions, the offset after its last one, asked for when these were there.
+        """
         for record in records:
             try:
                 head = _decode_head(record.value or b"")
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self.counts["undecodable"] += 1
                 continue
-            if head.input_partition != self._partition:
+            if head.input_partition != self._partition or not 0 <= head.input_offset < end:
                 self.counts["unasked"] += 1
                 continue
             if self._first is None:
@@ -126,11 +130,14 @@ class Prequential:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Take what is complete: a list, when all interactions up to the one it answers are known."""
-        while self._lists and self._lists[0][0].input_offset < self._end:
-            head, value = self._lists.popleft()
+        """Take the interactions up to the one that the next list answers; that list, when all are known."""
+        while self._lists:
+            head, value = self._lists[0]
             while self._interactions and self._interactions[0].offset <= head.input_offset:
                 self._take_interaction(self._interactions.popleft())
+            if head.input_offset >= self._end:
+                return
+            self._lists.popleft()
             self._take_list(head, value)
 
     def _take_interaction(self, record: InputRecord) -> None:

@@ -96,10 +96,11 @@ class VisitorRow(msgspec.Struct, array_like=True, gc=False):
 
 
 class SessionRow(msgspec.Struct, array_like=True, gc=False):
-    """A session that is over. It does not say whose it was."""
+    """A session that is over. It does not say whose it was, nor which interaction ended it: often the
+    visitor's own next one."""
 
-    offset: int
-    """Input offset of the interaction by which it was found to be over."""
+    number: int
+    """How many sessions the partition had kept before it: those of the lowest numbers leave first."""
     time: int
     """Highest event time of the session, ms."""
     items: list[str]

@@ -1,6 +1,6 @@
 """A topic read once, without a group: for work beside the stream."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -69,7 +69,7 @@ def topic_range(settings: Settings, name: str) -> dict[int, tuple[int, int]]:
 
 def read_partition(
     settings: Settings, name: str, partition: int, start: int, end: int
-) -> Iterator[list[Any]]:
+) -> Generator[list[Any], None, None]:
     """Batches of the records of one partition with start <= offset < end, in order.
 
     What is behind the end of the log is waited for. Raises AccessError or BrokerError.

@@ -52,7 +52,9 @@ class MemoryJudge:
         self.log = log
         self.reread: list[tuple[int, int]] = []
         """Ranges of the recommendations that were read again."""
-        self.judge = ListJudge(settings, interactions=self._interactions, missing=self._missing)
+        self.judge = ListJudge(
+            settings, interactions=self._interactions, end=self._end, missing=self._missing
+        )
 
     def handle(self, batches: Iterable[Batch]) -> None:
         async def all_of_them() -> None:
@@ -65,6 +67,9 @@ class MemoryJudge:
         records = self.log.records(INTERACTIONS, partition)[start:end]
         for first in range(0, len(records), 7):
             yield list(records[first : first + 7])
+
+    async def _end(self, partition: int) -> int:
+        return len(self.log.records(INTERACTIONS, partition))
 
     async def _missing(self, partition: int, start: int, end: int) -> AsyncIterator[list[MemoryRecord]]:
         self.reread.append((start, end))
@@ -133,6 +138,22 @@ def test_what_the_engine_skipped_is_read_and_what_comes_again_is_not_taken_again
     worker.handle(cut(log, 10, start=60, stop=90))
     assert worker.reread == [(40, 60)]
     worker.handle(cut(log, 13, start=50))
+    assert worker.judge.figures() == expected(log)[0]
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_lists_for_what_the_topic_does_not_hold_change_nothing(size: int) -> None:
+    """Those made before interactions was made anew, or by somebody who errs."""
+    log, mixed = filled(), MemoryLog()
+    for record in log.records(INTERACTIONS, 0):
+        mixed.publish(INTERACTIONS, 0, Out(record.key, record.value), record.timestamp)
+    stray = {"visitor_id": "v0", "input_partition": 0, "input_offset": 10**9}
+    for n, record in enumerate(log.records(LISTS, 0)):
+        if n in (0, 50):
+            mixed.publish(LISTS, 0, Out(b"v0", json.dumps(stray).encode()))
+        mixed.publish(LISTS, 0, Out(record.key, record.value))
+    worker = MemoryJudge(mixed)
+    worker.handle(cut(mixed, size))
     assert worker.judge.figures() == expected(log)[0]
 
 

@@ -20,6 +20,7 @@ from streamrec.engine.transport import Fetched
 from streamrec.errors import RegistryError, StateError
 from streamrec.events import Recommendation
 from streamrec.scorer import load_scorer, load_step
+from streamrec.session_board import SessionBoard
 from streamrec.shelf import ModelShelf
 from streamrec.state.rows import VISITOR, WATERMARK_KEY, Watermark, decode_visitor_row, encode_row
 
@@ -158,6 +159,30 @@ def test_sources_that_learn_from_sessions_propose_items_of_the_lists(published: 
     assert {name for each in made for item in each["items"] for name in item["sources"]} >= set(
         SESSION_SOURCES
     )
+
+
+def test_a_new_worker_learns_a_little_at_a_time_and_all_before_the_first_list(
+    published: "Published", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, learned = states(published, settings=LEARNING), list[int]()
+    learn, best = SessionBoard.learn, SessionBoard.best
+
+    def noted(board: SessionBoard, at_once: int) -> Iterator[int]:
+        for left in learn(board, at_once):
+            learned.append(left)
+            yield left
+
+    def asked(board: SessionBoard, *arguments: Any) -> list[str]:
+        learned.append(-1)
+        return best(board, *arguments)
+
+    monkeypatch.setattr(SessionBoard, "learn", noted)
+    monkeypatch.setattr(SessionBoard, "best", asked)
+    monkeypatch.setattr("streamrec.agents.scoring._SESSIONS_AT_ONCE", 1)
+    MemoryMaker(log, published, LEARNING).handle(*cut(log, [1000], start=60))
+    beforehand = learned[: learned.index(-1)]
+    assert beforehand == list(reversed(range(len(beforehand))))
+    assert len(beforehand) > 1
 
 
 def test_what_comes_again_to_the_same_worker_is_not_sent_again(published: "Published") -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from proxy import Proxy
 from system import System
 from verdict import Verdict, judge
@@ -17,7 +18,7 @@ from streamrec.contracts import ScoreModel, StepModel
 
 REPORT = Path(__file__).parents[2] / "build" / "chaos" / "report.json"
 REPORTS: list[dict[str, Any]] = []
-"""The figures of every verdict of this run."""
+"""The figures of every verdict of this run, and the faults that were skipped."""
 
 BENCH_SETTINGS: dict[str, Any] = {
     "kafka": {
@@ -79,3 +80,10 @@ class FarBench(NamedTuple):
         settings = self.bench.settings
         kafka = settings.kafka.model_copy(update={"bootstrap": self.bootstrap})
         return settings.model_copy(update={"kafka": kafka})
+
+
+def skipped(report: pytest.TestReport) -> dict[str, str]:
+    """What the report says of a fault that could not be tried here."""
+    *_, reason = report.longrepr if isinstance(report.longrepr, tuple) else (report.longreprtext,)
+    name = report.nodeid.rpartition("::")[2]
+    return {"fault": name.removeprefix("test_"), "skipped": str(reason).removeprefix("Skipped: ")}

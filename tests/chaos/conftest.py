@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from bench import BENCH_SETTINGS, REPORT, REPORTS, Bench, FarBench
+from bench import BENCH_SETTINGS, REPORT, REPORTS, Bench, FarBench, skipped
 from fresh import fresh_topics
 from proxy import Proxy
 
@@ -147,6 +147,12 @@ def _free_ports(n: int) -> list[int]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--report", action="store_true", help=f"write {REPORT.name}; `make chaos` does")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note a fault that could not be tried, so that nobody takes it for one that was."""
+    if report.skipped:
+        REPORTS.append(skipped(report))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -23,7 +23,7 @@ from streamrec.events import Recommendation
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.ranking import recommend
 from streamrec.session_board import SessionBoard
-from streamrec.state.rows import ITEM, SESSION, VISITOR, VisitorRow, decode_visitor_row
+from streamrec.state.rows import ITEM, SESSION, VISITOR, decode_visitor_row
 
 Row = tuple[bytes, bytes | None]
 """Key and value."""
@@ -48,11 +48,12 @@ def replay(
     records: Iterable[Any],
     steps: Callable[[int], StepModel | None],
     scorers: Callable[[str], ScoreModel | None],
+    catalogue: Catalogue | None = None,
 ) -> Expected:
     """What the records of a partition lead to.
 
     steps: the session model that was live for the record at an offset: taken as given.
-    scorers: score models by version.
+    scorers: score models by version. catalogue: the items that there were all along.
     """
     config = OnlineMFConfig(**settings.online_mf)
     online = OnlineMF(config, settings.state.seed) if settings.state.online else None
@@ -62,13 +63,17 @@ def replay(
     return Expected(
         reference.rows(),
         reference.visitor_log,
-        _lists(settings, place.partition, reference, scorers),
+        _lists(settings, place.partition, reference, scorers, catalogue or Catalogue()),
         reference.rejected,
     )
 
 
 def _lists(
-    settings: Settings, partition: int, reference: Reference, scorers: Callable[[str], ScoreModel | None]
+    settings: Settings,
+    partition: int,
+    reference: Reference,
+    scorers: Callable[[str], ScoreModel | None],
+    catalogue: Catalogue,
 ) -> dict[str, Recommendation]:
     open_boards = board_opener(settings)
     boards = open_boards()
@@ -88,7 +93,10 @@ def _lists(
             shown = visible
         boards.advance_to(row.clock_ms)
         if row.asks:
-            made = _list(settings, partition, key[len(VISITOR) :].decode(), row, boards, scorers)
+            visitor = (key[len(VISITOR) :].decode(), row)
+            (made,) = recommend(
+                [visitor], boards, scorers, catalogue, settings, partition=partition, now_ms=0
+            )
             lists[made.rec_id] = made
     return lists
 
@@ -102,20 +110,6 @@ def _learned_at_once(board: SessionBoard, visible: dict[bytes, bytes]) -> Sessio
             board.visit(key[len(VISITOR) :].decode(), decode_visitor_row(value))
     board.begin_tick()
     return board
-
-
-def _list(
-    settings: Settings,
-    partition: int,
-    visitor_id: str,
-    row: VisitorRow,
-    boards: Boards,
-    scorers: Callable[[str], ScoreModel | None],
-) -> Recommendation:
-    (made,) = recommend(
-        [(visitor_id, row)], boards, scorers, Catalogue(), settings, partition=partition, now_ms=0
-    )
-    return made
 
 
 def without_emission(made: Recommendation) -> Recommendation:

@@ -1,7 +1,7 @@
 """The bench itself: faults that somebody might build in do not get past it."""
 
 import pytest
-from bench import Bench
+from bench import Bench, skipped
 from verdict import Verdict
 
 
@@ -43,3 +43,11 @@ def test_a_swallowed_error_loses_lists(bench: Bench) -> None:
     assert verdict.recommendations_found < verdict.recommendations_expected
     with pytest.raises(AssertionError, match="recommendations are missing"):
         verdict.check()
+
+
+def test_a_fault_that_could_not_be_tried_is_not_reported_as_tried() -> None:
+    where = ("test_disk.py", 29, "Skipped: a small file system cannot be mounted")
+    report = pytest.TestReport(
+        "tests/chaos/test_disk.py::test_disk_full[1]", ("", 0, ""), {}, "skipped", where, "setup"
+    )
+    assert skipped(report) == {"fault": "disk_full[1]", "skipped": "a small file system cannot be mounted"}

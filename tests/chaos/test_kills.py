@@ -2,10 +2,13 @@
 
 import signal
 
+import msgspec
 import pytest
-from app_processes import last
+from app_processes import last, publish, read
 from bench import Bench
 
+from streamrec.datasets import bundled_clicks
+from streamrec.events import Item, encode
 from streamrec.state.rows import WATERMARK_KEY, decode_watermark
 
 KILLED = -signal.SIGKILL
@@ -49,8 +52,19 @@ def test_scoring_killed_ten_times(bench: Bench) -> None:
     run(bench, 10, "scoring")
 
 
-def test_state_and_scoring_killed_at_once(bench: Bench) -> None:
+def test_state_and_scoring_killed_at_once_with_a_catalogue(bench: Bench) -> None:
+    """Items are published before the traffic: every list sees the same ones."""
+    ids = sorted(set(bundled_clicks().item_ids))
+    hidden = set(ids[::7])
+    items = [
+        Item(item_id=each, title=f"Title {n}", available=each not in hidden) for n, each in enumerate(ids)
+    ]
+    publish(bench.settings, "items", [(each.item_id.encode(), encode(each)) for each in items])
     run(bench, 2, "state", "scoring")
+    lists = [msgspec.json.decode(each.value) for each in read(bench.settings, "recommendations")]
+    shown = [place for each in lists for place in each["items"]]
+    assert not hidden & {place["item_id"] for place in shown}
+    assert any("Title" in place["reason"] for place in shown)
 
 
 @pytest.mark.parametrize("bench", [SESSION_SOURCES], indirect=True)

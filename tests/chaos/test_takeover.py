@@ -3,12 +3,13 @@
 import asyncio
 import json
 import time
+from statistics import median
 
 import pytest
 from app_processes import last
 from bench import REPORTS, Bench
 from fresh import fresh_topics
-from system import System
+from system import System, Worker
 
 from streamrec.advance import partition_of
 from streamrec.config import Settings
@@ -17,6 +18,7 @@ from streamrec.state.rows import WATERMARK_KEY
 
 _VISITORS = 400_000
 _PARTITIONS = 4
+_TAKEOVERS = 3
 
 
 def fill(settings: Settings) -> None:
@@ -39,8 +41,8 @@ def fill(settings: Settings) -> None:
     asyncio.run(write())
 
 
-def silence_s(bench: Bench, standbys: int) -> float:
-    """From the death of a state worker to the first rows of its partitions by the other one."""
+def silences_s(bench: Bench, standbys: int) -> list[float]:
+    """From the death of a state worker to the first rows of its partitions by the next one, some times."""
     kafka = {"partitions": _PARTITIONS, "session_timeout_s": 6, "standbys": standbys}
     overrides = {"kafka": kafka, "registry": bench.settings.registry.model_dump()}
     folder = bench.folder / f"standbys-{standbys}"
@@ -48,17 +50,25 @@ def silence_s(bench: Bench, standbys: int) -> float:
     with fresh_topics(bench.settings.kafka.bootstrap, folder, overrides) as settings:
         fill(settings)
         with System(settings, folder, bench.seed) as system:
-            first = system.start("state")
+            owner, silences = system.start("state"), []
             system.settle_state(timeout_s=300)
-            second = system.start("state")
             with system.traffic(per_s=50):
-                system.wait(lambda: second.handles)
-                if standbys:
-                    system.wait(lambda: second.holds_standbys, timeout_s=120)
-                first.end()
-                died = time.time()
-                system.wait(lambda: _oldest_watermark_s(settings) > died, timeout_s=300)
-                return time.time() - died
+                for _ in range(_TAKEOVERS):
+                    other = system.start("state")
+                    system.wait(lambda other=other: other.handles, timeout_s=120)
+                    if standbys:
+                        system.wait(lambda other=other: other.holds_standbys, timeout_s=120)
+                    silences.append(_silence_s(system, owner))
+                    owner = other
+            return silences
+
+
+def _silence_s(system: System, owner: Worker) -> float:
+    """From this worker's death until every partition has newer rows."""
+    owner.end()
+    died = time.time()
+    system.wait(lambda: _oldest_watermark_s(system.settings) > died, timeout_s=300)
+    return time.time() - died
 
 
 def _oldest_watermark_s(settings: Settings) -> float:
@@ -69,14 +79,14 @@ def _oldest_watermark_s(settings: Settings) -> float:
 
 @pytest.mark.chaos
 def test_a_standby_makes_the_takeover_of_a_large_state_faster(bench: Bench) -> None:
-    seconds = {standbys: silence_s(bench, standbys) for standbys in (0, 1)}
+    without, with_standby = silences_s(bench, 0), silences_s(bench, 1)
     REPORTS.append(
         {
             "fault": "takeover_of_a_large_state",
             "seed": bench.seed,
             "visitors": _VISITORS,
-            "recovery_s_without_standby": seconds[0],
-            "recovery_s_with_standby": seconds[1],
+            "recovery_s_without_standby": without,
+            "recovery_s_with_standby": with_standby,
         }
     )
-    assert seconds[1] < seconds[0]
+    assert median(with_standby) < median(without)

@@ -12,6 +12,7 @@ from oracle import Expected, replay, without_emission
 from system import System
 
 from streamrec.advance import Place
+from streamrec.catalogue import Catalogue
 from streamrec.contracts import ScoreModel, StepModel
 from streamrec.events import Recommendation
 from streamrec.state.rows import VISITOR, decode_visitor_row
@@ -70,6 +71,9 @@ def judge(
     lists = [_decode_list(each.value) for each in made]
     letters = _by_partition(each for each in read(settings, "dead-letters") if each.timestamp >= since_ms)
     found_lists = _by_partition(lists, lambda each: each.input_partition)
+    catalogue = Catalogue()
+    for item in read(settings, "items"):
+        catalogue.on_record(item.key, item.value)
     topic, table = topic_id(settings, "interactions"), topic_id(settings, "visitor-states")
     for partition in range(settings.kafka.partitions):
         place = Place(topic, partition, settings.kafka.partitions, table)
@@ -82,6 +86,7 @@ def judge(
             handled[partition],
             lambda offset, versions=versions, only=only: steps.get(versions.get(offset, only)),
             scorers.get,
+            catalogue,
         )
         _judge_rows(verdict, partition, states[partition], expected, compacted)
         _judge_lists(verdict, partition, found_lists[partition], expected)

@@ -138,12 +138,12 @@ class Reference:
         """Forget n visitors, those silent the longest first, of those last seen before a time."""
         due = [(row.last_time, name) for name, row in self.visitors.items() if row.last_time < before]
         for _, visitor_id in sorted(due)[:n]:
-            self.keep_session(self.visitors.pop(visitor_id), offset)
+            self.keep_session(self.visitors.pop(visitor_id))
             self.visitor_log.append((b"v:" + visitor_id.encode(), None))
 
-    def keep_session(self, row: VisitorRow, offset: int) -> None:
+    def keep_session(self, row: VisitorRow) -> None:
         if len(row.items) >= 2 and self.settings.recent_sessions:
-            self.past.append(SessionRow(offset, row.session_time, row.items))
+            self.past.append(SessionRow(len(self.past), row.session_time, row.items))
 
     def apply(
         self,
@@ -186,7 +186,7 @@ class Reference:
             last_time=time if before is None else max(time, before.last_time),
         )
         if before is not None and fresh:
-            self.keep_session(before, record.offset)
+            self.keep_session(before)
         self.visitors[event.visitor_id] = row
         self.visitor_log.append((b"v:" + event.visitor_id.encode(), encode_row(row)))
         self.seen.append((record.offset, self.visible))

@@ -90,6 +90,10 @@ def test_live_lists_are_those_of_the_backtest(
     assert tally.lists.keys() == set(versions)
     assert len({json.loads(value)["input_partition"] for value in made}) == 3
     recorded = {(each.partition, each.offset): each.timestamp for each in read(settings, "interactions")}
+    assert plan.from_ms == min(recorded.values())
+    place = max(recorded)
+    assert plan.history.recorded_ms(*place) == recorded[place]
+    assert plan.history.recorded_ms(place[0], place[1] + 1) is None
     for each in map(json.loads, made):
         assert each["emit_time"] == recorded[each["input_partition"], each["input_offset"]]
 

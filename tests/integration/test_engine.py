@@ -335,6 +335,7 @@ def test_range_after_range_is_read_over_one_connection(settings: Settings) -> No
             *[(0, 4100, 4200), (0, 50, 60), (1, 10, 20)],  # as after a rebalance
         ]:
             assert await read_here(partition, start, end) == list(range(start, end))
+        assert [await reader.end(0), await reader.end(1)] == [5000, 30]
         assert await read_here(0, 4990, 10**9) == list(range(4990, 5000))
         assert await read_here(0, 5000, 10**9) == []
         reader.keep({1})

@@ -19,7 +19,7 @@ from streamrec.advance import InputRecord, Place, partition_of
 from streamrec.backtest import Plan, Tally, run_backtest
 from streamrec.backtest.history import ClicksHistory
 from streamrec.backtest.partition import Asked, Models, PartitionRun
-from streamrec.backtest.releases import ALWAYS, Releases
+from streamrec.backtest.releases import ALWAYS, Listed, Releases
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings, load_settings
 from streamrec.contracts import StepModel
@@ -235,6 +235,30 @@ def test_a_version_takes_effect_with_the_first_record_that_reaches_its_start(
         assert found == [
             (due[-1] if due else "", record) for due, record in zip(wanted, records, strict=True)
         ]
+
+
+@given(
+    st.lists(st.sampled_from("ab"), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=4),
+    st.lists(st.sampled_from("bc"), max_size=12),
+)
+def test_where_the_version_of_lists_changes_is_what_all_of_them_say(
+    made: list[str], again: list[tuple[int, int]], rebuilt: list[str]
+) -> None:
+    whole = [(2 * n + 5, version) for n, version in enumerate(made)]
+    repeats = [each for first, end in again for each in whole[first:end]]
+    # After a rebuild all come once more, from some interaction on.
+    rest = whole[max(0, len(whole) - len(rebuilt)) :]
+    anew = [(offset, version) for (offset, _), version in zip(rest, rebuilt, strict=False)]
+    # The log may begin with repeats of what it no longer holds.
+    lists = [*repeats, *whole, *repeats, *anew]
+    listed = Listed()
+    for offset, version in lists:
+        listed.take(offset, version)
+    by_offset = sorted(dict(lists).items())
+    assert listed.starts == [
+        each for n, each in enumerate(by_offset) if not n or each[1] != by_offset[n - 1][1]
+    ]
 
 
 def test_versions_are_named_in_the_order_in_which_they_take_effect() -> None:

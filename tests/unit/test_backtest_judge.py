@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from streamrec.backtest.releases import Releases
 from streamrec.backtest.run import Plan, Tally
 from streamrec.backtest.summary import compare, summarise
 from streamrec.catalogue import Catalogue
-from streamrec.config import load_settings
+from streamrec.config import StateSettings, load_settings
 from streamrec.datasets import make_clicks
 from streamrec.demo.judge import Judge
 from streamrec.errors import DatasetError
@@ -57,7 +58,7 @@ def asked(n: int, made: bool = True, emit_time: int | None = None) -> Asked:
 
 
 def judged(k: int = 2, **options: Any) -> NextClicks:
-    judge = NextClicks(k, lambda offset: 10 * offset)
+    judge = NextClicks(k, lambda offset: 10 * offset, StateSettings())
     for n in range(len(ASKED)):
         judge.take(asked(n, **options))
     return judge
@@ -93,7 +94,7 @@ def test_it_counts_lists_and_items() -> None:
 
 
 def test_what_has_no_list_is_not_judged_and_learned_all_the_same() -> None:
-    judge = NextClicks(2, lambda offset: offset)
+    judge = NextClicks(2, lambda offset: offset, StateSettings())
     for n in range(len(ASKED)):
         judge.take(asked(n, made=n != 2))
     assert judge.pairs().places.tolist() == [0, 3]
@@ -103,6 +104,25 @@ def test_what_has_no_list_is_not_judged_and_learned_all_the_same() -> None:
 @pytest.mark.parametrize(("emit_time", "too_late"), [(2000, 0), (2001, 1), (4001, 2), (5001, 3)])
 def test_a_list_after_the_next_click_is_too_late(emit_time: int, too_late: int) -> None:
     assert judged(emit_time=emit_time).too_late == too_late
+
+
+@pytest.mark.parametrize(
+    ("bounds", "times", "places"),
+    [
+        ({"visitor_ttl_s": 60}, (0, 0, 60_000), [0]),
+        ({"visitor_ttl_s": 60}, (0, 0, 60_001), []),
+        ({"max_visitors": 2}, (0, 0, 0), [0]),
+        ({"max_visitors": 1}, (0, 0, 0), []),
+    ],
+)
+def test_who_is_forgotten_takes_the_list_along(
+    bounds: dict[str, int], times: tuple[int, ...], places: list[int]
+) -> None:
+    judge = NextClicks(2, lambda offset: offset, StateSettings(**bounds))
+    for n, time in enumerate(times):  # of v, of w, and of v again
+        one = asked(n)
+        judge.take(one._replace(row=msgspec.structs.replace(one.row, clock_ms=time, last_time=time)))
+    assert judge.pairs().places.tolist() == places
 
 
 def test_hit_rates_are_those_of_the_judge_of_live_lists() -> None:

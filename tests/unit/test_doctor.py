@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 
 from streamrec.config import Settings, load_settings
-from streamrec.doctor import Finding, Outcome, Report, examine
-from streamrec.doctor.asking import answer, ask
+from streamrec.doctor import Finding, Outcome, Report, examination, examine, gather
+from streamrec.doctor.asking import answer, answers, ask
 from streamrec.doctor.facts import (
     Clock,
     Cluster,
@@ -386,6 +387,40 @@ def test_a_question_that_hangs_is_given_up() -> None:
     never = threading.Event()
     assert answer(ask(never.wait), 0.05) == Unknown("no answer within 0.05 s")
     never.set()
+
+
+def test_questions_that_hang_are_given_up_together() -> None:
+    never = threading.Event()
+    asked = {n: ask(never.wait) for n in range(20)} | {20: ask(lambda: True)}
+    started = time.monotonic()
+    found = answers(asked, 0.3)
+    assert time.monotonic() - started < 3
+    assert found == {**dict.fromkeys(range(20), Unknown("no answer within 0.3 s")), 20: True}
+    never.set()
+
+
+def test_what_kafka_said_before_a_question_that_hangs_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    healthy, never = _healthy().kafka, threading.Event()
+    assert isinstance(healthy, KafkaFacts)
+
+    def ask_kafka(_: Settings, found: dict[str, Any]) -> None:
+        found["cluster"] = healthy.cluster
+        never.wait()
+
+    monkeypatch.setattr(examination, "knock", lambda address, timeout_s: None)
+    monkeypatch.setattr(examination, "ask_kafka", ask_kafka)
+    monkeypatch.setattr(examination, "_KAFKA_S", 0.2)
+    settings = load_settings(registry={"path": tmp_path})
+    facts = gather(settings)
+    never.set()
+    missing = Unknown("no answer within 0.2 s")
+    assert isinstance(facts.kafka, KafkaFacts)
+    assert (facts.kafka.cluster, facts.kafka.topics, facts.model) == (healthy.cluster, missing, missing)
+    found = {each.check: each for each in examine(facts, settings).findings}
+    assert found["broker"].outcome == Outcome.OK
+    assert "no answer within 0.2 s" in found["topics"].finding
 
 
 def test_faults_of_the_world_are_answers_and_ours_are_raised() -> None:

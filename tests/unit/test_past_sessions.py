@@ -2,11 +2,14 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from state_parts import BASE, Partition, Record, SmallOnline, click
 
 from streamrec.advance import Changes
 from streamrec.config import StateSettings
 from streamrec.errors import StateError
+from streamrec.state.ring import SessionRing
 from streamrec.state.rows import SessionRow, decode_session_row, decode_watermark
 
 HOUR_MS = 3_600_000
@@ -45,14 +48,14 @@ def test_a_session_is_over_when_the_visitors_next_one_starts() -> None:
     changes = partition.take(*visit(0, "v", "aba"), *visit(3, "v", "c", BASE + 9, "next"))
     # Behind the visitor's row: a reader that stops between them knows the old session once, not twice.
     assert keys(changes) == ["v:v"] * 4 + ["s:0", "i:a", "i:b", "i:c", "w:"]
-    assert decode_session_row(partition.rows[b"s:0"]) == SessionRow(3, BASE + 2, ["a", "b", "a"])
+    assert decode_session_row(partition.rows[b"s:0"]) == SessionRow(0, BASE + 2, ["a", "b", "a"])
 
 
 def test_a_session_is_over_when_its_visitor_is_forgotten() -> None:
     partition = Partition(keeping(5, max_visitors=1))
     changes = partition.take(*visit(0, "v", "ab"), *visit(2, "w", "c"))
     assert keys(changes)[:5] == ["v:v", "v:v", "v:v gone", "s:0", "v:w"]
-    assert decode_session_row(partition.rows[b"s:0"]) == SessionRow(2, BASE + 1, ["a", "b"])
+    assert decode_session_row(partition.rows[b"s:0"]) == SessionRow(0, BASE + 1, ["a", "b"])
 
 
 def test_a_visitor_who_returns_after_expiry_leaves_one_session_behind() -> None:
@@ -89,7 +92,7 @@ def test_the_oldest_session_makes_room_for_the_newest() -> None:
 def test_no_row_says_whose_session_it_was() -> None:
     partition = Partition(keeping(5))
     partition.take(*visit(0, "somebody", "ab"), *visit(2, "somebody", "c", session="next"))
-    assert b"somebody" not in partition.rows[b"s:0"]
+    assert msgspec.msgpack.decode(partition.rows[b"s:0"]) == [0, BASE + 1, ["a", "b"]]
 
 
 def test_rows_of_before_there_were_sessions_are_read() -> None:
@@ -121,12 +124,34 @@ def test_a_ring_that_was_larger_gives_back_its_slots_in_portions(size: int) -> N
     sizes = []
     for n in range(4):
         smaller.take(*visit(3000 + 10 * n, "v", "cd", BASE + HOUR_MS, f"t{n}"))
-        sizes.append(sum(int(key[2:]) >= size for key in ring(smaller)))
+        sizes.append(len(ring(smaller)))
         smaller.restore()
-    surplus = 190 - size
-    assert sizes == [max(0, surplus - 64 * n) for n in range(1, 5)]
-    assert len(ring(smaller)) == size
+    assert sizes == [max(size, 190 - 64 * n) for n in range(1, 5)]
     assert decode_watermark(smaller.rows[b"w:"]).n_sessions == 190 + (4 if size else 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(1, 12)), max_size=6))
+def test_the_last_sessions_are_kept_however_large_the_ring_has_been(phases: list[tuple[int, int]]) -> None:
+    rows: dict[bytes, bytes] = {}
+    expected: list[int] = []
+    n_kept = 0
+
+    def restored(size: int) -> SessionRing:
+        slots = [(decode_session_row(value).number, int(key[2:])) for key, value in rows.items()]
+        return SessionRing(size, n_kept, slots)
+
+    for size, n in phases:
+        lasting = restored(size)
+        for _ in range(n):
+            after_a_restart = restored(size).keep(["a", "b"], 0, 0)
+            changes = lasting.keep(["a", "b"], 0, 0)
+            assert changes == after_a_restart
+            for key, value, _ in changes:
+                rows[key] = value or b""
+            rows = {key: value for key, value in rows.items() if value}
+            expected = [*expected, n_kept][-size:] if size else []
+            n_kept = lasting.n_kept
+            assert sorted(decode_session_row(value).number for value in rows.values()) == expected
 
 
 def test_a_slot_that_is_no_number_is_refused() -> None:

@@ -51,7 +51,7 @@ def judge(
     """Both logs read whole, the lists last."""
     judged = Prequential(settings, 0)
     judged.take_interactions(interactions, len(interactions))
-    judged.take_lists(lists)
+    judged.take_lists(lists, len(interactions))
     return judged
 
 
@@ -114,6 +114,9 @@ def test_impressions_repeats_and_other_sessions_judge_nothing() -> None:
         ([made(0, 1, "b"), made(1, 0, "x"), made(2, 2, "x")], {"judged": 1, "repeated": 1}),
         ([made(0, 0, "b"), made(1, 1, "c", visitor="w")], {"judged": 1, "unasked": 1}),
         ([made(0, 0, "b"), made(1, 1, "c", input_partition=3)], {"unasked": 1}),
+        ([made(0, 0, "b"), made(1, 3, "x"), made(2, 1, "c"), made(3, 2, "d")], {"judged": 2, "unasked": 1}),
+        ([made(0, 10**9, "x"), made(1, 0, "b"), made(2, 1, "c")], {"judged": 1, "unasked": 1}),
+        ([made(0, -(10**9), "x"), made(1, 0, "b"), made(2, 1, "c")], {"judged": 1, "unasked": 1}),
         ([made(0, 0, "b"), Record(1, BASE, b"v", b"{"), made(2, 1, "c")], {"judged": 1, "undecodable": 1}),
         ([made(0, 0, "b"), Record(1, BASE, b"v", None), made(2, 1, "c")], {"judged": 1, "undecodable": 1}),
         ([made(0, 0, "b", candidates=[]), made(1, 1, "c")], {"no_list": 1, "undecodable": 1}),
@@ -125,6 +128,9 @@ def test_impressions_repeats_and_other_sessions_judge_nothing() -> None:
         "from before the beginning",
         "another visitor's",
         "another partition's",
+        "for what is still to come",
+        "for what is still to come, as the first",
+        "for what no log holds",
         "no JSON",
         "no value",
         "no list inside",
@@ -146,13 +152,21 @@ def test_who_is_crowded_out_takes_the_list_along() -> None:
 def test_what_the_lists_need_is_what_is_wanted() -> None:
     judged = Prequential(SETTINGS, 0)
     assert judged.wanted == (0, 0)
-    judged.take_lists([made(0, 40, "a"), made(1, 44, "b"), made(2, 41, "c")])
+    judged.take_lists([made(0, 40, "a"), made(1, 44, "b"), made(2, 41, "c"), made(3, 50, "d")], 50)
     assert judged.wanted == (40, 45)
     judged.take_interactions([click(40, item="a")], 42)
     assert judged.wanted == (42, 45)
     judged.take_interactions([], 45)  # nothing is there any more
     assert judged.wanted == (45, 0)
-    assert judged.counts == {"unasked": 1, "repeated": 1}
+    assert judged.counts == {"unasked": 2, "repeated": 1}
+
+
+def test_what_lies_before_the_next_list_does_not_wait_in_memory() -> None:
+    judged = Prequential(SETTINGS, 0)
+    judged.take_lists([made(0, 0, "b"), made(1, 99, "c")], 100)
+    judged.take_interactions([click(n, item="ab"[n % 2]) for n in range(50)], 50)
+    # Clicks 1 to 49 are judged, or known to have no list to be judged against.
+    assert judged.counts == {"judged": 1, "no_list": 48}
 
 
 def verdict(version: str, time_ms: int = 0, rank: int = 1) -> Verdict:
@@ -258,7 +272,7 @@ def test_every_interleaving_gives_what_the_whole_logs_give(
     read = listed = 0
     for is_list, n in [*turns, (True, 99), (False, 99)]:
         if is_list:
-            judged.take_lists(lists[listed : listed + n])
+            judged.take_lists(lists[listed : listed + n], len(records))
             listed += n
         else:
             chunk = records[read : read + n]

@@ -272,7 +272,7 @@ def with_session_sources(**scoring: Any) -> Settings:
 def sessions_of(of_settings: Settings, *sessions: str) -> SessionBoard:
     made = board_opener(of_settings)().sessions
     for slot, items in enumerate(sessions):
-        made.apply(session_key(slot), encode_row(SessionRow(0, BASE + slot, items.split())))
+        made.apply(session_key(slot), encode_row(SessionRow(slot, BASE + slot, items.split())))
     made.begin_tick()
     return made
 

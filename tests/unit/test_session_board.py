@@ -111,6 +111,13 @@ def test_the_best_come_first_equals_by_id_and_those_left_out_are_missing(source:
     assert best(board, source, "a", n=1) == best(board, source, "a")[0]
 
 
+def test_what_is_in_sight_can_be_learned_bit_by_bit() -> None:
+    board = seen("ab", "ac", "ad", "ae", "af")
+    assert list(board.learn(2)) == [3, 1, 0]
+    assert list(board.learn(2)) == []
+    assert best(board, "markov", "a") == "bcdef"
+
+
 def test_equals_stand_in_the_order_of_their_ids() -> None:
     assert best(seen("ad", "ac", "ab"), "markov", "a") == "bcd"
 
@@ -157,8 +164,16 @@ def test_hyperparameters_reach_the_models_as_numbers_and_as_text() -> None:
 @pytest.mark.parametrize(
     ("source", "parameters", "message"),
     [
-        ("markov", {"window": 0}, "window: .*greater than or equal to 1"),
-        ("item_knn", {"neighbours": 3}, "neighbours: there is no such parameter; known are k"),
+        (
+            "markov",
+            {"window": 0},
+            r"source of lists with STREAMREC_MARKOV__WINDOW=0:\n  window: .*greater than or equal to 1",
+        ),
+        (
+            "item_knn",
+            {"k": 5, "neighbours": 3},
+            r"STREAMREC_ITEM_KNN__K=5, STREAMREC_ITEM_KNN__NEIGHBOURS=3:\n  neighbours: there is no such",
+        ),
         ("vmis_knn", {"max_sessions": 9}, r"vmis_knn: max_sessions .*state\.recent_sessions"),
     ],
 )
@@ -175,6 +190,7 @@ notes = st.one_of(
     st.tuples(st.just("forget"), st.sampled_from(VISITORS)),
     st.tuples(st.just("tick"), st.booleans()),
     st.tuples(st.just("tick"), st.just(True)),
+    st.tuples(st.just("learn"), st.integers(1, 3)),
 )
 
 
@@ -227,6 +243,9 @@ def test_whatever_came_and_went_the_sources_know_what_is_in_sight(changes: list[
     rows: dict[str, Any] = {}
     visible: dict[str, Any] = {}
     for change in [*changes, ("tick", True)]:
+        if change[0] == "learn":
+            next(board.learn(change[1]), 0)
+            continue
         if change[0] != "tick":
             note(board, rows, change)
             continue
