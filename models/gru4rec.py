@@ -13,7 +13,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict
 from datetime import UTC, datetime
 from math import isfinite
@@ -90,11 +89,11 @@ class GRU4Rec:
 
             def after_epoch(epochs: int) -> None:
                 if options.on_epoch is not None:
-                    self._become(items, index, deepcopy(network), options.seed)
+                    self._become(items, index, trainer.model(), options.seed)
                     options.on_epoch(epochs)
 
             report = self._train(trainer, batches, identity, options, processes, after_epoch)
-        self._become(items, index, network, options.seed)
+        self._become(items, index, trainer.model(), options.seed)
         self.is_first = processes.is_first
         return report
 

@@ -8,18 +8,15 @@ cross-entropy, tanh for TOP1, TOP1-max and BPR, an ELU for BPR-max.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["LOSSES", "NEVER", "Loss", "bpr", "bpr_max", "cross_entropy", "make_loss", "top1", "top1_max"]
+__all__ = ["LOSSES", "Loss", "bpr", "bpr_max", "cross_entropy", "make_loss", "top1", "top1_max"]
 
 Loss = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""scores (B, M), log_counts (M,) or (B, M), own (B,) -> losses (B,), gradient of their sum (B, M)."""
-NEVER: Final = -1e9
-"""Logarithm of the count of a column that is no negative; finite, so that a row without any stays so."""
+"""scores (B, M), log_counts (M,), own (B,) -> losses (B,), gradient of their sum (B, M)."""
 
 # Keeps a logarithm finite where float32 has rounded a probability to 0.
 _SMALLEST = 1e-24
@@ -119,7 +116,7 @@ def _means(scores: Tensor, log_counts: Tensor, own: Tensor) -> Tensor:
     """Weights (B, M) for the mean over a row's negatives, each as often as it stands there."""
     weights = log_counts.exp().expand_as(scores).clone()
     weights[_rows(scores), own] = 0.0
-    return weights / weights.sum(1, keepdim=True).clamp_min(1.0)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def _softmax_of_negatives(r: Tensor, log_counts: Tensor, own: Tensor) -> Tensor:

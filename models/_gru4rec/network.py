@@ -49,6 +49,9 @@ class GRU4RecConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """Share of each layer's output dropped in training, on its way up and on to the next click."""
     learning_rate: PositiveFloat = 0.1
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    averaging: float = Field(default=0.5, ge=0, le=1)
+    """Share of the epochs, the last ones, at whose ends the weights are taken: their mean is the model.
+    0: the weights at the end. Polyak and Juditsky, SIAM Journal on Control and Optimization 30, 1992."""
     bpreg: NonNegativeFloat = 0.5
     """Weight of the score regularisation of BPR-max."""
     elu: NonNegativeFloat = 1.0

@@ -5,6 +5,7 @@ intermediates of the output layer and the bookkeeping of the rest. Sources as in
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from streamrec.models._gru4rec import cell as gru
 from streamrec.models._gru4rec.batches import Negatives, NegativeSampler, SessionBatch, SessionBatches
-from streamrec.models._gru4rec.losses import NEVER, make_loss
+from streamrec.models._gru4rec.losses import make_loss
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
 from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge
 from streamrec.models._gru4rec.parallel import Alone, World
@@ -74,6 +75,8 @@ class Trainer:
         self._inputs = self._items if network.inputs is network.items else self._adagrad(network.inputs.data)
         self._merge = RowMerge(len(popularity), self._device)
         self._hidden = torch.zeros(0, config.state_size, device=self._device)
+        self._n_averaged = torch.zeros((), dtype=torch.int64)
+        self._sums = [torch.zeros_like(each.data) for each in network.parameters()]
 
     def _adagrad(self, values: Tensor) -> Adagrad:
         return Adagrad(values, self._config.learning_rate, self._config.momentum)
@@ -89,6 +92,8 @@ class Trainer:
                 for name, adagrad in optimizers.items()
                 for part, value in adagrad.state.items()
             },
+            **{f"sum.{n}": value for n, value in enumerate(self._sums)},
+            "averaged": self._n_averaged,
             "hidden": self._hidden,
             "generator": self._generator.get_state(),
         }
@@ -132,10 +137,25 @@ class Trainer:
                 recent, n_recent = torch.zeros_like(recent), 0
                 if progress.events < batches.events:
                     between()
+        self._end_epoch(len(progress.losses))
         progress.losses.append(progress.total / progress.events)
         progress.batches, progress.events, progress.total = 0, 0, 0.0
         self._hidden = self._hidden[:0]
         between()
+
+    def _end_epoch(self, epoch: int) -> None:
+        if epoch >= self._config.epochs - round(self._config.averaging * self._config.epochs):
+            self._n_averaged += 1
+            for total, parameter in zip(self._sums, self._network.parameters(), strict=True):
+                total += parameter.data
+
+    def model(self) -> Network:
+        """A copy of the network as far as it is trained, with averaged weights where there are any."""
+        model = deepcopy(self._network)
+        if self._n_averaged:
+            for total, parameter in zip(self._sums, model.parameters(), strict=True):
+                parameter.data.copy_(total / self._n_averaged)
+        return model
 
     def _carry(self, batch: SessionBatch) -> Tensor:
         """Hidden states for a mini-batch: those of the lanes that go on, zeros at session starts."""
@@ -171,9 +191,6 @@ class Trainer:
         scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives.items]])
         own = torch.arange(n, device=self._device)[ours]
         log_counts = torch.cat([negatives.counts.new_zeros(n), negatives.counts.log()])
-        # Where the next item was sampled, or is another's next too, it is no negative of itself.
-        log_counts = torch.where(columns == targets[ours, None], NEVER, log_counts)
-        log_counts[torch.arange(len(own), device=self._device), own] = 0.0
         losses, gradient = self._loss(scores, log_counts, own)
         # The full size also where lanes ran dry: else the few events at an epoch's end weigh most.
         gradient /= self._config.batch_size

@@ -198,16 +198,6 @@ def test_extreme_scores_give_finite_losses_and_gradients(loss: str) -> None:
     assert torch.isfinite(gradient).all()
 
 
-@every_loss
-def test_a_row_without_any_negative_gives_finite_losses_and_gradients(loss: str) -> None:
-    # A mini-batch of one next item, and nothing else sampled.
-    trainer, network, _ = two_of_a_kind(config_for(loss, "shared"))
-    none = Negatives(torch.tensor([3]), torch.ones(1))
-    _, value = trainer.step(torch.tensor([1, 2]), torch.tensor([3, 3]), none, torch.zeros(2, 5))
-    assert math.isfinite(value)
-    assert all(each.isfinite().all() for each in network.parameters())
-
-
 @given(seed=st.integers(0, 1000), n=st.integers(1, 4), width=st.integers(1, 5))
 @pytest.mark.usefixtures("float64")
 def test_a_layer_and_its_gradients_are_those_of_torch(seed: int, n: int, width: int) -> None:
@@ -296,7 +286,7 @@ class Plain:
         if config.loss == "cross-entropy":
             log_q = torch.cat([self._log_q[targets], self._log_q_sample[negatives]])
             scores = scores - config.logq * log_q
-        loss = self._loss(scores, columns != targets[:, None])
+        loss = self._loss(scores)
         network.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -314,13 +304,12 @@ class Plain:
                 parameter[named] += velocity[named]
         return torch.cat(after, dim=1).detach()
 
-    def _loss(self, scores: torch.Tensor, differs: torch.Tensor) -> torch.Tensor:
-        """differs: (B, M), the columns of other items than the row's own target."""
+    def _loss(self, scores: torch.Tensor) -> torch.Tensor:
         rows = []
-        for i, (row, others) in enumerate(zip(scores, differs, strict=True)):
+        for i, row in enumerate(scores):
+            others = torch.arange(len(row)) != i
             if self._config.loss == "cross-entropy":
-                own_first = torch.cat([row[i : i + 1], row[others]])
-                rows.append(torch.nn.functional.cross_entropy(own_first[None], torch.tensor([0])))
+                rows.append(torch.nn.functional.cross_entropy(row[None], torch.tensor([i])))
                 continue
             if self._config.loss == "bpr-max":
                 r = torch.nn.functional.elu(row, self._config.elu)
@@ -455,3 +444,21 @@ def test_batches_name_where_each_lane_was_before() -> None:
     batches = list(SessionBatches([[1, 2], [3, 4, 5, 6], [7, 8]], 3))
     assert [batch.lanes.tolist() for batch in batches] == [[0, 1, 2], [1], [0]]
     assert isinstance(batches[0], SessionBatch)
+
+
+@pytest.mark.parametrize(
+    ("averaging", "ends"), [(0.0, [4]), (0.5, [3, 4]), (0.4, [3, 4]), (1.0, [1, 2, 3, 4])]
+)
+def test_the_model_is_the_mean_of_the_weights_at_the_ends_of_the_last_epochs(
+    averaging: float, ends: list[int]
+) -> None:
+    config = config_for("cross-entropy", "shared", averaging=averaging, epochs=4)
+    trainer, network, _ = two_of_a_kind(config)
+    batches, progress = SessionBatches([[0, 1, 2, 3], [4, 5], [6, 7, 8], [1, 3, 5]], 2), Progress()
+    snapshots = {}
+    for epoch in range(1, 5):
+        trainer.epoch(batches, progress, lambda *_: None)
+        snapshots[epoch] = {name: value.clone() for name, value in network.state_dict().items()}
+    for name, value in trainer.model().state_dict().items():
+        mean = torch.stack([snapshots[epoch][name] for epoch in ends]).mean(0)
+        np.testing.assert_allclose(value.numpy(), mean.numpy(), atol=1e-6, err_msg=name)
