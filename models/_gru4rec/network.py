@@ -50,8 +50,9 @@ class GRU4RecConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     learning_rate: PositiveFloat = 0.1
     momentum: float = Field(default=0.0, ge=0, lt=1)
     averaging: float = Field(default=0.5, ge=0, le=1)
-    """Share of the epochs, the last ones, at whose ends the weights are taken: their mean is the model.
-    0: the weights at the end. Polyak and Juditsky, SIAM Journal on Control and Optimization 30, 1992."""
+    """Share of the epochs, the last ones, of whose last quarters the model has the mean weights.
+    0: it has the weights at the end. Polyak and Juditsky, SIAM Journal on Control and Optimization 30,
+    1992."""
     bpreg: NonNegativeFloat = 0.5
     """Weight of the score regularisation of BPR-max."""
     elu: NonNegativeFloat = 1.0

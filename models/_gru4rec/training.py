@@ -24,6 +24,10 @@ __all__ = ["Progress", "Trainer"]
 
 # Events between two reports of progress: some per second.
 _REPORT_EVERY: Final = 5000
+# Weights that are averaged are of the last part of an epoch, which has the newest sessions; mini-batches
+# between two of them: neighbours hardly differ.
+_LAST_PART: Final = 0.25
+_TAKE_EVERY: Final = 50
 
 
 @dataclass
@@ -129,6 +133,7 @@ class Trainer:
             )
             recent, n_recent = recent + loss, n_recent + len(batch.inputs)
             progress.batches += 1
+            self._take_weights(progress, n_recent, batches.events)
             if n_recent >= _REPORT_EVERY or progress.events + n_recent == batches.events:
                 loss_sum = recent.item()
                 progress.events += n_recent
@@ -137,14 +142,17 @@ class Trainer:
                 recent, n_recent = torch.zeros_like(recent), 0
                 if progress.events < batches.events:
                     between()
-        self._end_epoch(len(progress.losses))
         progress.losses.append(progress.total / progress.events)
         progress.batches, progress.events, progress.total = 0, 0, 0.0
         self._hidden = self._hidden[:0]
         between()
 
-    def _end_epoch(self, epoch: int) -> None:
-        if epoch >= self._config.epochs - round(self._config.averaging * self._config.epochs):
+    def _take_weights(self, progress: Progress, n_recent: int, events: int) -> None:
+        """Add the weights as they are to those whose mean is the model, if this is the time for it."""
+        first = self._config.epochs - round(self._config.averaging * self._config.epochs)
+        left = events - progress.events - n_recent
+        taken = progress.batches % _TAKE_EVERY == 0 and left < _LAST_PART * events
+        if len(progress.losses) >= first and (taken or not left):
             self._n_averaged += 1
             for total, parameter in zip(self._sums, self._network.parameters(), strict=True):
                 total += parameter.data

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamrec.models._gru4rec import cell as gru
+from streamrec.models._gru4rec import training
 from streamrec.models._gru4rec.batches import Negatives, NegativeSampler, SessionBatch, SessionBatches
 from streamrec.models._gru4rec.losses import LOSSES, make_loss
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
@@ -449,16 +450,28 @@ def test_batches_name_where_each_lane_was_before() -> None:
 @pytest.mark.parametrize(
     ("averaging", "ends"), [(0.0, [4]), (0.5, [3, 4]), (0.4, [3, 4]), (1.0, [1, 2, 3, 4])]
 )
-def test_the_model_is_the_mean_of_the_weights_at_the_ends_of_the_last_epochs(
-    averaging: float, ends: list[int]
+def test_the_model_is_the_mean_of_the_weights_in_the_last_quarters_of_the_last_epochs(
+    averaging: float, ends: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training, "_TAKE_EVERY", 2)
     config = config_for("cross-entropy", "shared", averaging=averaging, epochs=4)
     trainer, network, _ = two_of_a_kind(config)
-    batches, progress = SessionBatches([[0, 1, 2, 3], [4, 5], [6, 7, 8], [1, 3, 5]], 2), Progress()
-    snapshots = {}
-    for epoch in range(1, 5):
+    # Nine mini-batches of one event: of the eighth and the last the weights are taken.
+    batches, progress = SessionBatches([[*range(9), 0]], 1), Progress()
+    taken = []
+    step = trainer.step
+
+    def spied(*given: Any) -> Any:
+        done = step(*given)
+        if len(progress.losses) + 1 in ends and progress.batches + 1 in (8, 9):
+            taken.append({name: value.clone() for name, value in network.state_dict().items()})
+        return done
+
+    monkeypatch.setattr(trainer, "step", spied)
+    for _ in range(4):
         trainer.epoch(batches, progress, lambda *_: None)
-        snapshots[epoch] = {name: value.clone() for name, value in network.state_dict().items()}
+    if not averaging:
+        taken = taken[-1:]
     for name, value in trainer.model().state_dict().items():
-        mean = torch.stack([snapshots[epoch][name] for epoch in ends]).mean(0)
+        mean = torch.stack([each[name] for each in taken]).mean(0)
         np.testing.assert_allclose(value.numpy(), mean.numpy(), atol=1e-6, err_msg=name)
