@@ -179,7 +179,9 @@ def test_a_new_worker_learns_a_little_at_a_time_and_all_before_the_first_list(
     monkeypatch.setattr(SessionBoard, "learn", noted)
     monkeypatch.setattr(SessionBoard, "best", asked)
     monkeypatch.setattr("streamrec.agents.scoring._SESSIONS_AT_ONCE", 1)
-    MemoryMaker(log, published, LEARNING).handle(*cut(log, [1000], start=60))
+    worker = MemoryMaker(log, published, LEARNING)
+    worker.committed = 60
+    worker.handle(*cut(log, [1000], start=60))
     beforehand = learned[: learned.index(-1)]
     assert beforehand == list(reversed(range(len(beforehand))))
     assert len(beforehand) > 1
