@@ -55,9 +55,9 @@ def silences_s(bench: Bench, standbys: int) -> list[float]:
             with system.traffic(per_s=50):
                 for _ in range(_TAKEOVERS):
                     other = system.start("state")
-                    system.wait(lambda other=other: other.handles, timeout_s=120)
+                    system.wait(lambda other=other: other.handles, timeout_s=300)
                     if standbys:
-                        system.wait(lambda other=other: other.holds_standbys, timeout_s=120)
+                        system.wait(lambda other=other: other.holds_standbys, timeout_s=300)
                     silences.append(_silence_s(system, owner))
                     owner = other
             return silences
