@@ -15,7 +15,7 @@ from streamrec.contracts import OnStep, TrainOptions
 from streamrec.datasets import Clicks, click_sessions
 from streamrec.evaluation.exported import ExportedModel
 from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
-from streamrec.evaluation.next_items import next_items
+from streamrec.evaluation.next_items import judged_sessions, next_items
 from streamrec.models import make_config, session_model_class
 from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
@@ -77,7 +77,10 @@ def train_gru4rec(
     Raises DatasetError if there is nothing to learn, ConfigError, RegistryError or ArtifactError;
     nothing is published then.
     """
-    registry.signer()  # a key that cannot be used is found out before the work, not after it
+    # What cannot be used is found out before the work, not after it.
+    registry.signer()
+    if held_out is not None and len(held_out):
+        judged_sessions(click_sessions(held_out), (), unseen="miss")
     model = session_model_class("gru4rec")(config)
     options = TrainOptions(seed, device, on_step=on_step, checkpoint=checkpoint)
     start = time.monotonic()

@@ -140,7 +140,8 @@ class _Trials:
         self._metric, self._k = _metric(metric)
         self._train = list(click_sessions(split.train))
         self._valid = list(click_sessions(split.test))
-        judged_sessions(self._valid, set(split.train.item_ids))  # if there are none, better now than trained
+        self._items = frozenset(split.train.item_ids)
+        judged_sessions(self._valid, self._items)  # if there are none, better now than trained
         self._fixed = fixed
         self._options = options
         self.defaults = self._defaults()
@@ -204,7 +205,9 @@ class _Trials:
         return values[-1] if values else self._measure(model, on_step)
 
     def _measure(self, model: SessionModel, on_step: OnStep) -> float:
-        found = next_items(model, self._valid, k=self._k, on_step=lambda *_: on_step(0, 0, float("nan")))
+        found = next_items(
+            model, self._valid, k=self._k, seen=self._items, on_step=lambda *_: on_step(0, 0, float("nan"))
+        )
         return float(_METRICS[self._metric](found.ranks, self._k).mean())
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-__all__ = ["Adagrad", "RowMerge"]
+__all__ = ["Adagrad", "RowMerge", "add_up"]
 
 _EPSILON: Final = 1e-6
 
@@ -47,13 +47,14 @@ class Adagrad:
         move = gradient.div_(self._squares.index_select(0, rows).add_(_EPSILON).sqrt_()).mul_(-self._rate)
         if self._velocity is not None:
             before = self._velocity.index_select(0, rows)
-            move.add_(before, alpha=self._momentum)
-            self._velocity.index_add_(0, rows, move - before)
+            # In place, first by how much it changes: new memory costs more than these sums.
+            self._velocity.index_add_(0, rows, move.add_(before, alpha=self._momentum - 1.0))
+            move.add_(before)
         self._values.index_add_(0, rows, move)
 
 
 class RowMerge:
-    """Adds up gradients of rows that are named more than once.
+    """Finds where the gradients of rows that are named more than once add up.
 
     A table of N places says in constant time where a row's sum stands; sorting the names would
     cost more than the update.
@@ -62,20 +63,24 @@ class RowMerge:
     def __init__(self, n_rows: int, device: torch.device) -> None:
         self._place = torch.full((n_rows,), -1, dtype=torch.int64, device=device)
 
-    def merge(
-        self, unique: Tensor, gradient: Tensor, others: Tensor, of_others: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Rows, each once, and the sums of their gradients.
+    def merge(self, once: Tensor, *named: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Rows, each once: those of `once`, which names none twice, then what each of `named` adds.
 
-        unique: (U,) rows named once, gradient: theirs (U, ...); others: (O,) any rows, of_others:
-        theirs (O, ...).
+        Returns these one by one, and for each of `named` the places of its rows in all of them.
         """
-        place = self._place
-        place[unique] = torch.arange(len(unique), device=place.device)
-        more = torch.unique(others[place[others] < 0])
-        rows = torch.cat([unique, more])
-        place[more] = torch.arange(len(unique), len(rows), device=place.device)
-        total = torch.cat([gradient, gradient.new_zeros(len(more), *gradient.shape[1:])])
-        total.index_add_(0, place[others], of_others)
-        place[rows] = -1
-        return rows, total
+        place, rows, n = self._place, [once], len(once)
+        place[once] = torch.arange(n, device=place.device)
+        for names in named:
+            rows.append(torch.unique(names[place[names] < 0]))
+            place[rows[-1]] = torch.arange(n, n + len(rows[-1]), device=place.device)
+            n += len(rows[-1])
+        places = [place[names] for names in named]
+        for each in rows:
+            place[each] = -1
+        return rows, places
+
+
+def add_up(gradient: Tensor, n_rows: int, places: Tensor, others: Tensor) -> Tensor:
+    """The gradients of the first rows (U, ...), and of others (O, ...) at their places: (n_rows, ...)."""
+    total = torch.cat([gradient, gradient.new_zeros(n_rows - len(gradient), *gradient.shape[1:])])
+    return total.index_add_(0, places, others)

@@ -17,7 +17,7 @@ from streamrec.models._gru4rec import cell as gru
 from streamrec.models._gru4rec.batches import Negatives, NegativeSampler, SessionBatch, SessionBatches
 from streamrec.models._gru4rec.losses import make_loss
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
-from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge
+from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge, add_up
 from streamrec.models._gru4rec.parallel import Alone, World
 
 __all__ = ["Progress", "Trainer"]
@@ -67,6 +67,7 @@ class Trainer:
         )
         self._loss = make_loss(config.loss, elu=config.elu, bpreg=config.bpreg)
         logq = config.logq if config.loss == "cross-entropy" else 0.0
+        self._corrects = logq > 0
         # How often an item is a column, up to a factor: as another's target, as a sample.
         self._log_q = logq * popularity.log().float().to(self._device)
         self._log_q_sample = config.sample_alpha * self._log_q
@@ -196,7 +197,8 @@ class Trainer:
             return state, output.new_zeros(())
         weights = network.items.data.index_select(0, columns)  # (M, H)
         scores = torch.addmm(network.bias.data[columns], output, weights.T)  # (b, M)
-        scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives.items]])
+        if self._corrects:
+            scores -= torch.cat([self._log_q[targets], self._log_q_sample[negatives.items]])
         own = torch.arange(n, device=self._device)[ours]
         log_counts = torch.cat([negatives.counts.new_zeros(n), negatives.counts.log()])
         losses, gradient = self._loss(scores, log_counts, own)
@@ -237,13 +239,19 @@ class Trainer:
     ) -> None:
         """One step of the optimiser. The first n columns are targets, the others no item twice."""
         targets, sampled = columns[:n], columns[n:]
-        named, of_named = targets, of_columns[:n]
+        named, of_named = [targets], [of_columns[:n]]
         if self._inputs is self._items:  # one matrix: the gradients of a row add up
-            named, of_named = torch.cat([targets, inputs]), torch.cat([of_named, of_inputs])
+            named.append(inputs)
+            of_named.append(of_inputs)
         else:
-            self._inputs.update_rows(*self._merge.merge(inputs[:0], of_inputs[:0], inputs, of_inputs))
-        self._items.update_rows(*self._merge.merge(sampled, of_columns[n:], named, of_named))
-        self._bias.update_rows(*self._merge.merge(sampled, of_bias[n:], targets, of_bias[:n]))
+            rows, places = self._merge.merge(inputs[:0], inputs)
+            self._inputs.update_rows(rows[1], add_up(of_inputs[:0], len(rows[1]), places[0], of_inputs))
+        rows, places = self._merge.merge(sampled, *named)
+        every = torch.cat(rows)
+        of_every = add_up(of_columns[n:], len(every), torch.cat(places), torch.cat(of_named))
+        self._items.update_rows(every, of_every)
+        scored = every[: len(rows[0]) + len(rows[1])]  # the others were input alone
+        self._bias.update_rows(scored, add_up(of_bias[n:], len(scored), places[0], of_bias[:n]))
         self._gru.update(self._gradient)
 
     def _dropout(self, values: Tensor, rate: float, n: int) -> tuple[Tensor, Tensor | None]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiokafka.consumer import fetcher
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -128,7 +129,11 @@ class BatchConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go on where the group is. Called by Faust; a partition with nothing committed stays where it is."""
-        found: Mapping[TP, int] = await super().seek_to_committed()
+        try:
+            found: Mapping[TP, int] = await super().seek_to_committed()
+        except (IllegalStateError, AssertionError):
+            # Partitions went away meanwhile: the rebalance that took them seeks anew, behind this.
+            return {}
         self._sought.update(found)
         return found
 

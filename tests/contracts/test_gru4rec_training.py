@@ -17,7 +17,7 @@ from streamrec.models._gru4rec import training
 from streamrec.models._gru4rec.batches import Negatives, NegativeSampler, SessionBatch, SessionBatches
 from streamrec.models._gru4rec.losses import LOSSES, make_loss
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
-from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge
+from streamrec.models._gru4rec.optimizer import Adagrad, RowMerge, add_up
 from streamrec.models._gru4rec.training import Progress, Trainer
 
 CPU = torch.device("cpu")
@@ -238,7 +238,14 @@ def test_updates_of_rows_are_the_dense_update(steps: list[list[int]], seed: int,
             gradient[row] += each
         n = len(unique)
         once = torch.tensor(unique, dtype=torch.int64)
-        by_row.update_rows(*merge.merge(once, gradients[:n], torch.tensor(rows), gradients[n:]))
+        # In two parts, of which either may name rows of the other.
+        part = data.draw(st.integers(0, len(rows)))
+        named = torch.tensor(rows[:part], dtype=torch.int64), torch.tensor(rows[part:], dtype=torch.int64)
+        found, places = merge.merge(once, *named)
+        every = torch.cat(found)
+        total = add_up(gradients[:n], len(every), torch.cat(places), gradients[n:])
+        assert set(every.tolist()) == {*unique, *rows}
+        by_row.update_rows(every, total)
         whole.update(gradient)
         np.testing.assert_allclose(sparse.numpy(), dense.numpy(), atol=1e-12)
 

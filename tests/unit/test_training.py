@@ -75,6 +75,20 @@ def test_sessions_of_one_click_cannot_be_measured(published: Published) -> None:
         evaluate_exported(published.directory, make_clicks(["a", "b"], ["i00", "i01"], [1, 2]))
 
 
+def test_what_cannot_be_measured_is_found_out_before_the_training(registry: Registry) -> None:
+    trained: list[int] = []
+    single = make_clicks(["a", "b"], ["i00", "i01"], [1, 2])
+    with pytest.raises(DatasetError, match="nothing to measure"):
+        train_gru4rec(
+            clicks(20),
+            registry,
+            config=gru4rec_config(SMALL),
+            held_out=single,
+            on_step=lambda done, *_: trained.append(done),
+        )
+    assert (trained, registry.versions("gru4rec")) == ([], [])
+
+
 def test_a_training_that_fails_publishes_nothing(registry: Registry) -> None:
     with pytest.raises(DatasetError):
         train_gru4rec(make_clicks(["a"], ["i"], [0]), registry)

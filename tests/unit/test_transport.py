@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.errors import IllegalStateError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
@@ -61,3 +62,28 @@ def test_a_stream_that_stands_still_is_left_to_the_watchdog(monkeypatch: pytest.
     consumer = BatchConsumer.__new__(BatchConsumer)  # a whole one starts a thread
     consumer.verify_event_path(0.0, TP("interactions", 0))
     assert not looked
+
+
+@pytest.mark.parametrize(
+    "gone", [IllegalStateError("No current assignment for partition"), AssertionError("No partitions")]
+)
+async def test_partitions_that_go_away_while_it_seeks_are_left_to_the_rebalance(
+    gone: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = TP("interactions", 0)
+    answers: list[Any] = [{place: 7}, gone, {place: 9}]
+
+    async def seek(_: driver.Consumer) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(driver.Consumer, "seek_to_committed", seek)
+    consumer = BatchConsumer.__new__(BatchConsumer)  # a whole one starts a thread
+    consumer._sought = {}
+    assert await consumer.seek_to_committed() == {place: 7}
+    assert await consumer.seek_to_committed() == {}
+    assert consumer.committed("interactions", 0) == 7
+    assert await consumer.seek_to_committed() == {place: 9}
+    assert consumer.committed("interactions", 0) == 9

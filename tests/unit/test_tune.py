@@ -137,6 +137,18 @@ def test_the_best_is_found_and_is_no_worse_than_the_defaults(file: Path) -> None
     assert tuned.value == 1.0  # the next of the ring
 
 
+def test_an_item_that_a_model_leaves_out_counts_as_missed(
+    file: Path, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an evaluation; otherwise a model would be the better for every item that it drops."""
+    monkeypatch.setattr(scripted, "plans", [[1.0]])
+    train = [(f"s{n}", f"i{item:02d}", 100 * n) for n, item in enumerate([*range(40), 40])]
+    valid = [("v", f"i{item:02d}", 10_000 + item) for item in (38, 39, 40)]  # the model knows no i40
+    split = Split(*(make_clicks(*zip(*rows, strict=True)) for rows in (train, valid)))
+    tuned = search(file, split, "gru4rec", limits=Limits(trials=1), metric="recall@1")
+    assert tuned.value == 0.5
+
+
 def test_defaults_that_were_interrupted_are_tried_again(file: Path, scripted: type[Scripted]) -> None:
     inf = float("inf")
     scripted.plans = [[0.3, inf], [0.5, inf], [0.3], [0.6], [0.9]]
