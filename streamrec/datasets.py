@@ -193,7 +193,8 @@ def _lines(path: Path, columns: Sequence[str]) -> list[str]:
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: byte {error.start} is not UTF-8; expected tab-separated text") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{path}: cannot be read: {reason}") from None
     if lines == [""]:
         raise DatasetError(f"{path}: the file is empty; expected a header line {'<tab>'.join(columns)}")
     return lines
@@ -217,6 +218,7 @@ def _time_ms(path: Path | str, number: int, time: str) -> int:
         raise DatasetError(f"{path}: line {number}: Time {time!r} is not a number of seconds") from None
     if not (math.isfinite(seconds) and 0 <= seconds <= _MAX_TIME_S):
         raise DatasetError(
-            f"{path}: line {number}: Time {time!r} is not within 0 to {_MAX_TIME_S} seconds since 1970"
+            f"{path}: line {number}: Time {time!r} is not within 0 to {_MAX_TIME_S} seconds since 1970; "
+            "milliseconds are to be divided by 1000"
         )
     return round(seconds * 1000)

@@ -64,7 +64,8 @@ class Registry:
         versions = self.versions(model)
         if not versions:
             raise RegistryError(
-                f"{self.path}: no version of {model}; train one with `streamrec train {model}`"
+                f"{self.path}: no version of {model}; `streamrec train {model}` with --data FILE, --bundled "
+                "or --from-topic makes one"
             )
         return versions[-1]
 

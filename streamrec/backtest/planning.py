@@ -16,7 +16,7 @@ from streamrec.board_opener import board_opener
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
 from streamrec.datasets import Clicks
-from streamrec.errors import ConfigError, DatasetError
+from streamrec.errors import ConfigError, DatasetError, RegistryError
 from streamrec.registry import Registry
 from streamrec.state_opener import state_opener
 from streamrec.topics import read_topic
@@ -130,7 +130,12 @@ def _between(clicks: Clicks, wishes: Wishes) -> Clicks:
 def _of_registry(settings: Settings, version: str | None) -> Releases:
     if version == "none":
         return Releases.fixed("")
-    return Releases.fixed(version or Registry.of(settings.registry).latest(_MODEL))
+    try:
+        return Releases.fixed(version or Registry.of(settings.registry).latest(_MODEL))
+    except RegistryError as error:
+        raise RegistryError(
+            f"{error} (--until DAYS keeps out of it what is to be judged); --releases none goes without"
+        ) from None
 
 
 def foresight(plan: Plan) -> list[str]:

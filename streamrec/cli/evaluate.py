@@ -163,7 +163,12 @@ def _split(
     from streamrec.evaluation import splits
 
     ways = [test_days is not None, test_share is not None, leave_one_out]
-    if train and test and not (data or bundled or any(ways)):
+    if train and test and not (data or bundled):
+        if any(ways):
+            raise ConfigError(
+                "--test-days, --test-share and --leave-one-out split --data or --bundled; --train and --test "
+                "are split already"
+            )
         return splits.as_given(load_clicks(train), load_clicks(test))
     if train or test or not (data or bundled):
         raise ConfigError(
@@ -246,7 +251,7 @@ def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k
     if comparisons:
         typer.echo("")
         print_table(
-            [f"less {comparisons[0].second}", *names],
+            [f"minus {comparisons[0].second}", *names],
             [
                 [
                     each.first,
@@ -261,9 +266,9 @@ def _print(found: Sequence["Evaluation"], comparisons: Sequence["Comparison"], k
         typer.echo(f"\n{COVERED}.")
     first = found[0]
     judged = "last" if first.judged == "last click" else "next"
-    unseen = "left out" if first.unseen == "leave out" else "misses"
+    unseen = "are left out" if first.unseen == "leave out" else "are in the test, and foreseen by nobody"
     typer.echo(
-        f"\n{first.next_clicks:,} {judged} clicks of {first.test_sessions:,} sessions; "
-        f"{first.unseen_clicks:,} clicks on unseen items {unseen}; ties {first.ties}; "
+        f"\nfigures on {first.next_clicks:,} {judged} clicks of {first.test_sessions:,} sessions; clicks on "
+        f"unseen items: {first.unseen_clicks:,}, which {unseen}; ties {first.ties}; "
         "95 % intervals over sessions"
     )

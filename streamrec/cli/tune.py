@@ -123,7 +123,9 @@ def _print(tuned: "Tuned", file: Path, data: Path | None) -> None:
         ],
     )
     done = ", ".join(f"{n} {state}" for state, n in counts.items())
-    default = f", the defaults have {tuned.default_value:.4f}" if tuned.default_value is not None else ""
+    default = "" if tuned.default_value is None else f", the defaults have {tuned.default_value:.4f}"
+    if tuned.value == tuned.default_value:
+        default = ", which is that of the defaults: nothing better was found"
     typer.echo(
         f"\ntrials: {done}, kept in {file}\n"
         f"{tuned.metric} {tuned.value:.4f}{default}, on the sessions held out\n"

@@ -1,6 +1,7 @@
 """`streamrec evaluate`: its figures, its warnings, and what it says about wrong usage."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from streamrec.contracts import Session
 from streamrec.datasets import click_sessions, load_clicks, make_clicks
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.summary import Evaluation, evaluate
+from streamrec.models import SESSION_MODELS, session_model_class
 from streamrec.models.markov import Markov
 from streamrec.offline import contenders, load_groups, lost_to_baselines
 
 Printed = pytest.CaptureFixture[str]
+DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
 
 @pytest.fixture
@@ -124,12 +127,30 @@ def test_a_table_shows_all_and_how_it_was_measured(files: list[str], capsys: Pri
     out, err = capsys.readouterr()
     columns = ["model", "recall@20", "mrr@20", "ndcg@20", "coverage@20", "events/s"]
     assert out.splitlines()[0].split() == columns
-    assert "less markov" in out
+    assert "minus markov" in out
     assert "they cover neither what another seed of a training would change nor the number of" in out
     assert "of 40 sessions" in out
     assert "ties conservative" in out
     assert "popularity adds" not in out
     assert "warning" not in err
+
+
+def test_the_docs_name_every_model_with_its_hyperparameters() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", DOCS.read_text(), flags=re.MULTILINE)
+    assert [name for name, _ in rows] == list(dict.fromkeys(name for name, _ in rows))
+    assert {name for name, _ in rows} == set(SESSION_MODELS)
+    neighbours = re.findall(r"`(\w+)=([^`]+)`", dict(rows)["vs_knn"])[:6]
+    for name, text in rows:
+        said = dict(re.findall(r"`(\w+)=([^`]+)`", text))
+        if "the first six of `vs_knn`" in text:
+            said |= dict(neighbours)
+        defaults = session_model_class(name).Config().model_dump()
+        assert said == {parameter: str(value) for parameter, value in defaults.items()}
+
+
+def test_what_is_split_already_is_not_split_again(files: list[str], capsys: Printed) -> None:
+    assert run(*files, "--model", "popularity", "--test-days", "2") != 0
+    assert "--train and --test are split already" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_deep_model_alone_gets_a_hint_at_baselines(files: list[str], capsys: Printed) -> None:

@@ -29,7 +29,7 @@ def test_a_registry_that_does_not_exist_yet_is_empty(registry: Registry) -> None
     assert registry.models() == []
     assert registry.versions("gru4rec") == []
     with pytest.raises(
-        RegistryError, match="no version of gru4rec; train one with `streamrec train gru4rec`"
+        RegistryError, match="no version of gru4rec; `streamrec train gru4rec` with --data FILE"
     ):
         registry.latest("gru4rec")
     assert not registry.path.exists()
