@@ -82,7 +82,7 @@ def make_config(name: str, config: type[Any], parameters: Mapping[str, Any], *, 
             else fault["msg"]
             for parameter, fault in faults
         ]
-        raise ConfigError(f"{name} cannot have these parameters:\n  " + "\n  ".join(lines)) from None
+        raise ConfigError(f"{name} cannot be configured like this:\n  " + "\n  ".join(lines)) from None
 
 
 def _plain(name: str) -> str:

@@ -132,7 +132,7 @@ def test_an_empty_registry_says_how_to_fill_it(run: Run) -> None:
     for verb in ("show", "verify"):
         code, _, err = run("models", verb)
         assert code == 1
-        assert "train one with `streamrec train gru4rec`" in err
+        assert "`streamrec train gru4rec` with --data FILE" in err
 
 
 def test_without_a_broker_versions_are_listed_with_a_note(
