@@ -47,7 +47,7 @@ class Adagrad:
         move = gradient.div_(self._squares.index_select(0, rows).add_(_EPSILON).sqrt_()).mul_(-self._rate)
         if self._velocity is not None:
             before = self._velocity.index_select(0, rows)
-            # In place, first by how much it changes: new memory costs more than these sums.
+            # First by how much it changes, then to what.
             self._velocity.index_add_(0, rows, move.add_(before, alpha=self._momentum - 1.0))
             move.add_(before)
         self._values.index_add_(0, rows, move)
