@@ -13,12 +13,12 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format chaos soak bench quality env requirements clean distclean
+.PHONY: help demo test check format chaos soak bench swap-test quality drift env requirements clean distclean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [ARGS='...'] [PYTHON=python3.11]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Start Kafka, train on real clicks, replay the rest live and watch
 	$(BIN)/streamrec demo $(ARGS)
@@ -54,8 +54,14 @@ soak: $(VENV)/.dev ## Half an hour under load: memory, open files and state have
 bench: $(VENV)/.dev ## Measure throughput beside its limits and a stock agent
 	$(BIN)/python -m benchmarks $(ARGS)
 
+swap-test: $(VENV)/.dev ## Swap model versions under full load, and two hundred more with an eye on memory
+	$(BIN)/python -m benchmarks.swaps $(ARGS)
+
 quality: $(VENV)/.dev ## Train GRU4Rec and the baselines on real clicks, beside the official figures
 	$(BIN)/python -m benchmarks.quality $(ARGS)
+
+drift: $(VENV)/.dev ## Swap the catalogue live: retraining has to bring the hit rate back (ten minutes)
+	$(BIN)/python -m benchmarks.drift $(ARGS)
 
 env: $(VENV)/.dev ## Set up .venv with everything for development
 
@@ -64,7 +70,8 @@ requirements: $(VENV)/.tools ## Pin the dependencies anew, with hashes
 		--no-emit-index-url --custom-compile-command "make requirements" "$$@"; }; set -e; \
 	compile pyproject.toml --all-extras --output-file requirements/dev.txt; \
 	compile pyproject.toml -c requirements/dev.txt --output-file requirements/serving.txt; \
-	compile pyproject.toml -c requirements/dev.txt --extra train --output-file requirements/train.txt; \
+	compile pyproject.toml -c requirements/dev.txt --extra train --extra history --extra s3 \
+		--output-file requirements/train.txt; \
 	compile pyproject.toml -c requirements/dev.txt --extra train --extra local --output-file requirements/demo.txt; \
 	compile requirements/tools.in -c requirements/dev.txt --output-file requirements/tools.txt
 

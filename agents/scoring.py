@@ -1,22 +1,28 @@
 """The scoring app: visitor-states -> recommendations, one batch of one partition at a time.
 
 A pure function of what it reads: the partition's rows up to the last tick, the visitor's
-row, the model version that the row names, and which items are available.
-Thin wiring around `streamrec.ranking.recommend`.
+row, the model version that the row names, which items are available, and, for an interleaved
+list, the challenger that it names.
+Thin wiring around `streamrec.ranking` and `streamrec.challengers`.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, NoReturn
 
 from streamrec import metrics
+from streamrec.admission import require_fast
+from streamrec.agents.shadows import Shadows
 from streamrec.board_opener import board_opener
 from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
+from streamrec.challengers import challenged, load_challenger
 from streamrec.config import Settings
+from streamrec.contenders import Contenders
 from streamrec.contracts import ScoreModel
 from streamrec.engine.app import create_app
 from streamrec.engine.log import KafkaLog, Log, Out
@@ -26,7 +32,7 @@ from streamrec.engine.web import OperatorsPages
 from streamrec.events import Recommendation, encode
 from streamrec.list_requests import Visitor, list_requests
 from streamrec.ports import PAGES_PORTS
-from streamrec.ranking import recommend
+from streamrec.ranking import Proposals, lists, others_proposals
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
 from streamrec.shelf import ModelShelf
@@ -44,6 +50,7 @@ class ListMaker:
     table_id: Kafka's id of visitor-states.
     missing: reads visitor-states again: (partition, start, end) -> batches of records.
     committed: the offset that the group had committed for a partition, or None.
+    shadows: makes lists of the versions that are tried out, and knows the challenger; None: there are none.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class ListMaker:
         table_id: str,
         missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
         committed: Callable[[int], int | None],
+        shadows: Shadows | None = None,
     ) -> None:
         self._settings = settings
         self._table_id = table_id
@@ -64,6 +72,7 @@ class ListMaker:
         self._catalogue = catalogue
         self._missing = missing
         self._committed = committed
+        self._shadows = shadows
         self._open = board_opener(settings)
         self._boards: dict[int, Boards] = {}
         self._next: dict[int, int] = {}
@@ -74,6 +83,11 @@ class ListMaker:
 
     async def handle(self, batch: Batch) -> None:
         """Send a list for every row that asks for one, of the batch and of what was skipped before it."""
+        with self._shadows.standing_still() if self._shadows else nullcontext():
+            await self._handle(batch)
+        metrics.batch_size.labels("scoring").observe(len(batch.records))
+
+    async def _handle(self, batch: Batch) -> None:
         partition = batch.partition
         boards = self._boards.get(partition)
         if boards is None:
@@ -82,7 +96,6 @@ class ListMaker:
         if batch.start > self._next[partition]:
             await self._catch_up(partition, batch.start, boards)
         await self._answer(partition, batch.records, boards)
-        metrics.batch_size.labels("scoring").observe(len(batch.records))
 
     async def _catch_up(self, partition: int, end: int, boards: Boards) -> None:
         """Read again what comes before the offset `end`, and answer what nobody has answered."""
@@ -100,15 +113,19 @@ class ListMaker:
         """Send the lists that rows ask for; those that were answered here before are left out."""
         done = self._next[partition]
         records = [record for record in rows if record.offset >= done]
-        lists: list[Recommendation] = []
+        answers: list[tuple[Sequence[Visitor], Proposals, list[Recommendation]]] = []
         asked: dict[int, int] = {}
         for visitors in self._requests(records, boards):
             asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
-            lists += await asyncio.to_thread(self._recommend, visitors, boards, models, partition)
-        if lists:
-            await self._send(partition, lists, asked)
+            others, made = await asyncio.to_thread(self._recommend, visitors, boards, models, partition)
+            answers.append((visitors, others, await self._challenged(visitors, others, made)))
+        if answers:
+            await self._send(partition, [each for _, _, shown in answers for each in shown], asked)
+        if self._shadows is not None:
+            for answer in answers:
+                self._shadows.offer(*answer)
         # Never back: after a rebalance older batches can come again.
         self._next[partition] = max(done, rows[-1].offset + 1)
 
@@ -121,17 +138,38 @@ class ListMaker:
         boards: Boards,
         models: Mapping[str, ScoreModel | None],
         partition: int,
-    ) -> list[Recommendation]:
+    ) -> tuple[Proposals, list[Recommendation]]:
         with metrics.stage_seconds.labels("scoring").time():
-            return recommend(
+            others = others_proposals(visitors, boards, self._catalogue, self._settings)
+            made = lists(
                 visitors,
-                boards,
+                others,
                 models.get,
                 self._catalogue,
                 self._settings,
                 partition=partition,
                 now_ms=time.time_ns() // 1_000_000,
             )
+        return others, made
+
+    async def _challenged(
+        self, visitors: Sequence[Visitor], others: Proposals, made: list[Recommendation]
+    ) -> list[Recommendation]:
+        """The lists to be shown: interleaved for the challenger's share of the visitors, if there is one."""
+        contenders = None if self._shadows is None else self._shadows.contenders
+        if contenders is None or (contender := contenders.challenger) is None:
+            return made
+        model, share = contender.model, contender.release.share or 0.0
+        try:
+            with metrics.stage_seconds.labels("challenger").time():
+                shown = await asyncio.to_thread(
+                    challenged, visitors, others, made, model, share, self._catalogue, self._settings
+                )
+        except Exception as error:  # the challenger's own fault, whatever it is: the lists are there
+            contenders.refuse(contender, error)
+            return made
+        metrics.interleaved_lists.inc(sum(each.challenger is not None for each in shown))
+        return shown
 
     async def _send(self, partition: int, lists: list[Recommendation], asked: dict[int, int]) -> None:
         with metrics.stage_seconds.labels("emit").time():
@@ -155,14 +193,32 @@ def run_scoring(settings: Settings) -> NoReturn:
     """
     kafka = settings.kafka
     visitor_states = kafka.topic("visitor-states")
-    require_topics(settings, ["visitor-states", "recommendations", "models", "items"])
+    require_topics(
+        settings, ["visitor-states", "recommendations", "shadow-recommendations", "models", "items"]
+    )
     topic_ids = known_topics(settings, ["visitor-states"])
     app = create_app(settings, "scoring")
     log = KafkaLog(kafka, app.conf.id)
-    load = partial(load_scorer, Registry.of(settings.registry), threads=settings.scoring.threads)
-    shelf: ModelShelf[ScoreModel] = ModelShelf("gru4rec", load)
+    load = partial(load_scorer, Registry.of(settings), threads=settings.scoring.threads)
+    shelf: ModelShelf[ScoreModel] = ModelShelf("gru4rec", load, partial(require_fast, settings.admission))
     catalogue = Catalogue()
-    models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
+    contenders = Contenders(
+        "gru4rec",
+        partial(
+            load_challenger,
+            Registry.of(settings),
+            threads=settings.scoring.threads,
+            most_visitors=settings.contest.visitors,
+        ),
+        lambda made: require_fast(settings.admission, made, shelf.live),
+    )
+    shadows = Shadows(settings, log, contenders, catalogue)
+
+    def on_release(key: bytes | None, value: bytes | None) -> None:
+        shelf.on_record(key, value)
+        contenders.on_record(key, value)
+
+    models = BroadcastReader(kafka, kafka.topic("models"), on_release)
     items = BroadcastReader(kafka, kafka.topic("items"), catalogue.on_record)
     maker = ListMaker(
         settings,
@@ -172,7 +228,13 @@ def run_scoring(settings: Settings) -> NoReturn:
         table_id=topic_ids["visitor-states"],
         missing=partial(read_range, kafka, visitor_states),
         committed=lambda partition: app.consumer.committed(visitor_states, partition),
+        shadows=shadows,
     )
+
+    async def try_out() -> None:
+        await models.caught_up.wait()
+        await shelf.settled()  # what is live is what the others are measured by
+        await contenders.run()
 
     async def keep_what_is_ours(_: Any, assigned: Collection[Any], **__: Any) -> None:
         maker.keep({place.partition for place in assigned if place.topic == visitor_states})
@@ -183,6 +245,7 @@ def run_scoring(settings: Settings) -> NoReturn:
         await models.caught_up.wait()
         await items.caught_up.wait()
         await shelf.settled()
+        await contenders.settled()
 
     def ready() -> str | None:
         if not (models.caught_up.is_set() and items.caught_up.is_set()):
@@ -195,5 +258,13 @@ def run_scoring(settings: Settings) -> NoReturn:
     topics_stay = partial(watch_topics, settings, topic_ids)
     web = settings.web
     pages = OperatorsPages(web.host, web.port or PAGES_PORTS["scoring"], ready, web.fd)
-    background: list[Background] = [models.run, items.run, shelf.run, watchdog, topics_stay]
+    background: list[Background] = [
+        models.run,
+        items.run,
+        shelf.run,
+        try_out,
+        shadows.run,
+        watchdog,
+        topics_stay,
+    ]
     run_worker(app, settings, pages=pages, background=background, on_stop=[log.stop])

@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any, NoReturn, Protocol, TypeGuard
 
 from streamrec import metrics
+from streamrec.admission import require_fast
 from streamrec.advance import Changes, DeadLetter, PartitionState, Place, advance
+from streamrec.canary import Canary
 from streamrec.config import Settings
 from streamrec.contracts import StepModel
 from streamrec.engine.app import create_app
@@ -53,7 +55,8 @@ class StateKeeper:
     topic_ids: Kafka's ids of interactions and visitor-states.
     missing: reads input again: (partition, start, end) -> batches of records.
     committed: the offset that the group had committed for a partition, or None.
-    step_model: the session model that is live now, or None.
+    step_model: the session model that is live now, or None. canary: the one that serves a share of the
+        visitors now, or None.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class StateKeeper:
         missing: Callable[[int, int, int], AsyncIterator[list[Any]]],
         committed: Callable[[int], int | None],
         step_model: Callable[[], StepModel | None],
+        canary: Callable[[], Canary[StepModel] | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._topic_ids = topic_ids
@@ -74,6 +78,7 @@ class StateKeeper:
         self._missing = missing
         self._committed = committed
         self._step_model = step_model
+        self._canary = canary
         self._open = state_opener(settings)
         self._pseudonyms = Pseudonyms(settings.privacy.pseudonym_key)
         self._states: dict[int, PartitionState] = {}
@@ -84,7 +89,7 @@ class StateKeeper:
         records = await self._without_gap(batch, state)
         while records:
             with metrics.stage_seconds.labels("state").time():
-                changes = advance(records, state, self._step_model())
+                changes = advance(records, state, self._step_model(), self._canary())
             if changes.rejected:
                 await self._log.send(
                     self._settings.kafka.topic("dead-letters"),
@@ -231,7 +236,8 @@ def run_state(settings: Settings) -> NoReturn:
         missing=partial(read_range, kafka, visitor_states),
     )
     app.tables.add(table)
-    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", partial(load_step, Registry.of(settings.registry)))
+    load = partial(load_step, Registry.of(settings))
+    shelf: ModelShelf[StepModel] = ModelShelf("gru4rec", load, partial(require_fast, settings.admission))
     models = BroadcastReader(kafka, kafka.topic("models"), shelf.on_record)
     keeper = StateKeeper(
         settings,
@@ -241,6 +247,7 @@ def run_state(settings: Settings) -> NoReturn:
         missing=partial(read_range, kafka, interactions),
         committed=lambda partition: app.consumer.committed(interactions, partition),
         step_model=lambda: shelf.live,
+        canary=lambda: shelf.canary,
     )
 
     async def models_known() -> None:

@@ -121,9 +121,10 @@ def _measure(
     """Everything, round by round, so that a slow minute of the machine hits all alike."""
     # Event times end now: the last click is as fresh as if it had just come.
     load = make_load(n_events, _PARTITIONS, time.time_ns() // 1_000_000 - n_events)
-    registry = with_own_key(load_settings(registry={"path": work / "registry"})).registry
+    settings = with_own_key(load_settings(registry={"path": work / "registry"}))
+    registry = settings.registry
     task = progress.add_task("training a model", total=len(bundled_clicks()))
-    version = train_model(registry, lambda done, *_: _advance(progress, task, done))
+    version = train_model(settings, lambda done, *_: _advance(progress, task, done))
     progress.update(task, completed=len(bundled_clicks()))
     rounds: dict[str, list[Measured]] = {each.name: [] for each in WORKLOADS}
     for n in range(n_rounds):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamrec.advance import partition_of
-from streamrec.config import RegistrySettings, Settings
+from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.events import Interaction, encode
@@ -79,11 +79,11 @@ def fill(settings: Settings, load: Load, n_events: int) -> int:
     return asyncio.run(write())
 
 
-def train_model(registry: RegistrySettings, on_step: Callable[..., None]) -> str:
+def train_model(settings: Settings, on_step: Callable[..., None]) -> str:
     """Train and publish a model of real size; returns its version."""
     from streamrec.contracts import TrainOptions
     from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 
     model = GRU4Rec(GRU4RecConfig(epochs=1, batch_size=256, n_sample=1024))
     model.train(click_sessions(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
-    return str(model.publish(Registry.of(registry)))
+    return str(model.publish(Registry.of(settings)))

@@ -24,14 +24,16 @@ import torch
 
 from streamrec import __version__
 from streamrec.artifact import FORMAT, MAX_ITEMS, FileEntry, Manifest, Probe
-from streamrec.contracts import FloatArray, Session, TrainOptions, TrainReport
+from streamrec.contracts import Artifact, FloatArray, Session, TrainOptions, TrainReport
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.models._gru4rec.batches import SessionBatches
 from streamrec.models._gru4rec.checkpoint import Checkpoint
+from streamrec.models._gru4rec.environment import environment
 from streamrec.models._gru4rec.export import write_artifact
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
 from streamrec.models._gru4rec.parallel import World, device_of_this_process, world
 from streamrec.models._gru4rec.training import Progress, Trainer
+from streamrec.models._gru4rec.warm import carry_over, read_items, read_weights, unlike
 from streamrec.registry import Registry
 
 __all__ = ["GRU4Rec", "GRU4RecConfig"]
@@ -55,13 +57,15 @@ class GRU4Rec:
         self.seed = 0
         self.is_first = True
         """Whether this process is the one that publishes, of those that torchrun started."""
+        self._environment: dict[str, str | int] = {}
 
     def train(self, sessions: Iterable[Session], options: TrainOptions | None = None) -> TrainReport:
         """Fit to sessions, in their order; those of one item teach nothing.
 
         The same sessions, seed and threads give the same model on the same kind of processor.
+        Going on from a start, items known to it keep their weights, as do the layers; others begin fresh.
         Raises DatasetError if no session has two items or there are more than MAX_ITEMS, ConfigError
-        if the device cannot be used or the loss grows without bounds.
+        if the device cannot be used, the start does not fit or the loss grows without bounds.
         """
         options = options or TrainOptions()
         sequences = [session.items for session in sessions if len(session.items) > 1]
@@ -81,11 +85,19 @@ class GRU4Rec:
         device = device_of_this_process(_device(options.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            network = Network(len(items), self.config).to(device)
+            network = Network(len(items), self.config)
+        if options.start is not None:
+            self._go_on_from(options.start, network, items)
+        network.to(device)
         generator = torch.Generator().manual_seed(options.seed)
         with _threads(options.threads), world(device) as processes:
             trainer = Trainer(network, self.config, popularity, generator, processes)
-            identity = {**self.config.model_dump(), "seed": options.seed, "sessions": batches.digest}
+            identity = {
+                **self.config.model_dump(),
+                "seed": options.seed,
+                "sessions": batches.digest,
+                "start": options.start and options.start.manifest.version,
+            }
 
             def after_epoch(epochs: int) -> None:
                 if options.on_epoch is not None:
@@ -95,7 +107,17 @@ class GRU4Rec:
             report = self._train(trainer, batches, identity, options, processes, after_epoch)
         self._become(items, index, trainer.model(), options.seed)
         self.is_first = processes.is_first
+        self._environment = environment(device, options.threads)
         return report
+
+    def unlike(self, start: Artifact) -> str | None:
+        """Why a training cannot go on from an exported version; None if it can."""
+        return unlike(start, self.config)
+
+    def _go_on_from(self, start: Artifact, network: Network, items: Sequence[str]) -> None:
+        if reason := self.unlike(start):
+            raise ConfigError(f"training cannot go on from there: {reason}; train without a start")
+        carry_over(network, items, read_weights(start), read_items(start))
 
     def _become(self, items: Sequence[str], index: dict[str, int], network: Network, seed: int) -> None:
         self.items, self._index, self.network, self.seed = items, index, network.to("cpu"), seed
@@ -210,6 +232,8 @@ class GRU4Rec:
                 data=data or {},
                 metrics=metrics or {},
                 code_version=__version__,
+                parent=(data or {}).get("parent"),
+                environment=self._environment,
             )
 
         weights = {key: value.detach().numpy() for key, value in self._trained().state_dict().items()}

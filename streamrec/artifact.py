@@ -3,6 +3,8 @@
     step.onnx        items (B,), hidden (B, H) -> new hidden (B, H)
     score.onnx       hidden (B, H), bias (N,), n (1,) -> indices (B, n), scores (B, n)
     bias.npy         the model's output bias, float32 (N,)
+    first_layer.npz  gru.0.weight_ih (3H, D), gru.0.bias_ih (3H,), and inputs (N, D) where they are not the
+                     output weights: not for serving, but for a training that goes on from here
     vocabulary.json  item ids by index, most popular in training first
     manifest.json    sizes and digests of all of these, and where the model comes from
     manifest.sig     Ed25519 signature of the manifest's bytes, by whoever answers for the model
@@ -20,11 +22,12 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Final, Protocol
 
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import ValidationError
 
 from streamrec.errors import ArtifactError, SignatureError
+from streamrec.manifest import FORMAT, MAX_HIDDEN_SIZE, MAX_ITEMS, FileEntry, Manifest, Probe
 from streamrec.signing import SIGNATURE_BYTES, SigningKey, is_signed_by
 
 __all__ = [
@@ -35,78 +38,60 @@ __all__ = [
     "MAX_ITEMS",
     "SIGNATURE",
     "FileEntry",
+    "Files",
+    "LocalFiles",
     "Manifest",
     "Probe",
     "artifact_digest",
+    "put_signature",
     "read_artifact",
     "read_manifest",
     "sign_artifact",
+    "signature_of",
     "write_manifest",
 ]
 
-FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
-# No ONNX file can be larger: protobuf counts its bytes in 31 bits.
-_MAX_FILE_BYTES: Final = 2 << 30
 _MAX_MANIFEST_BYTES: Final = 16 << 20
 MAX_ARTIFACT_BYTES: Final = 4 << 30
 """All files together: they are read into memory before anything is loaded."""
-MAX_ITEMS: Final = 4_000_000
-MAX_HIDDEN_SIZE: Final = 4096
-
-# Without a slash and without a leading dot a name cannot lead out of the directory.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
-class FileEntry(BaseModel, frozen=True):
-    """Size and digest of one file."""
+class Files(Protocol):
+    """The files of one artifact, wherever they are kept."""
 
-    size_bytes: Annotated[int, Field(ge=0, le=_MAX_FILE_BYTES)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    @property
+    def place(self) -> str:
+        """How messages call it; ends with the version's name."""
 
+    def has(self, name: str) -> bool:
+        """Whether there is something under that name. Raises StorageError if it cannot be told."""
 
-class Probe(BaseModel, frozen=True):
-    """Inputs with the outputs they gave in training: what serving has to reproduce."""
-
-    items: Annotated[list[NonNegativeInt], Field(max_length=1000)]
-    """Indices of a short session, oldest first."""
-    hidden: Annotated[list[float], Field(max_length=MAX_HIDDEN_SIZE)]
-    """Hidden state after it."""
-    top: Annotated[list[int], Field(max_length=1000)]
-    """Indices of the best next items, best first."""
-    scores: Annotated[list[float], Field(max_length=1000)]
-    """Their scores."""
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """A whole file. Raises ArtifactError if it is not there, is no plain file or is larger, and
+        StorageError if the place cannot be reached.
+        """
 
 
-class Manifest(BaseModel, frozen=True):
-    """What an artifact is made of and where it comes from."""
+class LocalFiles:
+    """Files in a local directory."""
 
-    format: int
-    model: str
-    version: str
-    created: str
-    """ISO 8601, UTC."""
-    hidden_size: Annotated[int, Field(ge=1, le=MAX_HIDDEN_SIZE)]
-    n_items: Annotated[int, Field(ge=1, le=MAX_ITEMS)]
-    files: Annotated[dict[FileName, FileEntry], Field(max_length=16)]
-    probes: Annotated[list[Probe], Field(min_length=1, max_length=64)]
-    config: dict[str, Any]
-    seed: int
-    data: dict[str, Any]
-    """Clicks, sessions, time range; offsets by partition if it came from a topic."""
-    metrics: dict[str, float]
-    code_version: str
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
-    @model_validator(mode="after")
-    def _probes_fit(self) -> Self:
-        for probe in self.probes:
-            if len(probe.hidden) != self.hidden_size or len(probe.top) != len(probe.scores):
-                raise ValueError(
-                    f"a probe has {len(probe.hidden)} numbers for a hidden state of {self.hidden_size}, and "
-                    f"{len(probe.scores)} scores for {len(probe.top)} items"
-                )
-        return self
+    @property
+    def place(self) -> str:
+        """See Files."""
+        return str(self._directory)
+
+    def has(self, name: str) -> bool:
+        """See Files; a link counts, wherever it leads."""
+        return os.path.lexists(self._directory / name)
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """See Files."""
+        return _read(self._directory / name, max_bytes)
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> str:
@@ -117,40 +102,49 @@ def write_manifest(directory: Path, manifest: Manifest) -> str:
 
 
 def read_artifact(
-    directory: Path, digest: str | None = None, trusted: Sequence[str] | None = None
+    directory: Path | Files, digest: str | None = None, trusted: Sequence[str] | None = None
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Manifest and the bytes of every file it lists, all checked.
 
     digest: sha256 the manifest has to have; None accepts the one that is there.
     trusted: public keys, one of which has to have signed the manifest; None does not ask.
-    Raises ArtifactError naming the file and what is wrong with it, SignatureError if it is that.
+    Raises ArtifactError naming the file and what is wrong with it, SignatureError if it is that, and
+    StorageError if the files cannot be reached.
     """
     manifest = read_manifest(directory, digest, trusted)
-    return manifest, _read_files(directory, manifest)
+    return manifest, _read_files(_files(directory), manifest)
 
 
-def artifact_digest(directory: Path, trusted: Sequence[str] | None = None) -> str:
+def artifact_digest(directory: Path | Files, trusted: Sequence[str] | None = None) -> str:
     """The sha256 that names an artifact, every file checked; trusted and errors as in read_artifact."""
-    digest = hashlib.sha256(_read(directory / MANIFEST, _MAX_MANIFEST_BYTES)).hexdigest()
+    digest = hashlib.sha256(_files(directory).read(MANIFEST, _MAX_MANIFEST_BYTES)).hexdigest()
     read_artifact(directory, digest, trusted)
     return digest
 
 
 def read_manifest(
-    directory: Path, digest: str | None = None, trusted: Sequence[str] | None = None
+    directory: Path | Files, digest: str | None = None, trusted: Sequence[str] | None = None
 ) -> Manifest:
     """The manifest alone; digest, trusted and errors as in read_artifact."""
-    path = directory / MANIFEST
-    value = _read(path, _MAX_MANIFEST_BYTES)
+    files = _files(directory)
+    value = files.read(MANIFEST, _MAX_MANIFEST_BYTES)
     if trusted is not None:
-        _check_signature(directory / SIGNATURE, value, trusted)
+        _check_signature(files, value, trusted)
     found = hashlib.sha256(value).hexdigest()
     if digest is not None and found != digest:
         raise ArtifactError(
-            f"{path}: sha256 is {found}, the release says {digest}; "
+            f"{files.place}/{MANIFEST}: sha256 is {found}, the release says {digest}; "
             "publish the version again and release it anew"
         )
-    return _parsed(path, value)
+    return _parsed(f"{files.place}/{MANIFEST}", value)
+
+
+def signature_of(directory: Path | Files, key: SigningKey) -> bytes:
+    """Check every file, then sign the manifest. Errors as in read_artifact."""
+    files = _files(directory)
+    value = files.read(MANIFEST, _MAX_MANIFEST_BYTES)
+    _read_files(files, _parsed(f"{files.place}/{MANIFEST}", value))
+    return key.sign(value)
 
 
 def sign_artifact(directory: Path, key: SigningKey) -> None:
@@ -158,13 +152,15 @@ def sign_artifact(directory: Path, key: SigningKey) -> None:
 
     Raises ArtifactError, or OSError if it cannot be written.
     """
-    path = directory / MANIFEST
-    value = _read(path, _MAX_MANIFEST_BYTES)
-    _read_files(directory, _parsed(path, value))
+    put_signature(directory, signature_of(directory, key))
+
+
+def put_signature(directory: Path, signature: bytes) -> None:
+    """Put a signature in its place, whole or not at all. Raises OSError."""
     with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{SIGNATURE}-", delete=False) as file:
         beside = Path(file.name)
         try:
-            file.write(key.sign(value))
+            file.write(signature)
             file.flush()
             os.fsync(file.fileno())
             beside.chmod(0o644)
@@ -174,28 +170,33 @@ def sign_artifact(directory: Path, key: SigningKey) -> None:
             raise
 
 
-def _check_signature(path: Path, manifest: bytes, trusted: Sequence[str]) -> None:
+def _files(place: Path | Files) -> Files:
+    return LocalFiles(place) if isinstance(place, Path) else place
+
+
+def _check_signature(files: Files, manifest: bytes, trusted: Sequence[str]) -> None:
+    place = files.place
     if not trusted:
         raise SignatureError(
-            f"{path.parent}: no key is trusted; name those whose models are to be served in "
+            f"{place}: no key is trusted; name those whose models are to be served in "
             "STREAMREC_REGISTRY__TRUSTED_KEYS"
         )
-    if not os.path.lexists(path):
+    if not files.has(SIGNATURE):
         raise SignatureError(
-            f"{path.parent}: not signed; if you answer for it: `streamrec models sign {path.parent.name}`"
+            f"{place}: not signed; if you answer for it: `streamrec models sign {place.rpartition('/')[2]}`"
         )
     try:
-        signature = _read(path, SIGNATURE_BYTES)
+        signature = files.read(SIGNATURE, SIGNATURE_BYTES)
     except ArtifactError as error:
         raise SignatureError(str(error)) from None
     if not is_signed_by(trusted, manifest, signature):
         raise SignatureError(
-            f"{path}: by none of the {len(trusted)} trusted keys, or {MANIFEST} is not what was signed; "
-            "sign it with a key of STREAMREC_REGISTRY__TRUSTED_KEYS if you answer for it"
+            f"{place}/{SIGNATURE}: by none of the {len(trusted)} trusted keys, or {MANIFEST} is not what was "
+            "signed; sign it with a key of STREAMREC_REGISTRY__TRUSTED_KEYS if you answer for it"
         )
 
 
-def _parsed(path: Path, value: bytes) -> Manifest:
+def _parsed(path: str, value: bytes) -> Manifest:
     # The format comes first: another one may have other fields.
     try:
         made = json.loads(value)
@@ -203,28 +204,31 @@ def _parsed(path: Path, value: bytes) -> Manifest:
         raise ArtifactError(f"{path}: no JSON ({error}); export the model again") from None
     if not isinstance(made, dict) or made.get("format") != FORMAT:
         form = made.get("format") if isinstance(made, dict) else None
-        raise ArtifactError(f"{path}: format {form}, this streamrec reads {FORMAT}; export the model again")
+        raise ArtifactError(
+            f"{path}: format {form}, this streamrec reads {FORMAT}; export the model again", "wrong_shape"
+        )
     try:
         return Manifest.model_validate(made)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
         )
-        raise ArtifactError(f"{path}: {faults}; export the model again") from None
+        raise ArtifactError(f"{path}: {faults}; export the model again", "wrong_shape") from None
 
 
-def _read_files(directory: Path, manifest: Manifest) -> dict[str, bytes]:
+def _read_files(directory: Files, manifest: Manifest) -> dict[str, bytes]:
     size = sum(entry.size_bytes for entry in manifest.files.values())
     if size > MAX_ARTIFACT_BYTES:
         raise ArtifactError(
-            f"{directory}: the files have {size} bytes together, {MAX_ARTIFACT_BYTES} are allowed; "
-            "train with fewer items or a smaller hidden_size"
+            f"{directory.place}: the files have {size} bytes together, {MAX_ARTIFACT_BYTES} are allowed; "
+            "train with fewer items or a smaller hidden_size",
+            "wrong_shape",
         )
-    return {name: _checked(directory / name, entry) for name, entry in manifest.files.items()}
+    return {name: _checked(directory, name, entry) for name, entry in manifest.files.items()}
 
 
-def _checked(path: Path, entry: FileEntry) -> bytes:
-    value = _read(path, entry.size_bytes)
+def _checked(directory: Files, name: str, entry: FileEntry) -> bytes:
+    value, path = directory.read(name, entry.size_bytes), f"{directory.place}/{name}"
     if len(value) != entry.size_bytes:
         raise ArtifactError(
             f"{path}: {len(value)} bytes instead of {entry.size_bytes}; copy or export the artifact again"
@@ -246,8 +250,10 @@ def _read(path: Path, max_bytes: int) -> bytes:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR):
             raise ArtifactError(f"{path}: an artifact holds plain files only") from None
+        gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
         raise ArtifactError(
-            f"{path}: cannot be read ({error.strerror}); the artifact is incomplete"
+            f"{path}: cannot be read ({error.strerror}); the artifact is incomplete",
+            "damaged" if gone else "unavailable",
         ) from None
     size = max(status.st_size, len(value))
     if size > max_bytes:

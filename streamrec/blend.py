@@ -46,6 +46,10 @@ class Blend:
             for name in self.sources
         }
 
+    def points(self, source: str, rank: int) -> float:
+        """What a source adds to the score of its item at a rank, from 1; 0 beyond the depth."""
+        return self._points[source][rank - 1] if rank <= self.depth else 0.0
+
     def fuse(self, lists: Mapping[str, Sequence[str]]) -> list[Place]:
         """The k best items of the lists, or as many as there are; ties by item id.
 

@@ -13,9 +13,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.artifact import Manifest
 from streamrec.state.rows import Factors
 
 __all__ = [
+    "Artifact",
     "DeepModel",
     "FloatArray",
     "IntArray",
@@ -46,6 +48,13 @@ class Session(NamedTuple):
     session_id: str = ""
 
 
+class Artifact(NamedTuple):
+    """A version that was exported, as Registry.read gives it: checked, and its files in memory."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+
 class TrainOptions(NamedTuple):
     """How to train, apart from what."""
 
@@ -63,6 +72,9 @@ class TrainOptions(NamedTuple):
     """Where the state of a training is kept: stopped, it goes on from there. So is its end:
     to be removed when the model is safe."""
     checkpoint_every_s: float = 60.0
+    start: Artifact | None = None
+    """What to go on from: a version of the same model. What it knows is carried over, what is new to it
+    begins fresh. Models that have no weights take none."""
 
 
 class TrainReport(NamedTuple):
@@ -106,6 +118,10 @@ class StepModel(Protocol):
         """The version the hidden states belong to."""
 
     @property
+    def costs_s(self) -> Mapping[str, float]:
+        """CPU seconds of one run, by graph; see streamrec.admission."""
+
+    @property
     def hidden_size(self) -> int:
         """H, the width of a hidden state."""
 
@@ -126,6 +142,10 @@ class ScoreModel(Protocol):
     @property
     def version(self) -> str:
         """The version whose hidden states it reads."""
+
+    @property
+    def costs_s(self) -> Mapping[str, float]:
+        """CPU seconds of one run, by graph; see streamrec.admission."""
 
     @property
     def items(self) -> Sequence[str]:

@@ -11,6 +11,9 @@
     ├── ArtifactError    an exported model is damaged, incomplete or does not fit
     │   └── SignatureError   nobody trusted has signed it
     ├── RegistryError    a model version is missing or cannot be published
+    ├── ReleaseError     a version may not have the role that is asked for
+    ├── StorageError     a place for history or versions cannot be reached, or refuses
+    ├── AnswerError      an answer cannot be explained: it was none of ours, or its interaction is gone
     ├── DatasetError     a file of clicks cannot be read
     └── WorkerError      a worker process ended, or did not get ready
 
@@ -18,21 +21,35 @@ Messages name the value, the limit and the way out. The command line prints them
 without a traceback and exits with `exit_code`.
 """
 
+from typing import Final, Literal, get_args
+
 __all__ = [
+    "REFUSALS",
     "AccessError",
+    "AnswerError",
     "ArtifactError",
     "BrokerError",
     "ConfigError",
     "DatasetError",
     "EngineError",
     "RecordError",
+    "Refusal",
     "RegistryError",
+    "ReleaseError",
     "SignatureError",
     "StateError",
+    "StorageError",
     "StreamrecError",
     "TopicError",
     "WorkerError",
+    "refusal",
 ]
+
+Refusal = Literal["unavailable", "damaged", "unsigned", "wrong_shape", "not_finite", "slow"]
+"""Why a model version is not served: its store cannot be reached, its bytes are not those of the
+training, nobody trusted has signed it, its graphs or files have another form than is served, it
+gives numbers that are not finite, or it takes far longer than the one that serves."""
+REFUSALS: Final[tuple[Refusal, ...]] = get_args(Refusal)
 
 
 class StreamrecError(Exception):
@@ -76,15 +93,34 @@ class EngineError(StreamrecError):
 
 
 class ArtifactError(StreamrecError):
-    """An exported model is damaged, incomplete or does not fit."""
+    """An exported model is damaged, incomplete or does not fit. `reason` is a label, fit for a metric."""
+
+    def __init__(self, message: str, reason: Refusal = "damaged") -> None:
+        super().__init__(message)
+        self.reason: Refusal = reason
 
 
 class SignatureError(ArtifactError):
     """Nobody trusted has signed an exported model."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "unsigned")
+
 
 class RegistryError(StreamrecError):
     """A model version is missing or cannot be published."""
+
+
+class ReleaseError(StreamrecError):
+    """A version may not have the role that is asked for: pinned, rolled back, or nothing to go back to."""
+
+
+class StorageError(StreamrecError):
+    """A place for history or versions cannot be reached, or refuses."""
+
+
+class AnswerError(StreamrecError):
+    """An answer cannot be explained: it was none of ours, or its interaction is gone."""
 
 
 class DatasetError(StreamrecError):
@@ -93,3 +129,8 @@ class DatasetError(StreamrecError):
 
 class WorkerError(StreamrecError):
     """A worker process ended, or did not get ready."""
+
+
+def refusal(error: StreamrecError) -> Refusal:
+    """Why a version that failed to load is not served: what is not the artifact's fault is the store's."""
+    return error.reason if isinstance(error, ArtifactError) else "unavailable"

@@ -100,6 +100,22 @@ class ItemBoard:
         """
         return _first(n, lambda wanted: self._highest(scores, wanted), len(scores), excluded)
 
+    def suits(self, factors: Factors, item_ids: Iterable[str]) -> dict[str, float]:
+        """Scores of some items for one visitor, in the unit of the factors: bias and product.
+
+        Items that are not visible or have no vector are left out.
+        """
+        (scores,) = self.suiting([factors])
+        found = {each: float(scores[self._places[each]]) / _STEPS**2 for each in item_ids if each in self}
+        return {each: score for each, score in found.items() if score > -math.inf}
+
+    def counts(self, item_ids: Iterable[str], clock_ms: int) -> dict[str, float]:
+        """Weighted interactions of some items, decayed to `clock_ms`; without those that are not visible."""
+        now = clock_ms / self._half_life_ms
+        return {
+            each: 2.0 ** (float(self._heat[self._places[each]]) - now) for each in item_ids if each in self
+        }
+
     def popular(self, n: int, *excluded: AbstractSet[str]) -> list[str]:
         """The n items with the highest decayed counts, without those in any set; ties by item id."""
         return _first(n, self._hottest, len(self._ids), excluded)

@@ -11,7 +11,7 @@ Sources: the protobuf wire format; field numbers as in onnx.proto, ONNX 1.23.
 from collections.abc import Iterator
 from typing import Final
 
-from streamrec.errors import ArtifactError
+from streamrec.errors import ArtifactError, Refusal
 
 __all__ = ["check_onnx"]
 
@@ -51,10 +51,15 @@ def check_onnx(value: bytes, name: str) -> None:
     try:
         _check_model(memoryview(value))
     except _NotAllowedError as error:
-        raise ArtifactError(f"{name}: {error}; export the model again with streamrec") from None
+        reason: Refusal = "damaged" if isinstance(error, _NoOnnxError) else "wrong_shape"
+        raise ArtifactError(f"{name}: {error}; export the model again with streamrec", reason) from None
 
 
 class _NotAllowedError(Exception):
+    pass
+
+
+class _NoOnnxError(_NotAllowedError):
     pass
 
 
@@ -68,7 +73,7 @@ def _check_model(model: memoryview) -> None:
             graphs += 1
             _check_graph(part)
     if not graphs:
-        raise _NotAllowedError("there is no graph in it")
+        raise _NoOnnxError("there is no graph in it")
 
 
 def _check_graph(graph: memoryview) -> None:
@@ -122,9 +127,9 @@ def _fields(message: memoryview, allowed: set[int], what: str) -> Iterator[tuple
         elif kind in (_FIXED32, _FIXED64):
             start = place = place + (4 if kind == _FIXED32 else 8)
         else:
-            raise _NotAllowedError("it is no ONNX file")
+            raise _NoOnnxError("it is no ONNX file")
         if place > len(message):
-            raise _NotAllowedError("it is no ONNX file, or cut short")
+            raise _NoOnnxError("it is no ONNX file, or cut short")
         yield field, message[start:place]
 
 
@@ -138,4 +143,4 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
         place += 1
         if byte < 0x80:
             return value, place
-    raise _NotAllowedError("it is no ONNX file, or cut short")
+    raise _NoOnnxError("it is no ONNX file, or cut short")

@@ -9,5 +9,7 @@ __all__ = ["KAFKA_PORT", "PAGES_PORTS"]
 KAFKA_PORT: Final = 9092
 """Of an embedded broker, and of the one that is looked for."""
 
-PAGES_PORTS: Final[Mapping[str, int]] = MappingProxyType({"state": 9101, "scoring": 9102, "evaluation": 9103})
+PAGES_PORTS: Final[Mapping[str, int]] = MappingProxyType(
+    {"state": 9101, "scoring": 9102, "evaluation": 9103, "training": 9105, "archive": 9104}
+)
 """Of each app's operators' pages."""

@@ -2,24 +2,38 @@
 
 In: visitor rows between two ticks, with the partition's boards as of the tick. Out: one Recommendation
 for each, in the same order. Nothing depends on who else is in the batch.
+
+In two steps, because lists of another version want the same first one: `others_proposals` asks the
+boards, `lists` asks the session model and blends.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from streamrec.blend import Blend, Place
 from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
-from streamrec.config import Settings
+from streamrec.config import ScoringSettings, Settings
 from streamrec.contracts import ScoreModel
 from streamrec.events import Recommendation, RecommendedItem, recommendation_id
 from streamrec.item_board import ItemBoard
 from streamrec.state.rows import VisitorRow
 
-__all__ = ["CATALOGUE", "GRU4REC", "ONLINE_MF", "POPULARITY", "recommend"]
+__all__ = [
+    "CATALOGUE",
+    "GRU4REC",
+    "ONLINE_MF",
+    "POPULARITY",
+    "Proposals",
+    "blend_of",
+    "lists",
+    "others_proposals",
+    "proposals",
+    "recommend",
+]
 
 GRU4REC: Final = "gru4rec"
 ONLINE_MF: Final = "online_mf"
@@ -43,6 +57,9 @@ _REASONS_WITH_ITEM: Final = {
 # Proposals asked for beyond those needed, so that leaving some out seldom means asking again.
 _SPARE: Final = 10
 
+Proposals: TypeAlias = Sequence[Mapping[str, Sequence[str]]]
+"""One for each visitor: source -> item ids, best first."""
+
 _NONE: Final[frozenset[str]] = frozenset()
 _NO_INDICES: Final = np.empty(0, dtype=np.int64)
 
@@ -63,12 +80,17 @@ def recommend(
     a row whose version gives None goes without GRU4Rec. partition: where the rows come from.
     now_ms: time of emission.
     """
-    scoring = settings.scoring
-    blend = Blend(scoring.weights, scoring.k, scoring.min_share, scoring.rank_constant)
-    rows = [row for _, row in visitors]
-    excluded = [frozenset(row.items) if scoring.exclude_session_items else _NONE for row in rows]
+    proposals = others_proposals(visitors, boards, catalogue, settings)
+    return lists(visitors, proposals, models, catalogue, settings, partition=partition, now_ms=now_ms)
+
+
+def others_proposals(
+    visitors: Sequence[tuple[str, VisitorRow]], boards: Boards, catalogue: Catalogue, settings: Settings
+) -> Proposals:
+    """For each visitor, what every source but the session model proposes as of the boards' tick."""
+    blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
+    excluded = _excluded(rows, settings)
     by_source = {
-        GRU4REC: _by_model(blend, rows, excluded, models, catalogue.unavailable),
         ONLINE_MF: _by_factors(blend, rows, excluded, boards.items, catalogue.unavailable),
         POPULARITY: _by_count(blend, excluded, boards.items, catalogue.unavailable),
     }
@@ -77,11 +99,43 @@ def recommend(
             boards.sessions.best(source, row.items, blend.depth, catalogue.unavailable, left_out)
             for row, left_out in zip(rows, excluded, strict=True)
         ]
+    return [{source: each[i] for source, each in by_source.items()} for i in range(len(rows))]
+
+
+def proposals(
+    visitors: Sequence[tuple[str, VisitorRow]],
+    boards: Boards,
+    models: Callable[[str], ScoreModel | None],
+    catalogue: Catalogue,
+    settings: Settings,
+) -> Proposals:
+    """For each visitor, what every source proposes, as deep as the blend looks. See `recommend`."""
+    blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
+    others = others_proposals(visitors, boards, catalogue, settings)
+    by_model = _by_model(blend, rows, _excluded(rows, settings), models, catalogue.unavailable)
+    return [{**each, GRU4REC: own} for each, own in zip(others, by_model, strict=True)]
+
+
+def lists(
+    visitors: Sequence[tuple[str, VisitorRow]],
+    others: Proposals,
+    models: Callable[[str], ScoreModel | None],
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    partition: int,
+    now_ms: int,
+) -> list[Recommendation]:
+    """A list for each visitor: the version that the row names, and the others' proposals. See `recommend`."""
+    blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
+    excluded = _excluded(rows, settings)
+    by_model = _by_model(blend, rows, excluded, models, catalogue.unavailable)
     topic = settings.kafka.topic("interactions")
     recommendations = []
     for i, (visitor_id, row) in enumerate(visitors):
-        lists = {source: by_source[source][i] for source in blend.sources}
-        places = blend.fuse(lists)
+        proposed = {**others[i], GRU4REC: by_model[i]}
+        by_source = {source: proposed[source] for source in blend.sources}
+        places = blend.fuse(by_source)
         if len(places) < blend.k:
             without = excluded[i].union(place.item_id for place in places)
             places += _fill(blend.k - len(places), models(row.model_version), catalogue, without)
@@ -98,10 +152,19 @@ def recommend(
                 emit_time=now_ms,
                 input_partition=partition,
                 input_offset=row.offset,
-                candidates=_trace(lists, blend.k) if scoring.trace else None,
+                candidates=_trace(by_source, blend.k) if settings.scoring.trace else None,
             )
         )
     return recommendations
+
+
+def blend_of(scoring: ScoringSettings) -> Blend:
+    """How lists are blended under these settings."""
+    return Blend(scoring.weights, scoring.k, scoring.min_share, scoring.rank_constant)
+
+
+def _excluded(rows: Sequence[VisitorRow], settings: Settings) -> list[frozenset[str]]:
+    return [frozenset(row.items) if settings.scoring.exclude_session_items else _NONE for row in rows]
 
 
 def _by_model(

@@ -21,17 +21,22 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
         "state": "the state app",
         "scoring": "the scoring app",
         "evaluation": "the evaluation app",
+        "archive": "the archive app",
         "publisher": "apps that publish interactions; `streamrec replay`",
         "catalogue": "apps that publish items",
         "reader": "apps that read recommendations, in a consumer group",
-        "training": "`streamrec train --from-topic`, `--release` and `models release`",
-        "backtest": "`streamrec backtest --from-topic`",
+        "training": "the training app; `train --from-topic` and `--release`; `models` verbs that release",
+        "backtest": "`streamrec explain`, `streamrec backtest --from-topic`, `models interleaving`",
+        "pruning": "`streamrec models prune`",
         "operator": "`streamrec topics` and `streamrec state rebuild`",
     }
 )
 """Who connects, and what for."""
 
-_TOPICS: Final = ("interactions", "visitor-states", "recommendations", "items", "models", "dead-letters")
+_TOPICS: Final = (
+    *("interactions", "visitor-states", "recommendations", "shadow-recommendations"),
+    *("items", "models", "dead-letters"),
+)
 
 
 class Right(NamedTuple):
@@ -69,18 +74,26 @@ def _table(kafka: KafkaSettings, group: str) -> dict[str, tuple[Right, ...]]:
         ),
         "scoring": (
             *topic("READ", "visitor-states", "models", "items"),
-            *topic("WRITE", "recommendations"),
+            *topic("WRITE", "recommendations", "shadow-recommendations"),
             *groups("READ", apps[1]),
         ),
         "evaluation": (
-            *topic("READ", "interactions", "recommendations"),
+            *topic("READ", "interactions", "recommendations", "shadow-recommendations", "models"),
+            # The guard takes versions back.
+            *topic("WRITE", "models"),
             *groups("READ", kafka.topic("evaluation")),
         ),
+        "archive": (*topic("READ", "interactions"), *groups("READ", kafka.topic("archive"))),
         "publisher": tuple(topic("WRITE", "interactions")),
         "catalogue": tuple(topic("WRITE", "items")),
         "reader": (*topic("READ", "recommendations"), *groups("READ", group)),
-        "training": (*topic("READ", "interactions", "models"), *topic("WRITE", "models")),
+        "training": (
+            *topic("READ", "interactions", "recommendations", "models"),
+            *topic("WRITE", "models"),
+            *groups("READ", kafka.topic("training")),
+        ),
         "backtest": tuple(topic("READ", "interactions", "recommendations", "models", "items")),
+        "pruning": (*topic("READ", "models", "visitor-states"), *groups("DESCRIBE", apps[1])),
         "operator": (
             *topic("CREATE", *_TOPICS),
             *topic("ALTER_CONFIGS", *_TOPICS),

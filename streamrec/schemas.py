@@ -10,7 +10,15 @@ from typing import Any, Final
 import msgspec
 
 from streamrec.config import Settings
-from streamrec.events import SCHEMA_VERSION, Interaction, Item, ModelRelease, Recommendation
+from streamrec.events import (
+    SCHEMA_VERSION,
+    Interaction,
+    Item,
+    ModelRelease,
+    Recommendation,
+    ShadowRecommendation,
+    Verdict,
+)
 from streamrec.metrics import DEAD_LETTER_REASONS
 from streamrec.topics import TopicSpec, topic_specs
 
@@ -21,8 +29,10 @@ ASYNCAPI_FILE: Final = "asyncapi.json"
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     "interaction": Interaction,
     "recommendation": Recommendation,
+    "shadow-recommendation": ShadowRecommendation,
     "item": Item,
     "model-release": ModelRelease,
+    "verdict": Verdict,
 }
 """Record types by the name of their file."""
 
@@ -93,19 +103,23 @@ def _asyncapi() -> dict[str, Any]:
             name: {
                 "action": action,
                 "channel": {"$ref": f"#/channels/{name}"},
-                "messages": [{"$ref": f"#/channels/{name}/messages/{_MESSAGES[name]['name']}"}],
+                "messages": [
+                    {"$ref": f"#/channels/{name}/messages/{message['name']}"} for message in _messages(name)
+                ],
             }
             for name, action in _ACTIONS.items()
         },
-        "components": {"messages": {message["name"]: message for message in _MESSAGES.values()}},
+        "components": {
+            "messages": {message["name"]: message for name in _MESSAGES for message in _messages(name)}
+        },
     }
 
 
 def _channel(spec: TopicSpec, name: str) -> dict[str, Any]:
-    message = _MESSAGES[name]["name"]
+    names = [message["name"] for message in _messages(name)]
     return {
         "address": spec.name,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "messages": {each: {"$ref": f"#/components/messages/{each}"} for each in names},
         "bindings": {
             "kafka": {
                 "topic": spec.name,
@@ -118,6 +132,11 @@ def _channel(spec: TopicSpec, name: str) -> dict[str, Any]:
             }
         },
     }
+
+
+def _messages(name: str) -> list[dict[str, Any]]:
+    """All kinds of messages of a topic."""
+    return [_MESSAGES[name], *_FURTHER.get(name, ())]
 
 
 def _typed(key: str, value: str) -> Any:
@@ -157,6 +176,12 @@ _MESSAGES: Final[dict[str, dict[str, Any]]] = {
         _key("visitor_id, UTF-8"),
         "recommendation",
     ),
+    "shadow-recommendations": _message(
+        "ShadowRecommendation",
+        "What a version that is tried out would have shown: a list for each list and version. Nobody saw it.",
+        _key("visitor_id, UTF-8"),
+        "shadow-recommendation",
+    ),
     "items": _message(
         "Item", "What is known of an item; the last record counts.", _key("item_id, UTF-8"), "item"
     ),
@@ -177,11 +202,24 @@ _MESSAGES: Final[dict[str, dict[str, Any]]] = {
 }
 """The message of every topic that apps see, by the topic's name without prefix."""
 
+_FURTHER: Final[dict[str, list[dict[str, Any]]]] = {
+    "models": [
+        _message(
+            "Verdict",
+            "What the gate found out about a version; the last record of a version counts.",
+            _key("model/verdict:version, UTF-8"),
+            "verdict",
+        )
+    ]
+}
+"""Messages of another kind on the same topic."""
+
 _ACTIONS: Final = {
     "interactions": "receive",
     "items": "receive",
     "models": "receive",
     "recommendations": "send",
+    "shadow-recommendations": "send",
     "dead-letters": "send",
 }
 """What streamrec does with each topic."""

@@ -9,6 +9,7 @@ batch; where a processor's kernels do otherwise, which loading finds out, rows g
 """
 
 import io
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ import onnxruntime as ort
 
 from streamrec.artifact import Manifest, Probe, read_artifact
 from streamrec.contracts import FloatArray, IntArray
-from streamrec.errors import ArtifactError
+from streamrec.errors import ArtifactError, Refusal
 from streamrec.events import MAX_KEY_BYTES, Id
 from streamrec.onnx_file import check_onnx
 from streamrec.registry import Registry
@@ -43,6 +44,10 @@ _NO_ITEMS: Final = np.empty(0, np.int64)
 # Kernels change with the number of rows left over from blocks of 4 to 16.
 _BATCHES_TRIED: Final = (2, 3, 4, 5, 6, 7, 8, 13, 16, 31, 64)
 _ITEMS_AT_ONCE: Final = 1024
+# What a run costs: the least of so many runs, or of fewer if they take long. Rows as in a busy batch.
+_TIMED_RUNS: Final = 10
+_TIMED_S: Final = 0.2
+_TIMED_ROWS: Final = 16
 
 _FLOAT: Final = "tensor(float)"
 _INT64: Final = "tensor(int64)"
@@ -74,6 +79,10 @@ class SessionStep:
                 self._graph.agrees(self._hidden(probe.items), probe.hidden)
             self._check_items(manifest.n_items)
             self._one_by_one = not self._is_row_by_row(manifest.n_items)
+            rows = np.zeros((_TIMED_ROWS, self.hidden_size), np.float32)
+            items = np.arange(_TIMED_ROWS) % manifest.n_items
+            self.costs_s = {"step.onnx": self._graph.cost_s({"items": items, "hidden": rows})}
+            """CPU seconds of one run of each graph of the version; see streamrec.admission."""
 
     def item_index(self, item_id: str) -> int:
         """Dense index of an item; -1 if the model does not know it."""
@@ -121,8 +130,16 @@ class SessionScorer:
         self._graph = _Graph(manifest, files, "score.onnx", _SCORE, threads)
         self._bias: FloatArray = _bias(manifest, files)
         with self._graph.probing():
+            # Of every item: what is no number comes up whoever the visitor is.
+            hidden = np.array([manifest.probes[0].hidden], np.float32)
+            self._graph.is_finite(self.top(hidden, len(self.items), _NO_ITEMS)[1])
             for probe in manifest.probes:
                 self._check(probe)
+            rows = np.zeros((_TIMED_ROWS, manifest.hidden_size), np.float32)
+            n = np.array([min(20, len(self.items))], np.int64)
+            inputs = {"hidden": rows, "bias": self._bias, "n": n}
+            self.costs_s = {"score.onnx": self._graph.cost_s(inputs)}
+            """CPU seconds of one run of each graph of the version; see streamrec.admission."""
 
     def _check(self, probe: Probe) -> None:
         hidden = np.array([probe.hidden], np.float32)
@@ -131,7 +148,6 @@ class SessionScorer:
         # Equal scores may stand in another order on another processor: compare as sets.
         if len(set(indices[0].tolist()) ^ set(probe.top)) > 2:
             raise self._graph.error("recommends other items than in training")
-        self._graph.is_finite(self.top(hidden, len(self.items), _NO_ITEMS)[1])
 
     def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
         """The n best items for each hidden state. See contracts.ScoreModel."""
@@ -162,7 +178,7 @@ class _Graph:
         try:
             self._session = ort.InferenceSession(value, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
-            raise ArtifactError(f"{self._name} cannot be loaded: {error}") from None
+            raise ArtifactError(f"{self._name} cannot be loaded: {error}", "wrong_shape") from None
         found = _Interface(
             {each.name: each.type for each in self._session.get_inputs()},
             {each.name: each.type for each in self._session.get_outputs()},
@@ -170,13 +186,25 @@ class _Graph:
         if found != wanted:
             raise ArtifactError(
                 f"{self._name} takes {found.inputs} and gives {found.outputs}, wanted are {wanted.inputs} "
-                f"and {wanted.outputs}; export the model again"
+                f"and {wanted.outputs}; export the model again",
+                "wrong_shape",
             )
         self._outputs = list(wanted.outputs)
 
     def run(self, inputs: dict[str, Any]) -> list[Any]:
         outputs: list[Any] = self._session.run(self._outputs, inputs)
         return outputs
+
+    def cost_s(self, inputs: dict[str, Any]) -> float:
+        """CPU seconds of one run: this thread's alone and the least of several, so that what else the
+        machine does hardly counts.
+        """
+        costs: list[float] = []
+        while len(costs) < _TIMED_RUNS and sum(costs) < _TIMED_S:
+            started = time.thread_time()
+            self.run(inputs)
+            costs.append(time.thread_time() - started)
+        return min(costs)
 
     @contextmanager
     def probing(self) -> Iterator[None]:
@@ -186,13 +214,13 @@ class _Graph:
         except ArtifactError:
             raise
         except Exception as error:  # as above
-            raise self.error(f"cannot be run ({error})") from None
+            raise self.error(f"cannot be run ({error})", "wrong_shape") from None
 
     def agrees(self, got: FloatArray, wanted: list[float]) -> None:
         """Raises ArtifactError if the outputs on a probe are not those of training."""
         expected = np.array(wanted, np.float32)
         if got.shape != expected.shape:
-            raise self.error(f"gives {got.shape} numbers instead of {expected.shape}")
+            raise self.error(f"gives {got.shape} numbers instead of {expected.shape}", "wrong_shape")
         self.is_finite(got)
         if not np.allclose(got, expected, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE):
             raise self.error(f"is off by {np.abs(got - expected).max():.2g}")
@@ -200,10 +228,12 @@ class _Graph:
     def is_finite(self, got: FloatArray) -> None:
         """Raises ArtifactError if one of the outputs is infinite or no number."""
         if not np.isfinite(got).all():
-            raise self.error("gives numbers that are not finite")
+            raise self.error("gives numbers that are not finite", "not_finite")
 
-    def error(self, how: str) -> ArtifactError:
-        return ArtifactError(f"{self._name} {how}, on inputs whose outputs are known; export the model again")
+    def error(self, how: str, reason: Refusal = "damaged") -> ArtifactError:
+        return ArtifactError(
+            f"{self._name} {how}, on inputs whose outputs are known; export the model again", reason
+        )
 
 
 def open_step(directory: Path, digest: str | None = None) -> SessionStep:
@@ -217,12 +247,14 @@ def open_scorer(directory: Path, digest: str | None = None, *, threads: int = 1)
 
 
 def load_step(registry: Registry, version: str, digest: str | None = None) -> SessionStep:
-    """The step model of a GRU4Rec version; its score model is probed too, so that the state app
-    names no version in its rows that scoring would refuse. Raises RegistryError, ArtifactError.
+    """The step model of a GRU4Rec version; its score model is probed and timed too, so that the state
+    app names no version in its rows that scoring would refuse. Raises RegistryError, ArtifactError.
     """
     manifest, files = registry.read(_MODEL, version, digest)
-    SessionScorer(manifest, files, threads=1)
-    return SessionStep(manifest, files)
+    costs_s = SessionScorer(manifest, files, threads=1).costs_s
+    step = SessionStep(manifest, files)
+    step.costs_s |= costs_s
+    return step
 
 
 def load_scorer(
@@ -247,7 +279,8 @@ def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
     if len(value) > most:
         raise ArtifactError(
             f"{manifest.version}: vocabulary.json has {len(value)} bytes, {manifest.n_items} ids have "
-            f"{most} at most; export both from one training run"
+            f"{most} at most; export both from one training run",
+            "wrong_shape",
         )
     try:
         vocabulary = msgspec.json.decode(value, type=list[Id])
@@ -258,7 +291,8 @@ def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
     if len(set(vocabulary)) != manifest.n_items or len(vocabulary) != manifest.n_items:
         raise ArtifactError(
             f"{manifest.version}: the model has {manifest.n_items} items but the vocabulary has "
-            f"{len(set(vocabulary))}; export both from one training run"
+            f"{len(set(vocabulary))}; export both from one training run",
+            "wrong_shape",
         )
     return vocabulary
 
@@ -275,7 +309,8 @@ def _bias(manifest: Manifest, files: dict[str, bytes]) -> FloatArray:
     if shape != (manifest.n_items,) or dtype != np.float32:
         raise ArtifactError(
             f"{manifest.version}: bias.npy is {dtype} {shape}, wanted is float32 "
-            f"({manifest.n_items},); export the model again"
+            f"({manifest.n_items},); export the model again",
+            "wrong_shape",
         )
     n_bytes = len(value) - file.tell()
     if n_bytes != 4 * manifest.n_items:

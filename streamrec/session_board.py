@@ -79,11 +79,15 @@ class SessionBoard:
 
         items: oldest first.
         """
-        self._learn(len(self._due))
-        proposed = self._sources[source].proposals(items)
+        proposed = self.scores(source, items)
         for barred in filter(None, excluded):
             proposed = {item_id: score for item_id, score in proposed.items() if item_id not in barred}
         return [item_id for _, item_id in nsmallest(n, ((-score, each) for each, score in proposed.items()))]
+
+    def scores(self, source: str, items: Sequence[str]) -> Mapping[str, float]:
+        """What a source gives each item that it proposes after those of a session; items as in `best`."""
+        self._learn(len(self._due))
+        return self._sources[source].proposals(items)
 
     def _note(self, key: str, session: _Known | None) -> None:
         self._pending[key] = session if session is not None and len(session[0]) > 1 else None

@@ -60,6 +60,11 @@ def with_own_key(settings: Settings) -> Settings:
     registry = settings.registry
     if registry.trusted_keys or registry.signing_key or not registry.require_signature:
         return settings
+    if isinstance(registry.path, str):
+        raise ConfigError(
+            f"{registry.path}: a key that is made here would be known to this machine alone; make one with "
+            "`streamrec models keygen FILE` and set STREAMREC_REGISTRY__SIGNING_KEY and …__TRUSTED_KEYS"
+        )
     path = registry.path.with_name(f"{registry.path.name}.key")
     key = SigningKey.load(path) if path.exists() else SigningKey.create(path)
     keys = {"signing_key": path, "trusted_keys": (key.public,)}
@@ -136,7 +141,7 @@ def live_model(settings: Settings, console: Console) -> str:
     live = released(settings).get("gru4rec/live")
     if live is not None:
         return live.version
-    registry = Registry.of(settings.registry)
+    registry = Registry.of(settings)
     if not registry.versions("gru4rec"):
         registry.require_trusted_signer()
         with progress_bar(console) as on_step:

@@ -4,6 +4,7 @@ In: the topic from its start to its present end. Out: `Clicks`, cut into session
 rules as the state app's; what that one refuses or recognises as a repeat is left out.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streamrec.config import Settings
@@ -23,8 +24,8 @@ class TopicClicks(NamedTuple):
     """For the manifest: topic, its id, first offset and end by partition, records left out."""
 
 
-def read_clicks(settings: Settings) -> TopicClicks:
-    """All clicks of the interactions topic up to its present end.
+def read_clicks(settings: Settings, *, until: Mapping[int, int] | None = None) -> TopicClicks:
+    """All clicks of the interactions topic up to its present end, or to `until`, the end by partition.
 
     Raises BrokerError or TopicError if it cannot be read, DatasetError if there is no click in it.
     """
@@ -32,9 +33,12 @@ def read_clicks(settings: Settings) -> TopicClicks:
 
     def take(records: list[Any]) -> None:
         for record in records:
-            cutter.take(record)
+            if until is None or record.offset < until.get(record.partition, 0):
+                cutter.take(record)
 
     offsets = read_topic(settings, "interactions", take)
+    if until is not None:
+        offsets = {n: (first, min(end, until.get(n, 0))) for n, (first, end) in offsets.items()}
     topic = settings.kafka.topic("interactions")
     clicks = cutter.clicks()
     if not len(clicks):

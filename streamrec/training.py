@@ -4,6 +4,7 @@ In: clicks, of a file or of the topic. Out: a version in the registry that has b
 and probed. torch is imported on the first call, not before: serving lives without it.
 """
 
+import logging
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from streamrec.contracts import OnStep, TrainOptions
+from streamrec.contracts import Artifact, OnStep, TrainOptions
 from streamrec.datasets import Clicks, click_sessions
 from streamrec.evaluation.exported import ExportedModel
 from streamrec.evaluation.metrics import mrr_at_k, ndcg_at_k, recall_at_k
@@ -21,9 +22,11 @@ from streamrec.registry import Registry
 from streamrec.scorer import check_artifact, open_scorer, open_step
 
 if TYPE_CHECKING:
-    from streamrec.models.gru4rec import GRU4RecConfig
+    from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 
 __all__ = ["Trained", "evaluate_exported", "gru4rec_config", "train_gru4rec"]
+
+log = logging.getLogger(__name__)
 
 _K: Final = 20
 _DEPTH: Final = 100  # with some to spare beyond _K for ties
@@ -35,7 +38,8 @@ class Trained(NamedTuple):
 
     version: str
     """Empty in the processes of torchrun but the first, which publishes."""
-    directory: Path
+    directory: Path | str
+    """Where it is: a folder, or a URL."""
     events: int
     """Training events in all epochs: pairs of a click and the next."""
     losses: list[float]
@@ -69,11 +73,15 @@ def train_gru4rec(
     held_out: Clicks | None = None,
     data: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
+    checkpoint_every_s: float = 60.0,
+    start: str | None = None,
+    threads: int = 1,
 ) -> Trained:
     """Train on clicks, measure on those held out, publish, and load what was published.
 
     data: where the clicks come from, for the manifest. checkpoint: a file to go on from, if it was
-    stopped; removed when the model is published.
+    stopped; removed when the model is published. start: the version to go on from; if its network is of
+    another shape, training starts from nothing, and the manifest says why. threads: of torch on the CPU.
     Raises DatasetError if there is nothing to learn, ConfigError, RegistryError or ArtifactError;
     nothing is published then.
     """
@@ -82,10 +90,19 @@ def train_gru4rec(
     if held_out is not None and len(held_out):
         judged_sessions(click_sessions(held_out), (), unseen="miss")
     model = session_model_class("gru4rec")(config)
-    options = TrainOptions(seed, device, on_step=on_step, checkpoint=checkpoint)
-    start = time.monotonic()
+    origin, from_version = _origin(model, registry, start)
+    options = TrainOptions(
+        seed,
+        device,
+        threads,
+        on_step=on_step,
+        checkpoint=checkpoint,
+        checkpoint_every_s=checkpoint_every_s,
+        start=from_version,
+    )
+    started = time.monotonic()
     report = model.train(click_sessions(clicks), options)
-    train_s = time.monotonic() - start
+    train_s = time.monotonic() - started
     if not model.is_first:
         return Trained("", registry.path, report.events, report.losses, train_s, {})
     metrics: dict[str, float] = {}
@@ -93,12 +110,29 @@ def train_gru4rec(
         with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
             model.export(Path(place))
             metrics = evaluate_exported(Path(place), held_out)
-    version = model.publish(registry, data={**(data or {}), **_described(clicks)}, metrics=metrics)
+    version = model.publish(registry, data={**(data or {}), **origin, **_described(clicks)}, metrics=metrics)
     check_artifact(registry, version, signed=False)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    directory = registry.directory("gru4rec", version)
+    directory = registry.location("gru4rec", version)
     return Trained(version, directory, report.events, report.losses, train_s, metrics)
+
+
+def _origin(
+    model: "GRU4Rec", registry: Registry, start: str | None
+) -> tuple[dict[str, str], Artifact | None]:
+    """What a training goes on from, for the manifest and for the training."""
+    if start is None:
+        return {}, None
+    artifact = Artifact(*registry.read("gru4rec", start))
+    reason = model.unlike(artifact)
+    if reason is not None:
+        log.warning("training starts from nothing: %s", reason)
+        return {"cold_start": reason}, None
+    data = artifact.manifest.data
+    # What those before it had learned is in the weights, also where these clicks end earlier.
+    learned = [str(data[name]) for name in ("last", "parent_last") if name in data]
+    return {"parent": start, **({"parent_last": max(learned)} if learned else {})}, artifact
 
 
 def evaluate_exported(artifact: Path, clicks: Clicks) -> dict[str, float]:
@@ -124,6 +158,7 @@ def _described(clicks: Clicks) -> dict[str, Any]:
     )
     return {
         "clicks": len(clicks),
+        "sha256": clicks.digest(),
         "sessions": len(set(clicks.session_ids)),
         "items": len(set(clicks.item_ids)),
         "first": first,

@@ -149,9 +149,10 @@ def test_the_environment_of_a_service_makes_settings(name, monkeypatch):
     assert settings.web.host == "0.0.0.0"
     mounts = [mount.split(":")[1] for mount in SERVICES[name].get("volumes", [])]
     key = settings.registry.signing_key
-    assert set(mounts) <= {str(settings.registry.path), *([str(key.parent)] if key else [])}
+    theirs = [str(key.parent), str(settings.training.folder)] if key else []
+    assert set(mounts) <= {str(settings.registry.path), settings.history.url, *theirs}
     # Only where models are made is there a key to sign them with; all others need to trust it.
-    assert (key is not None) == (name == "training")
+    assert (key is not None) == name.startswith("training")
     assert "STREAMREC_REGISTRY__TRUSTED_KEYS" in SERVICES[name]["environment"]
 
 

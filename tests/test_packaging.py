@@ -126,7 +126,8 @@ def test_requirement_sets_agree_on_versions():
         assert pins[name] <= pins["dev"], (
             f"{name}.txt is older or newer than dev.txt; run `make requirements`"
         )
-    assert pins["serving"] < pins["train"] < pins["demo"]
+    assert pins["serving"] < pins["train"]
+    assert pins["serving"] < pins["demo"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ from streamrec.artifact import FileEntry, Manifest, write_manifest
 from streamrec.errors import ArtifactError
 from streamrec.scorer import open_scorer, open_step
 
-__all__ = ["MOST_PROJECTED_BYTES", "write_artifact"]
+__all__ = ["FIRST_LAYER", "MOST_PROJECTED_BYTES", "write_artifact"]
+
+FIRST_LAYER: Final = "first_layer.npz"
+"""What the graphs may hold multiplied out only; for a training that goes on from here, not for serving."""
 
 _OPSET: Final = 18
 _IR_VERSION: Final = 9
@@ -50,6 +53,7 @@ def write_artifact(
         "step.onnx": _step(weights).SerializeToString(),
         "score.onnx": _score(weights["items"], _layers(weights)).SerializeToString(),
         "bias.npy": bias.getvalue(),
+        FIRST_LAYER: _first_layer(weights),
         "vocabulary.json": json.dumps(vocabulary, ensure_ascii=False).encode(),
     }
     for name, value in files.items():
@@ -64,6 +68,16 @@ def write_artifact(
     (directory / "MODEL_CARD.md").write_text(_card(made), encoding="utf-8")
     open_step(directory, digest)
     open_scorer(directory, digest)
+
+
+def _first_layer(weights: Mapping[str, Array]) -> bytes:
+    """The first layer's weights by the input, and the input embedding where it is one of its own."""
+    names = ["gru.0.weight_ih", "gru.0.bias_ih"]
+    if not np.array_equal(weights["inputs"], weights["items"]):
+        names.append("inputs")
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **{name: _single(weights[name]) for name in names})
+    return file.getvalue()
 
 
 def _step(weights: Mapping[str, Array]) -> Any:
@@ -215,11 +229,20 @@ def _card(manifest: Manifest) -> str:
         ("Items", f"{manifest.n_items:,}"),
         ("Hidden size", str(manifest.hidden_size)),
         ("Seed", str(manifest.seed)),
+        ("Went on from", manifest.parent or "nothing"),
         *[(f"Data: {name}", str(value)) for name, value in manifest.data.items()],
         *[(f"Measured: {name}", f"{value:.4f}") for name, value in manifest.metrics.items()],
         *[(f"Parameter: {name}", str(value)) for name, value in manifest.config.items()],
+        *[(f"Environment: {name}", str(value)) for name, value in manifest.environment.items()],
     ]
     table = "\n".join(f"| {name} | {value.replace('|', '/')} |" for name, value in rows)
+    measured = (
+        "The figures are of the sessions held out, which come after those trained on; items unseen in "
+        "training count as misses unless a figure ends in `_known`. "
+        "They say how often what was clicked stands in the list, not what a list brings about."
+        if manifest.metrics
+        else "Nothing was held out: how good it is was not measured in training."
+    )
     return f"""# {manifest.model} {manifest.version}
 
 A session-based recommender (arXiv:1511.06939, arXiv:1706.03847): from the items of a visitor's
@@ -232,4 +255,10 @@ session, in order, to the items that may come next.
 Intended use: next-item recommendations for visitors of the app whose clicks it was trained on.
 It learns what was clicked, popularity and its biases included; it knows only items of its
 vocabulary, and nothing about visitors beyond the session at hand.
+
+{measured}
+
+Limits: an item that is new since the training is not recommended by this model until the next; a session
+counts as far back as the app keeps its items; what is popular for a season stays so until the model is
+trained again. Where it comes from can be tried: `streamrec models reproduce {manifest.version}`.
 """

@@ -1,6 +1,6 @@
 """The pure heart of the state app: input records in, rows of visitor-states out.
 
-`advance(records, state, step_model)` applies a batch of one partition's interactions to
+`advance(records, state, step_model, canary)` applies a batch of one partition's interactions to
 the partition's state and returns the changed rows, in the order of their one append,
 and the records refused. No clock, no Kafka, no chance: the rows are a function of the
 partition's input alone, however it is cut into batches and however often the state is
@@ -10,6 +10,7 @@ restored from its rows in between.
     partition  PartitionState: the rows, and what is derived from them
     batch      advance: one interaction after the other
     learning   popularity and the online model
+    stepping   which session model serves whom, and the rows that wait for its steps
     steps      the session model's hidden states, in rounds over the batch
     changes    what comes out
 

@@ -7,7 +7,8 @@ from streamrec.advance.changes import Changes
 from streamrec.advance.learning import Learning
 from streamrec.advance.partition import Held, PartitionState
 from streamrec.advance.records import DeadLetter, InputRecord, Intake, ModelError
-from streamrec.advance.steps import Steps
+from streamrec.advance.stepping import Stepping, session_model
+from streamrec.canary import Canary
 from streamrec.contracts import StepModel
 from streamrec.errors import RecordError
 from streamrec.events import Interaction
@@ -21,9 +22,7 @@ from streamrec.state.rows import (
     VisitorRow,
     deletion,
     encode_row,
-    hidden_fields,
     visitor_key,
-    with_hidden,
 )
 from streamrec.state.sessions import event_digest, is_repeat, remember, session_window
 
@@ -38,11 +37,13 @@ def advance(
     records: Sequence[InputRecord],
     state: PartitionState,
     step_model: StepModel | None,
+    canary: Canary[StepModel] | None = None,
     *,
     max_append_bytes: int = MAX_APPEND_BYTES,
 ) -> Changes:
     """Apply records, in offset order, to the state of their partition.
 
+    step_model: steps the hidden states of all visitors whom the canary does not serve.
     The changes are one append; after it, and before the next call, `state.commit` takes them.
     Their size stays near `max_append_bytes`, so that a call may consume fewer records than
     given, but at least one. The rows depend on the partition's input alone, not on how it is
@@ -53,7 +54,7 @@ def advance(
     failure: ModelError | None = None
     while True:
         try:
-            return _Call(state, step_model, failure).run(records, max_append_bytes)
+            return _Call(state, step_model, canary, failure).run(records, max_append_bytes)
         except ModelError as found:
             # What came before the record is right, what came after it built on it: once more without.
             failure = found
@@ -66,12 +67,17 @@ class _Call:
     """One pass over a batch. `failure` names the record to refuse because a model fails on it."""
 
     def __init__(
-        self, state: PartitionState, step_model: StepModel | None, failure: ModelError | None
+        self,
+        state: PartitionState,
+        step_model: StepModel | None,
+        canary: Canary[StepModel] | None,
+        failure: ModelError | None,
     ) -> None:
         settings = state.settings
         self._state = state
-        self._steps = None if step_model is None else Steps(step_model)
-        self._version = "" if step_model is None else step_model.version
+        self._live = None if step_model is None else Stepping(step_model)
+        self._canary = canary
+        self._in_canary = None if canary is None else Stepping(canary.model)
         self._failure = failure
         self._intake = Intake(settings, state.place.partition, state.place.n_partitions)
         self._learning = Learning(state)
@@ -80,10 +86,8 @@ class _Call:
         self._session_items = settings.session_items
         self._recent_events = settings.recent_events
         self._keeps_sessions = state.past.has_work
-        self._hidden_bytes = 0 if step_model is None else 4 * step_model.hidden_size
         self._changes = Changes(state.watermark(state.offset))
         self._accepted = dict.fromkeys(settings.weights, 0)
-        self._waiting: list[tuple[int, bytes, bytes, int]] = []
         self._size = 0
         self._tick_end = _tick_end(state.clock_ms, state.tick_ms)
 
@@ -197,7 +201,9 @@ class _Call:
         row = None if held is None else held.row
         window = session_window(row, event.visitor_id, event.session_id, time, self._gap_ms)
         going_on = None if window.is_new else held
-        version, hidden, waits_for = self._session_model(event, weight, going_on, offset)
+        canary = self._canary
+        stepping = self._live if canary is None or not canary.serves(event.visitor_id) else self._in_canary
+        version, hidden, waits_for = session_model(stepping, event, weight, going_on, offset)
         items = [] if going_on is None else going_on.row.items
         if weight > 0:
             items = [*items, event.item_id]
@@ -224,43 +230,13 @@ class _Call:
         rows = self._changes.rows
         value = encode_row(new)
         self._size += len(key) + len(value) + _FRAME_BYTES
-        if waits_for is not None:
-            self._waiting.append((len(rows), key, value, waits_for))
-            self._size += self._hidden_bytes
+        if stepping is not None and waits_for is not None:
+            stepping.waiting.append((len(rows), key, value, waits_for))
+            self._size += stepping.hidden_bytes
         rows.append((key, value, ()))
         if row is not None and window.is_new and self._keeps_sessions:
             # Behind the visitor's row, so that no reader meets the session twice: here and still there.
             self._keep_session(row, offset)
-
-    def _session_model(
-        self, event: Interaction, weight: float, going_on: Held | None, offset: int
-    ) -> tuple[str, bytes, int | None]:
-        """Model version and hidden state of the next row, or the step whose outcome it waits for.
-
-        going_on: the visitor if the session goes on, else None.
-        """
-        version, hidden, waits_for = "", b"", None
-        if going_on is not None:
-            version, hidden = going_on.row.model_version, going_on.row.hidden
-            waits_for = going_on.waits_for
-        if weight <= 0:
-            return version, hidden, waits_for
-        if self._steps is None:
-            return "", b"", None
-        if version == self._version:
-            return version, hidden, self._steps.follow(waits_for, hidden, event.item_id, offset)
-        waits_for = None
-        for item_id in [] if going_on is None else going_on.row.items:
-            waits_for = self._steps.follow(waits_for, b"", item_id, offset)
-        return self._version, b"", self._steps.follow(waits_for, b"", event.item_id, offset)
-
-    def _take_steps(self) -> None:
-        """Give the rows that wait for a hidden state theirs."""
-        if self._steps is None or not self._waiting:
-            return
-        rows, hidden = self._changes.rows, hidden_fields(self._steps.run())
-        for place, key, value, step in self._waiting:
-            rows[place] = (key, with_hidden(value, hidden[step]), ())
 
     def _flush_items(self) -> None:
         self._size += self._state.items.changed_bytes
@@ -269,7 +245,9 @@ class _Call:
     def _finish(self, offset: int) -> None:
         """Complete the visitor rows, and end with the items' rest, the learner, the watermark."""
         state, changes = self._state, self._changes
-        self._take_steps()
+        for stepping in (self._live, self._in_canary):
+            if stepping is not None:
+                stepping.fill(changes.rows)
         self._flush_items()
         if state.online is not None:
             learner = LearnerRow(*state.online.numbers())

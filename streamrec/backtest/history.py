@@ -18,7 +18,7 @@ from streamrec.events import encode
 from streamrec.replay import interactions
 from streamrec.topics import read_partition, topic_range
 
-__all__ = ["ClicksHistory", "History", "HistoryRecord", "TopicHistory"]
+__all__ = ["ArchivedHistory", "ClicksHistory", "History", "HistoryRecord", "TopicHistory"]
 
 
 class History(Protocol):
@@ -120,3 +120,44 @@ class TopicHistory:
         batches = read_partition(self._settings, "interactions", partition, max(first, offset), end)
         with closing(batches):
             return next((batch[0].timestamp for batch in batches), None)
+
+
+class ArchivedHistory:
+    """The interactions that are archived, up to the first record from `to_ms` on.
+
+    Raises StorageError, ConfigError or DatasetError, here or while it is read.
+    """
+
+    def __init__(self, settings: Settings, to_ms: int | None = None) -> None:
+        self.n_partitions = settings.kafka.partitions
+        self._settings = settings
+        self._to_ms = to_ms
+        from streamrec.history import history_coverage  # brings pyarrow, an extra
+
+        self._covered = history_coverage(settings)
+
+    def size(self, partition: int) -> int:
+        """See History."""
+        covered = self._covered[partition]
+        return covered.end - covered.first
+
+    def records(self, partition: int) -> Iterator[InputRecord]:
+        """See History."""
+        for record in self._read(partition, 0):
+            if self._to_ms is not None and record.timestamp >= self._to_ms:
+                return
+            yield record
+
+    def place(self, partition: int, offset: int) -> int:
+        """See History."""
+        return offset * self.n_partitions + partition
+
+    def recorded_ms(self, partition: int, offset: int) -> int | None:
+        """See History."""
+        first = next(self._read(partition, offset), None)
+        return None if first is None else first.timestamp
+
+    def _read(self, partition: int, start: int) -> Iterator[InputRecord]:
+        from streamrec.history import history_records
+
+        return history_records(self._settings, partition, start, self._covered[partition].end)

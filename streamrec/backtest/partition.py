@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from streamrec.advance import Changes, InputRecord, Place, advance
 from streamrec.board_opener import board_opener
 from streamrec.catalogue import Catalogue
-from streamrec.config import RegistrySettings, Settings
+from streamrec.config import Settings
 from streamrec.contracts import ScoreModel, StepModel
 from streamrec.events import Recommendation
 from streamrec.list_requests import Visitor, list_requests
@@ -32,10 +32,10 @@ _RESIDENT: Final = 3
 class Models:
     """The versions that records and rows name, loaded when they are asked for. Errors as in Registry.read."""
 
-    def __init__(self, settings: RegistrySettings, threads: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         registry = Registry.of(settings)
         self._step = lru_cache(_RESIDENT)(partial(load_step, registry))
-        self._scorer = lru_cache(_RESIDENT)(partial(load_scorer, registry, threads=threads))
+        self._scorer = lru_cache(_RESIDENT)(partial(load_scorer, registry, threads=settings.scoring.threads))
 
     def step(self, version: str) -> StepModel | None:
         """The step model of a version; None for ""."""
@@ -88,7 +88,8 @@ class PartitionRun:
         self._latency_ms = latency_ms
         self._partition = partition
         self._state = state_opener(settings)({}, Place("", partition, settings.kafka.partitions))
-        self._boards = board_opener(settings)()
+        self.boards = board_opener(settings)()
+        """What lists may know of the partition, as of the visitors that `asking` yielded last."""
         self.outcomes: Counter[str] = Counter()
         """Records by what became of them: accepted, repeat, or the reason of the refusal."""
         self.state_s = 0.0
@@ -97,34 +98,33 @@ class PartitionRun:
 
     def take(self, records: Sequence[InputRecord], version: str) -> list[Asked]:
         """What asked for a list among the next records, which are all under one release."""
+        started, state_s = time.perf_counter(), self.state_s
+        found = [each for visitors in self.asking(records, version) for each in self._answered(visitors)]
+        self.lists_s += time.perf_counter() - started - (self.state_s - state_s)
+        return found
+
+    def asking(self, records: Sequence[InputRecord], version: str) -> Iterator[list[Visitor]]:
+        """Who asks for a list among the next records, all under one release.
+
+        When visitors are yielded, `boards` show what their lists may know.
+        """
         model = self._models.step(version)
-        found: list[Asked] = []
         while records:
             started = time.perf_counter()
             changes = advance(records, self._state, model)
             self._state.commit(changes)
-            stepped = time.perf_counter()
-            found += self._asked(changes)
-            self.state_s += stepped - started
-            self.lists_s += time.perf_counter() - stepped
+            self.state_s += time.perf_counter() - started
+            offset = changes.watermark.offset
+            written = (_Written(offset, key, value) for key, value, _ in changes.rows)
+            yield from list_requests(written, self.boards, "", self._settings.scoring.max_batch)
             self._count(changes)
             records = records[changes.consumed :]
-        return found
 
-    def _asked(self, changes: Changes) -> Iterator[Asked]:
-        offset = changes.watermark.offset
-        written = (_Written(offset, key, value) for key, value, _ in changes.rows)
-        for visitors in list_requests(written, self._boards, "", self._settings.scoring.max_batch):
-            if all(row.record_time < self._from_ms for _, row in visitors):
-                yield from (Asked(*visitor, None) for visitor in visitors)
-                continue
-            for (visitor_id, row), made in zip(visitors, self._lists(visitors), strict=True):
-                yield Asked(visitor_id, row, made if row.record_time >= self._from_ms else None)
-
-    def _lists(self, visitors: Sequence[Visitor]) -> list[Recommendation]:
+    def lists(self, visitors: Sequence[Visitor]) -> list[Recommendation]:
+        """The lists of visitors that `asking` has just yielded."""
         lists = recommend(
             visitors,
-            self._boards,
+            self.boards,
             self._models.scorer,
             self._catalogue,
             self._settings,
@@ -134,6 +134,13 @@ class PartitionRun:
         for (_, row), made in zip(visitors, lists, strict=True):
             made.emit_time = row.record_time + self._latency_ms
         return lists
+
+    def _answered(self, visitors: Sequence[Visitor]) -> Iterator[Asked]:
+        if all(row.record_time < self._from_ms for _, row in visitors):
+            yield from (Asked(*visitor, None) for visitor in visitors)
+            return
+        for (visitor_id, row), made in zip(visitors, self.lists(visitors), strict=True):
+            yield Asked(visitor_id, row, made if row.record_time >= self._from_ms else None)
 
     def _count(self, changes: Changes) -> None:
         for (_, outcome), n in changes.counts.items():

@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from streamrec.artifact import read_manifest
 from streamrec.backtest.configuration import Configuration, parse_time
-from streamrec.backtest.history import ClicksHistory, History, TopicHistory
+from streamrec.backtest.history import ArchivedHistory, ClicksHistory, History, TopicHistory
 from streamrec.backtest.releases import ALWAYS, Releases, announced_releases, listed_releases
 from streamrec.backtest.run import Plan
 from streamrec.board_opener import board_opener
@@ -36,7 +35,7 @@ class Wishes(NamedTuple):
     """What all runs have in common."""
 
     clicks: Clicks | None = None
-    """The history; None for the interactions topic."""
+    """The history; None for the interactions topic, or what of it is archived."""
     from_ms: int | None = None
     """What was recorded before is learned and not judged. None: under the releases that lists name,
     what was recorded before the first of them was made for; else nothing."""
@@ -48,6 +47,8 @@ class Wishes(NamedTuple):
     the newest version in the registry."""
     latency_ms: int = 0
     k: int = 20
+    from_history: bool = False
+    """Whether the interactions are those that are archived, and not those that the topic still has."""
 
 
 def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[Plan]:
@@ -68,7 +69,8 @@ def make_plans(configurations: Sequence[Configuration], wishes: Wishes) -> list[
     histories: list[History]
     if wishes.clicks is None:
         named = named or "lists"
-        histories = [TopicHistory(first, wishes.to_ms)] * len(configurations)
+        of_topic = ArchivedHistory if wishes.from_history else TopicHistory
+        histories = [of_topic(first, wishes.to_ms)] * len(configurations)
         read_topic(first, "items", partial(_take_items, catalogue))
     else:
         clicks = _between(wishes.clicks, wishes)
@@ -131,7 +133,7 @@ def _of_registry(settings: Settings, version: str | None) -> Releases:
     if version == "none":
         return Releases.fixed("")
     try:
-        return Releases.fixed(version or Registry.of(settings.registry).latest(_MODEL))
+        return Releases.fixed(version or Registry.of(settings).latest(_MODEL))
     except RegistryError as error:
         raise RegistryError(
             f"{error} (--until DAYS keeps out of it what is to be judged); --releases none goes without"
@@ -143,9 +145,9 @@ def foresight(plan: Plan) -> list[str]:
 
     Also finds out whether the versions are there: raises RegistryError or ArtifactError.
     """
-    registry, found = Registry.of(plan.settings.registry), []
+    registry, found = Registry.of(plan.settings), []
     for version in plan.releases.versions():
-        last = read_manifest(registry.directory(_MODEL, version)).data.get("last")
+        last = registry.manifest(_MODEL, version).data.get("last")
         starts = [start for start, each in _starts(plan.releases) if each == version]
         if not starts or not isinstance(last, str):
             continue

@@ -144,7 +144,7 @@ def _run_alone(plan: Plan, partition: int, folder: Path | None) -> Tally:
 
 
 def _models(plan: Plan) -> Models:
-    return Models(plan.settings.registry, plan.settings.scoring.threads)
+    return Models(plan.settings)
 
 
 def _run(plan: Plan, partition: int, models: Models, folder: Path | None, on_events: OnEvents) -> Tally:

@@ -12,17 +12,21 @@ import typer
 
 from streamrec import __version__
 from streamrec.cli import (
+    archive,
     backtest,
     broker,
     config,
     demo,
     doctor,
     evaluate,
+    explain,
+    import_,
     models,
     run,
     standalone,
     topics,
     train,
+    training,
     tune,
 )
 from streamrec.cli.output import print_error
@@ -64,8 +68,12 @@ for _family in (
     tune,
     models,
     run,
+    archive,
+    import_,
     backtest,
+    explain,
     standalone,
+    training,
     demo,
     doctor,
     config,

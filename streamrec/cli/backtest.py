@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamrec.cli.output import JsonOption, print_json, print_table
-from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption, source_or_topic
+from streamrec.cli.sources import (
+    BundledOption,
+    DataOption,
+    FromHistoryOption,
+    FromTopicOption,
+    source_or_topic,
+)
 
 if TYPE_CHECKING:
     from streamrec.backtest import Comparison, Configuration, Plan, Tally
@@ -25,6 +31,7 @@ def _run(
     data: DataOption = None,
     bundled: BundledOption = False,
     from_topic: FromTopicOption = False,
+    from_history: FromHistoryOption = False,
     start: Annotated[
         str | None,
         typer.Option(
@@ -49,8 +56,8 @@ def _run(
         typer.Option(
             metavar="VERSION|lists|models|none",
             help="Which GRU4Rec: one version; those that the lists on recommendations name; those announced "
-            "on models. Without it lists for the topic, and the newest version for clicks. What a --config "
-            "says of releases goes before it.",
+            "on models. Without it lists for topic and history, and the newest version for clicks. What a "
+            "--config says of releases goes before it.",
         ),
     ] = None,
     latency_ms: Annotated[
@@ -75,12 +82,13 @@ def _run(
     if lists is not None and len(config or ()) > 1:
         raise ConfigError("--lists goes with one --config: it holds the lists of one run")
     wishes = Wishes(
-        source_or_topic(data, bundled, from_topic),
+        source_or_topic(data, bundled, from_topic, from_history),
         parse_time(start, "--from") if start else None,
         parse_time(end, "--to") if end else None,
         releases,
         latency_ms,
         k,
+        from_history,
     )
     plans = make_plans(_configurations(config or []), wishes)
     warnings = list(dict.fromkeys(warning for plan in plans for warning in foresight(plan)))

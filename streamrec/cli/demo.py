@@ -23,13 +23,19 @@ def _run(
     out: Annotated[Path, typer.Option(help="Folder for the summary, the logs and the model.")] = Path(
         "build/demo"
     ),
+    days_first: Annotated[
+        float, typer.Option(min=1, max=28, help="Days of clicks that the first version is trained on.")
+    ] = 23.0,
     days_train: Annotated[
-        float, typer.Option(min=1, max=29, help="Days of clicks to train on; the later ones are replayed.")
+        float,
+        typer.Option(min=1, max=29, help="Days of clicks for the second one; the later ones are replayed."),
     ] = 24.0,
     clicks: Annotated[int | None, typer.Option(min=2, help="Clicks to replay; all without it.")] = None,
     rate: Annotated[float, typer.Option(min=1, help="Clicks a second, on average.")] = 500.0,
 ) -> None:
-    """Show all of it: Kafka, training, and real clicks replayed live. Takes about two minutes.
+    """Show all of it: Kafka, training, real clicks replayed live, and a second version that takes over.
+
+    Takes about two and a half minutes.
 
     Exit code 1 if a list was lost or came twice. Uses a Kafka of its own, or the one that
     STREAMREC_KAFKA__BOOTSTRAP names, there on topics of its own.
@@ -46,7 +52,7 @@ def _run(
     if not console.is_terminal:
         console.width = _WIDTH
     try:
-        summary = run_demo(load_settings(), DemoOptions(out, days_train, clicks, rate), console)
+        summary = run_demo(load_settings(), DemoOptions(out, days_first, days_train, clicks, rate), console)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         raise typer.Exit(130) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from streamrec.cli.output import JsonOption, print_json, print_table
-from streamrec.cli.sources import one_source
+from streamrec.cli.sources import FromHistoryOption, one_source
 
 if TYPE_CHECKING:
     from streamrec.datasets import Clicks
@@ -48,6 +48,7 @@ def _evaluate(
     bundled: Annotated[
         bool, typer.Option("--bundled", help="The clicks that come with streamrec, split by time.")
     ] = False,
+    from_history: FromHistoryOption = False,
     test_days: Annotated[
         float | None, typer.Option(help="Split: test on the sessions of so many last days.")
     ] = None,
@@ -126,7 +127,7 @@ def _evaluate(
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        split = _split(train, test, data, bundled, test_days, test_share, leave_one_out)
+        split = _split(train, test, data, bundled, from_history, test_days, test_share, leave_one_out)
     said = [str(each.message) for each in caught]
     _warn(said)
     if report:
@@ -154,6 +155,7 @@ def _split(
     test: Path | None,
     data: Path | None,
     bundled: bool,
+    from_history: bool,
     test_days: float | None,
     test_share: float | None,
     leave_one_out: bool,
@@ -163,20 +165,21 @@ def _split(
     from streamrec.evaluation import splits
 
     ways = [test_days is not None, test_share is not None, leave_one_out]
-    if train and test and not (data or bundled):
+    if train and test and not (data or bundled or from_history):
         if any(ways):
             raise ConfigError(
-                "--test-days, --test-share and --leave-one-out split --data or --bundled; --train and --test "
-                "are split already"
+                "--test-days, --test-share and --leave-one-out split --data, --bundled or --from-history; "
+                "--train and --test are split already"
             )
         return splits.as_given(load_clicks(train), load_clicks(test))
-    if train or test or not (data or bundled):
+    if train or test or not (data or bundled or from_history):
         raise ConfigError(
-            "which clicks? give --train FILE and --test FILE, or --data FILE or --bundled to have them split"
+            "which clicks? give --train FILE and --test FILE, or --data FILE, --from-history or --bundled to "
+            "have them split"
         )
     if sum(ways) > 1:
         raise ConfigError("how to split? give one of --test-days, --test-share and --leave-one-out")
-    clicks = one_source(data, bundled)
+    clicks = one_source(data, bundled, from_history)
     if leave_one_out:
         return splits.leave_one_out(clicks)
     return splits.by_time(clicks, days=test_days, share=test_share if any(ways) else _TEST_SHARE)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamrec.cli import gate, lineage, roles, shadows
 from streamrec.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
-    from streamrec.registry import Registry
+    from streamrec.events import ModelRelease, Verdict
+    from streamrec.registry import Entry, Registry
 
 __all__ = ["register"]
 
@@ -23,39 +25,44 @@ Version = Annotated[str, typer.Argument(help="A version, or `latest`.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs `models list`, `show`, `verify`, `keygen`, `sign` and `release`."""
+    """Add the verb `models`, with the verbs of other modules too."""
+    for family in (gate, roles, shadows, lineage):
+        family.register_models(_models)
     app.add_typer(_models, name="models")
 
 
 @_models.command("list")
 def list_(json: JsonOption = False) -> None:
-    """List the published versions, oldest first, and which of them is live, if Kafka can be asked."""
+    """List the published versions, oldest first, which of them is live, and what the gate said of each.
+
+    The latter two if Kafka can be asked; without it, verdicts as they are kept beside their pages.
+    """
     registry = _registry()
-    found = [
-        _row(registry, model, version) for model in registry.models() for version in registry.versions(model)
-    ]
+    found = [_row(entry) for model in registry.models() for entry in registry.entries(model)]
     if not found and not json:
         typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
         return
-    for row, slots in zip(found, _slots(found), strict=True):
-        row["slots"] = slots
+    for row, (slots, verdict) in zip(found, _slots(found), strict=True):
+        row["slots"], row["verdict"] = slots, verdict
     if json:
         print_json(found)
     else:
-        columns = ["model", "version", "released as", "items", "Recall@20", "signed", "from"]
+        columns = ["model", "version", "released as", "verdict", "items", "Recall@20", "signed", "from"]
         print_table(columns, [_cells(row) for row in found])
 
 
 @_models.command()
 def show(version: Version = "latest", json: JsonOption = False) -> None:
-    """Show a version's manifest: data, hyperparameters, metrics, files."""
-    from streamrec.artifact import read_manifest
+    """Show a version's manifest, with data, hyperparameters, metrics and files, and the gate's verdict."""
+    from streamrec.config import load_settings
 
     registry = _registry()
-    directory = registry.directory(_MODEL, _named(registry, version))
-    manifest = read_manifest(directory).model_dump(exclude={"probes"})
+    named = _named(registry, version)
+    directory = registry.location(_MODEL, named)
+    manifest = registry.manifest(_MODEL, named).model_dump(exclude={"probes"})
+    ((_, verdict),) = _slots([manifest])
     if json:
-        print_json({**manifest, "directory": str(directory)})
+        print_json({**manifest, "directory": str(directory), "verdict": verdict})
         return
     rows: list[tuple[str, object]] = [("directory", directory)]
     for name, value in manifest.items():
@@ -64,21 +71,8 @@ def show(version: Version = "latest", json: JsonOption = False) -> None:
         else:
             rows.append((name, value))
     print_table(["", ""], [[name, str(value)] for name, value in rows])
-
-
-@_models.command()
-def verify(version: Version = "latest", json: JsonOption = False) -> None:
-    """Check signature and files of a version, load it and compare its outputs with those of training."""
-    from streamrec.scorer import check_artifact
-
-    registry = _registry()
-    named = _named(registry, version)
-    manifest = check_artifact(registry, named)
-    digest = registry.digest(_MODEL, named)
-    if json:
-        print_json({"version": named, "digest": digest, "probes": len(manifest.probes)})
-    else:
-        typer.echo(f"{named} is whole and gives what it gave in training; sha256 {digest}")
+    if verdict is not None:
+        gate.print_verdict(load_settings(), verdict)
 
 
 @_models.command()
@@ -127,6 +121,7 @@ def release(version: Version = "latest", json: JsonOption = False) -> None:
     registry = _registry()
     named = _named(registry, version)
     check_artifact(registry, named)
+    gate.warn_of_verdict(settings, named)
     released = announce(settings, _MODEL, named)
     if json:
         print_json(released)
@@ -134,60 +129,76 @@ def release(version: Version = "latest", json: JsonOption = False) -> None:
         typer.echo(f"{named} is live at {settings.kafka.bootstrap} as release {released.sequence}")
 
 
-def _slots(rows: Sequence[Mapping[str, Any]]) -> list[list[str] | None]:
-    """The slots (live, previous) that each version is released in; None if Kafka cannot be asked."""
-    from functools import partial
+def _slots(rows: Sequence[Mapping[str, Any]]) -> list[tuple[list[str] | None, "Verdict | None"]]:
+    """Of each version: what it is released as, `live` or `canary (0.1)`, say; and its verdict.
 
+    If Kafka cannot be asked, None for the first, and the verdict as it is kept beside its page.
+    """
     from streamrec.config import load_settings
     from streamrec.doctor.asking import answer, ask
     from streamrec.doctor.facts import Unknown
+    from streamrec.gate import kept_verdicts
     from streamrec.releases import released
+    from streamrec.verdicts import verdicts
 
     if not rows:
         return []
-    releases = answer(ask(partial(released, load_settings())), _KAFKA_S)
-    if isinstance(releases, Unknown):
-        typer.echo(f"which version is live is not known: {releases.why}", err=True)
-        return [None for _ in rows]
+    settings = load_settings()
+    found = answer(ask(lambda: (released(settings), verdicts(settings))), _KAFKA_S)
+    if isinstance(found, Unknown):
+        typer.echo(f"which version is live is not known: {found.why}", err=True)
+        kept = kept_verdicts(settings.gate.pages)
+        return [(None, kept.get(row["version"])) for row in rows]
+    releases, judged = found
     slots: dict[tuple[str, str], list[str]] = {}
     for each in releases.values():
-        slots.setdefault((each.model, each.version), []).append(each.slot)
-    return [slots.get((row["model"], row["version"]), []) for row in rows]
+        slots.setdefault((each.model, each.version), []).append(_role(each))
+    return [(slots.get((row["model"], row["version"]), []), judged.get(row["version"])) for row in rows]
+
+
+def _role(release: "ModelRelease") -> str:
+    """A slot, with what else there is to say of it."""
+    role = release.slot.partition(":")[0].replace("-", " ")
+    more = [
+        *(["pinned"] if release.pinned else []),
+        *([f"{release.share:.4g}"] if release.share is not None else []),
+        *([release.reason] if release.reason is not None else []),
+    ]
+    return f"{role} ({', '.join(more)})" if more else role
 
 
 def _registry() -> "Registry":
     from streamrec.config import load_settings
     from streamrec.registry import Registry
 
-    return Registry.of(load_settings().registry)
+    return Registry.of(load_settings())
 
 
 def _named(registry: "Registry", version: str) -> str:
     return registry.latest(_MODEL) if version == "latest" else version
 
 
-def _row(registry: "Registry", model: str, version: str) -> dict[str, Any]:
-    from streamrec.artifact import read_manifest
-    from streamrec.errors import ArtifactError
-
-    row: dict[str, Any] = {"model": model, "version": version}
-    try:
-        manifest = read_manifest(registry.directory(model, version))
-        row["signed"] = registry.is_signed(model, version)
-    except ArtifactError as error:
-        return {**row, "fault": str(error)}
-    return {**row, **manifest.model_dump(include={"created", "n_items", "metrics", "data"})}
+def _row(entry: "Entry") -> dict[str, Any]:
+    row: dict[str, Any] = {"model": entry.model, "version": entry.version}
+    if entry.manifest is None:
+        return {**row, "fault": entry.fault}
+    row["signed"] = entry.signed
+    return {**row, **entry.manifest.model_dump(include={"created", "n_items", "metrics", "data", "parent"})}
 
 
 def _cells(row: dict[str, Any]) -> list[object]:
     slots = ", ".join(row["slots"] or ())
+    verdict = row["verdict"].outcome if row["verdict"] else ""
+    if row["verdict"] and row["verdict"].released is not None:
+        verdict += f", release {row['verdict'].released}"
     if "fault" in row:
-        return [row["model"], row["version"], slots, "", "", "", row["fault"]]
+        return [row["model"], row["version"], slots, verdict, "", "", "", row["fault"]]
     recall = row["metrics"].get("recall_at_20")
     return [
         row["model"],
         row["version"],
         slots,
+        verdict,
         row["n_items"],
         "" if recall is None else f"{recall:.4f}",
         "yes" if row["signed"] else "no",

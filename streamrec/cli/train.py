@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamrec.cli.gate import gated_release
 from streamrec.cli.output import JsonOption, print_json
 from streamrec.cli.parameters import parse_parameters
-from streamrec.cli.sources import BundledOption, DataOption, FromTopicOption, named_source
+from streamrec.cli.sources import BundledOption, DataOption, FromHistoryOption, FromTopicOption, named_source
 
 if TYPE_CHECKING:
+    from streamrec.config import Settings
     from streamrec.datasets import Clicks
     from streamrec.training import Trained
 
@@ -33,6 +35,7 @@ def gru4rec(
     data: DataOption = None,
     bundled: BundledOption = False,
     from_topic: FromTopicOption = False,
+    from_history: FromHistoryOption = False,
     until: Annotated[
         float | None,
         typer.Option(
@@ -52,11 +55,23 @@ def gru4rec(
         Path | None,
         typer.Option(help="A file that keeps the state of the training: stopped, it goes on from there."),
     ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Go on from this version's weights; live: from the live one's."),
+    ] = None,
     evaluate: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="Whether to measure on the sessions held out.")
     ] = True,
     release: Annotated[
-        bool, typer.Option("--release", help="Make it the live version: workers load it at once.")
+        bool,
+        typer.Option(
+            "--release",
+            help="Make it the live version, if the gate lets it in: workers load it at once. The gate needs "
+            "a live version and held-out clicks; without them there is nothing to judge it by.",
+        ),
+    ] = False,
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", "--force", help="Release it whatever the gate would say.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -66,16 +81,16 @@ def gru4rec(
     from streamrec.config import load_settings
     from streamrec.progress import progress_bar
     from streamrec.registry import Registry
-    from streamrec.releases import announce
     from streamrec.training import gru4rec_config, train_gru4rec
 
     settings = load_settings()
     config = gru4rec_config(parse_parameters(param or []), quick=quick)
     console = Console(stderr=True)
-    registry = Registry.of(settings.registry)
+    registry = Registry.of(settings)
     if release:
         registry.require_trusted_signer()
-    clicks, source = named_source(settings, data, bundled, from_topic, console)
+    start = _live(settings) if warm_start == "live" else warm_start
+    clicks, source = named_source(settings, data, bundled, from_topic, console, from_history)
     train, held_out = _split(clicks, until)
     with progress_bar(console) as on_step:
         trained = train_gru4rec(
@@ -88,19 +103,43 @@ def gru4rec(
             held_out=held_out if evaluate else None,
             data=source,
             checkpoint=checkpoint,
+            start=start,
         )
     if not trained.version:
         return  # the first of torchrun's processes says it all
-    released = announce(settings, "gru4rec", trained.version) if release else None
-    if json:
-        print_json({**trained._asdict(), "directory": str(trained.directory), "release": released})
-        return
-    _print(trained, train, held_out if evaluate else None)
-    typer.echo(
-        f"live at {settings.kafka.bootstrap} as release {released.sequence}"
-        if released
-        else f"make it live with: streamrec models release {trained.version}"
+    if not json:
+        _print(trained, train, held_out if evaluate else None)
+    made_live, verdict, done = (
+        gated_release(settings, trained.version, clicks, has_held_out=bool(held_out), skip=no_gate)
+        if release
+        else (None, None, _how_to_release(trained.version))
     )
+    if json:
+        made = {**trained._asdict(), "directory": str(trained.directory)}
+        print_json({**made, "release": made_live, "verdict": verdict})
+    else:
+        typer.echo(done)
+        if made_live:
+            typer.echo(f"live at {settings.kafka.bootstrap} as release {made_live.sequence}")
+    if release and made_live is None:
+        raise typer.Exit(1)
+
+
+def _how_to_release(version: str) -> str:
+    return (
+        f"make it live with: streamrec models release {version}\n"
+        f"or if it is not worse than the live one: streamrec models gate {version} --from-topic"
+    )
+
+
+def _live(settings: "Settings") -> str:
+    from streamrec.errors import ConfigError
+    from streamrec.releases import released
+
+    live = released(settings).get("gru4rec/live")
+    if live is None:
+        raise ConfigError("--warm-start live: no version is live yet; name one, or train without a start")
+    return live.version
 
 
 def _split(clicks: "Clicks", until: float | None) -> tuple["Clicks", "Clicks | None"]:

@@ -10,7 +10,7 @@ import typer
 
 from streamrec.cli.output import JsonOption, print_json, print_table
 from streamrec.cli.parameters import parse_parameters
-from streamrec.cli.sources import BundledOption
+from streamrec.cli.sources import BundledOption, FromHistoryOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +35,7 @@ def _tune(
         typer.Option(help="Training clicks, tab-separated: SessionId, ItemId, Time in seconds; .gz or not."),
     ] = None,
     bundled: BundledOption = False,
+    from_history: FromHistoryOption = False,
     valid_share: Annotated[
         float,
         typer.Option(
@@ -78,7 +79,7 @@ def _tune(
     model = session_model_name(model)
     fixed = parse_parameters(param or [])
     console = Console(stderr=True)
-    clicks = one_source(data, bundled)
+    clicks = one_source(data, bundled, from_history)
     split = by_time(clicks, days=valid_days, share=valid_share if valid_days is None else None)
     file = study or Path("build/tune") / f"{model}.sqlite"
     try:
@@ -100,7 +101,7 @@ def _tune(
     if json:
         print_json({**tuned._asdict(), "file": str(file), "evaluate": _evaluate_line(tuned, data)})
         return
-    _print(tuned, file, data)
+    _print(tuned, file, data, from_history)
 
 
 def _print_trial(console: "Console", metric: str, trial: "Trained") -> None:
@@ -112,7 +113,7 @@ def _print_trial(console: "Console", metric: str, trial: "Trained") -> None:
     )
 
 
-def _print(tuned: "Tuned", file: Path, data: Path | None) -> None:
+def _print(tuned: "Tuned", file: Path, data: Path | None, from_history: bool) -> None:
     counts = Counter(trial.state for trial in tuned.trials)
     print_table(
         [tuned.metric, "trial", "s", "hyperparameters"],
@@ -132,7 +133,9 @@ def _print(tuned: "Tuned", file: Path, data: Path | None) -> None:
         f"the best on a test set that the search has not seen:\n  {_evaluate_line(tuned, data)}"
     )
     if tuned.model == "gru4rec":
-        source = f"--data {shlex.quote(str(data))}" if data else "--bundled"
+        source = (
+            f"--data {shlex.quote(str(data))}" if data else "--from-history" if from_history else "--bundled"
+        )
         typer.echo(f"and published:\n  streamrec train gru4rec {source} {_params(tuned)}")
 
 

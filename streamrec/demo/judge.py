@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +17,18 @@ from streamrec.evaluation.lists import BLEND, proposals
 from streamrec.events import Recommendation
 from streamrec.replay import Sent
 
-__all__ = ["Figures", "Judge"]
+__all__ = ["Figures", "Judge", "ReleaseFigures"]
 
 _UNKNOWN: Final = -1
+
+
+class ReleaseFigures(msgspec.Struct, frozen=True):
+    """What one version of the session model came to."""
+
+    lists: int
+    judged_pairs: int
+    hit_rates: Mapping[str, float]
+    """As in Figures, of its own lists."""
 
 
 class Figures(NamedTuple):
@@ -38,6 +48,8 @@ class Figures(NamedTuple):
     """Clicks whose list could be held against the session's next click."""
     hit_rates: Mapping[str, float]
     """Share of those whose next click was in the list, by source and for the blend."""
+    releases: Mapping[str, ReleaseFigures]
+    """By version, in the order in which they made their first list."""
     positions_share: Mapping[str, float]
     """Share of the positions that each source was named first for."""
     too_late: int
@@ -59,15 +71,23 @@ class Judge:
         self.clicks = clicks
         self.k = k
         self._next = np.full(len(clicks), _UNKNOWN, np.int64)
+        self._second: set[int] = set()
         for places in sessions(clicks).values():
             self._next[places[:-1]] = places[1:]
+            self._second.update(places[1:2])
         self._sent_ms = np.full(len(clicks), _UNKNOWN, np.int64)
         self._listed_ms = np.full(len(clicks), _UNKNOWN, np.int64)
         self._place_at: dict[tuple[int, int], int] = {}
         # Lists may be read before the acknowledgement of their click is.
         self._early: dict[tuple[int, int], list[tuple[Recommendation, int]]] = {}
         self._rec_ids: set[str] = set()
-        self._hits: Counter[str] = Counter()
+        self._hits: dict[str, Counter[str]] = {}
+        self._lists: Counter[str] = Counter()
+        self._pairs: Counter[str] = Counter()
+        self.releases: list[str | None] = [None] * len(clicks)
+        """The version that each click's list names; None without a list."""
+        self.sessions = 0
+        """Sessions of which two clicks have been acknowledged: a window that the gate can judge by."""
         self._sources: set[str] = {BLEND}
         self._positions: Counter[str] = Counter()
         self.judged = 0
@@ -80,6 +100,7 @@ class Judge:
         at = (sent.partition, sent.offset)
         self._place_at[at] = sent.place
         self._sent_ms[sent.place] = sent.time_ms
+        self.sessions += sent.place in self._second
         for recommendation, emitted_ms in self._early.pop(at, ()):
             self._take(sent.place, recommendation, emitted_ms)
 
@@ -100,13 +121,17 @@ class Judge:
         self._listed_ms[place] = emitted_ms
         self.listed += 1
         self._positions.update(item.sources[0] for item in recommendation.items)
+        release = self.releases[place] = recommendation.release
+        self._lists[release] += 1
         item_id = self.next_item(place)
         if item_id is None:
             return
         self.judged += 1
+        self._pairs[release] += 1
+        hits = self._hits.setdefault(release, Counter())
         for source, item_ids in proposals(recommendation, self.k).items():
             self._sources.add(source)
-            self._hits[source] += item_id in item_ids
+            hits[source] += item_id in item_ids
 
     def next_item(self, place: int) -> str | None:
         """What the session clicks after the click at a place; None after its last one."""
@@ -125,9 +150,19 @@ class Judge:
 
     def hit_rates(self) -> dict[str, float]:
         """Share of judged clicks found in the list before, for the blend and every source."""
-        if not self.judged:
-            return {}
-        return {source: self._hits[source] / self.judged for source in sorted(self._sources)}
+        return self._rates(sum(self._hits.values(), Counter()), self.judged)
+
+    def _rates(self, hits: Mapping[str, int], pairs: int) -> dict[str, float]:
+        return {source: hits.get(source, 0) / pairs for source in sorted(self._sources)} if pairs else {}
+
+    def by_release(self) -> dict[str, ReleaseFigures]:
+        """What each version came to so far."""
+        return {
+            release: ReleaseFigures(
+                lists, self._pairs[release], self._rates(self._hits.get(release, {}), self._pairs[release])
+            )
+            for release, lists in self._lists.items()
+        }
 
     def freshness_s(self) -> NDArray[np.float64]:
         """Time from Kafka's timestamp of a click to that of its list, for every list so far."""
@@ -148,6 +183,7 @@ class Judge:
             unasked=unasked,
             judged_pairs=self.judged,
             hit_rates=self.hit_rates(),
+            releases=self.by_release(),
             positions_share={
                 source: n / self._positions.total() for source, n in sorted(self._positions.items())
             },

@@ -1,7 +1,10 @@
-"""The demo from nothing to summary.json: Kafka, a model, both apps, real clicks, figures."""
+"""The demo from nothing to summary.json: Kafka, two versions of a model, both apps, real clicks, figures."""
 
 import asyncio
+import json
+import shlex
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -19,16 +22,14 @@ from streamrec.config import RegistrySettings, Settings
 from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, split_by_time
 from streamrec.demo.judge import Judge
 from streamrec.demo.summary import K, Summary, summarise
+from streamrec.demo.versions import Successor, Versions, offline_recall, train_versions
 from streamrec.demo.view import LiveView
 from streamrec.errors import DatasetError, WorkerError
-from streamrec.events import Recommendation
-from streamrec.progress import progress_bar
-from streamrec.registry import Registry
-from streamrec.releases import announce
+from streamrec.events import Recommendation, Verdict
+from streamrec.gate import headline
 from streamrec.replay import ReplayReport, at_speed, replay
 from streamrec.standalone import ROLES, Apps, Kafka, has_kafka, with_own_key
 from streamrec.topics import connect, describe_topics
-from streamrec.training import Trained, evaluate_exported, gru4rec_config, train_gru4rec
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -43,18 +44,33 @@ class DemoOptions(NamedTuple):
 
     out: Path = Path("build/demo")
     """Folder for all that the demo writes."""
+    days_first: float = 23.0
+    """Days of clicks that the first version is trained on."""
     days_train: float = 24.0
-    """Days of clicks that the model is trained on; the later ones are replayed."""
+    """Days of clicks that its successor is trained on; the later ones are replayed."""
     clicks: int | None = None
     """How many of those to replay, from the first on; None replays all."""
     rate: float = 500.0
     """Clicks a second, on average: the pace keeps the rhythm of the days."""
+    sessions: int = 1000
+    """Sessions of the traffic that the gate judges the successor by: the first fifth. Half of what it asks
+    for by default, and enough for the difference that three more days of clicks make."""
     parameters: Mapping[str, Any] = {}
     """Hyperparameters of GRU4Rec on top of the quick ones."""
 
 
+class Training(NamedTuple):
+    """The clicks of the days before the traffic."""
+
+    first: Clicks
+    """Those of the first version."""
+    all: Clicks
+
+
 class _Outcome(NamedTuple):
     report: ReplayReport
+    verdict: Verdict
+    """About the second version."""
     seconds: float
     """From the first click to the last list."""
     codes: Mapping[str, int | None]
@@ -71,47 +87,51 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
     train, live = _split(options)
     speed_up = max(1.0, (live.last_ms - live.first_ms) / 1000 / (len(live) / options.rate))
     options.out.mkdir(parents=True, exist_ok=True)
-    settings = _demo_settings(settings, options.out, speed_up)
+    settings = _demo_settings(settings, options.out, speed_up, options.sessions)
     with _kafka(settings, options.out, console) as kafka:
-        trained = _train(kafka.settings, train, options, console)
+        console.print("[bold]2.[/] Two versions of a model")
+        versions = _train(kafka.settings, train, options, console)
         judge = Judge(live, K)
-        outcome = _serve(kafka, judge, speed_up, options.out, console)
+        outcome = _serve(kafka, judge, versions, speed_up, options.out, console)
         dead_letters = _offsets(kafka.settings, "dead-letters")
+    console.print(f"   the gate: {headline(outcome.verdict)}", highlight=False, soft_wrap=True)
     console.print("[bold]5.[/] Everything is stopped. GRU4Rec once more, offline on the same clicks ...")
     summary = summarise(
         judge.figures(),
-        offline_recall=evaluate_exported(trained.directory, live)[f"recall_at_{K}"],
+        offline_recall=offline_recall(judge, versions),
+        verdict=outcome.verdict,
         dead_letters=dead_letters,
         speed_up=speed_up,
         replay_s=outcome.seconds,
         behind_s=outcome.report.behind_s,
-        train_s=trained.train_s,
+        train_s=versions.first.train_s + versions.second.train_s,
         total_s=time.monotonic() - started,
-        release=trained.version,
     )
     summary.write(options.out / "summary.json")
     console.print()
     console.print(summary.table())
     console.print(f"\nAll figures are in {options.out / 'summary.json'}", highlight=False, soft_wrap=True)
+    _print_afterwards(kafka.settings, options.out, console)
     unclean = [f"{role} ended with code {code}" for role, code in outcome.codes.items() if code != 0]
     if unclean:
         raise WorkerError(f"{', '.join(unclean)} when told to stop; the logs are in {options.out / 'logs'}")
     return summary
 
 
-def _split(options: DemoOptions) -> tuple[Clicks, Clicks]:
+def _split(options: DemoOptions) -> tuple[Training, Clicks]:
     clicks = bundled_clicks()
+    first, _ = split_by_time(clicks, clicks.first_ms + round(options.days_first * DAY_MS))
     train, live = split_by_time(clicks, clicks.first_ms + round(options.days_train * DAY_MS))
     live = live.first(options.clicks)
-    if not len(train) or not len(live):
+    if not 0 < len(first) < len(train) or not len(live):
         raise DatasetError(
-            f"{options.days_train:g} days to train on leave {len(train):,} clicks for it and {len(live):,} "
-            "to replay; the bundled clicks cover 30 days"
+            f"{options.days_first:g} and {options.days_train:g} days to train on are {len(first):,} and "
+            f"{len(train):,} clicks, and leave {len(live):,} to replay; the bundled clicks cover 30 days"
         )
-    return train, live
+    return Training(first, train), live
 
 
-def _demo_settings(settings: Settings, out: Path, speed_up: float) -> Settings:
+def _demo_settings(settings: Settings, out: Path, speed_up: float, sessions: int) -> Settings:
     """The same settings at the speed of the replay, with what the judge needs on each list."""
     scaled = at_speed(settings, speed_up)
     kafka = scaled.kafka
@@ -123,6 +143,9 @@ def _demo_settings(settings: Settings, out: Path, speed_up: float) -> Settings:
             update={
                 "kafka": kafka,
                 "registry": RegistrySettings(path=(out / "registry").resolve()),
+                "gate": scaled.gate.model_copy(
+                    update={"pages": (out / "gate").resolve(), "min_sessions": sessions}
+                ),
                 "scoring": scaled.scoring.model_copy(update={"trace": True, "k": K}),
             }
         )
@@ -155,29 +178,23 @@ def _clean_up(settings: Settings) -> None:
         admin.delete_groups([f"{prefix}{role}" for role in ROLES])
 
 
-def _train(settings: Settings, clicks: Clicks, options: DemoOptions, console: Console) -> Trained:
-    console.print(
-        f"[bold]2.[/] GRU4Rec, trained on the {len(clicks):,} clicks of the first {options.days_train:g} days"
-    )
-    registry = Registry.of(settings.registry)
-    with progress_bar(console) as on_step:
-        trained = train_gru4rec(
-            clicks,
-            registry,
-            config=gru4rec_config(options.parameters, quick=True),
-            on_step=on_step,
-            data={"source": "bundled clicks"},
-        )
-    for version in registry.versions("gru4rec"):
-        if version != trained.version:  # of an earlier demo in the same folder
-            shutil.rmtree(registry.directory("gru4rec", version))
-    announce(settings, "gru4rec", trained.version)
-    rate = trained.events / trained.train_s
-    _print(console, f"{rate:,.0f} events a second; {trained.version} released", trained.train_s)
-    return trained
+def _train(settings: Settings, train: Training, options: DemoOptions, console: Console) -> Versions:
+    days = (options.days_first, options.days_train)
+    for what, clicks, day in zip(
+        ("GRU4Rec", "its successor, which goes on from there"), train, days, strict=True
+    ):
+        console.print(f"   {what}: {len(clicks):,} clicks of the first {day:g} days", highlight=False)
+    versions = train_versions(settings, *train, options.parameters, console)
+    first, second = versions
+    rate = (first.events + second.events) / (first.train_s + second.train_s)
+    released = f"{first.version} released, {second.version} has to pass the gate"
+    _print(console, f"{rate:,.0f} events a second; {released}", first.train_s + second.train_s)
+    return versions
 
 
-def _serve(kafka: Kafka, judge: Judge, speed_up: float, out: Path, console: Console) -> _Outcome:
+def _serve(
+    kafka: Kafka, judge: Judge, versions: Versions, speed_up: float, out: Path, console: Console
+) -> _Outcome:
     console.print("[bold]3.[/] The apps, state and scoring, a process each")
     started = time.monotonic()
     with Apps(kafka.settings, out / "logs") as apps:
@@ -187,7 +204,7 @@ def _serve(kafka: Kafka, judge: Judge, speed_up: float, out: Path, console: Cons
             console.print(f"   {address}/metrics ({role})", highlight=False)
         clicks = f"{len(judge.clicks):,} clicks of the days after"
         console.print(f"[bold]4.[/] Live traffic: {clicks}, {speed_up:,.0f} times as fast as life")
-        outcome = asyncio.run(_replay_and_judge(kafka, apps, judge, speed_up, console))
+        outcome = asyncio.run(_replay_and_judge(kafka, apps, judge, versions, speed_up, console))
     _print(console, f"{judge.sent:,} clicks, {judge.listed:,} lists", outcome.seconds)
     return outcome
 
@@ -197,7 +214,7 @@ def _print(console: Console, text: str, seconds: float) -> None:
 
 
 async def _replay_and_judge(
-    kafka: Kafka, apps: Apps, judge: Judge, speed_up: float, console: Console
+    kafka: Kafka, apps: Apps, judge: Judge, versions: Versions, speed_up: float, console: Console
 ) -> _Outcome:
     """Replay until every click has its list; then stop the apps and look for more lists."""
     settings = kafka.settings
@@ -205,6 +222,7 @@ async def _replay_and_judge(
         publishing = asyncio.ensure_future(
             replay(settings, judge.clicks, speed_up=speed_up, on_sent=judge.on_sent)
         )
+        successor = Successor(settings, versions)
         started = answered = time.monotonic()
         try:
             with LiveView(console, judge, apps.pages) as view:
@@ -215,15 +233,17 @@ async def _replay_and_judge(
                         answered = now
                     elif publishing.exception() is not None or now - answered > _QUIET_S:
                         break
+                    view.news = successor.update(judge, is_last=publishing.done())
                     view.update(newest)
                     apps.check()
                     kafka.check()
         finally:
             publishing.cancel()
         report = await publishing
+        verdict = await successor.verdict(judge)
         codes = await asyncio.to_thread(apps.stop)
         await _collect_rest(consumer, judge)
-    return _Outcome(report, answered - started, codes)
+    return _Outcome(report, verdict, answered - started, codes)
 
 
 async def _collect(consumer: Any, judge: Judge) -> Recommendation | None:
@@ -263,3 +283,20 @@ def _offsets(settings: Settings, topic: str) -> int:
     """Records that were written to a topic."""
     name = settings.kafka.topic(topic)
     return sum(each.offsets for each in describe_topics(settings) if each.name == name)
+
+
+def _print_afterwards(settings: Settings, out: Path, console: Console) -> None:
+    """How to look at both versions once Kafka is gone."""
+    registry = settings.registry
+    variables = {
+        # Gone by then; another Kafka knows nothing of these versions, and the pages tell of their verdicts.
+        "STREAMREC_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+        "STREAMREC_REGISTRY__PATH": registry.path,
+        "STREAMREC_REGISTRY__TRUSTED_KEYS": json.dumps(registry.trusted_keys),
+        "STREAMREC_GATE__PAGES": settings.gate.pages,
+    }
+    lines = [f"export {name}={shlex.quote(str(value))}\n" for name, value in variables.items()]
+    lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n')
+    (out / "settings.sh").write_text("".join(lines), "utf-8")
+    command = f". {shlex.quote(str(out / 'settings.sh'))} && streamrec models list"
+    console.print(f"Both versions, and what the gate said: {command}", highlight=False, soft_wrap=True)

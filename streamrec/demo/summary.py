@@ -8,8 +8,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from streamrec.demo.judge import Figures
+from streamrec.demo.judge import Figures, ReleaseFigures
 from streamrec.evaluation.lists import BLEND
+from streamrec.events import Verdict
 
 __all__ = ["LABELS", "K", "Summary", "summarise"]
 
@@ -40,7 +41,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     popularity_hit_rate_at_20: float | None
     hit_rates_at_20: Mapping[str, float]
     offline_recall_at_20: float
-    """Of the same model on the same pairs, without the stream."""
+    """Of the same versions on the same pairs, without the stream."""
     positions_share: Mapping[str, float]
     too_late: int
     too_late_at_original_speed: int
@@ -55,8 +56,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The furthest that a click was published behind its time."""
     train_s: float
     total_s: float
-    release: str
-    """The version of GRU4Rec that was trained and served."""
+    releases: Mapping[str, ReleaseFigures]
+    """What came of each version of GRU4Rec, in the order in which they were live."""
+    verdict: Verdict
+    """The gate's, about the second version."""
 
     def faults(self) -> list[str]:
         """What must not be: lists lost, doubled or out of nowhere, clicks refused; and, with
@@ -100,7 +103,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
                 (f"hit rate@{K}, {LABELS.get(source, source)}", _percent(rate), self._meaning(source))
                 for source, rate in sorted(self.hit_rates_at_20.items(), key=lambda each: -each[1])
             ],
-            ("training", f"{self.train_s:,.0f} s", f"gru4rec {self.release}"),
+            *[
+                (f"lists of {version}", f"{made.lists:,}", self._version_meaning(made))
+                for version, made in self.releases.items()
+            ],
+            ("training", f"{self.train_s:,.0f} s", "of two versions, the second going on from the first"),
             ("everything", f"{self.total_s:,.0f} s", ""),
         ]
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -110,6 +117,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         for name, value, remark in rows:
             table.add_row(Text(name), Text(value, style="bold"), Text(remark, style="dim"))
         return table
+
+    def _version_meaning(self, made: ReleaseFigures) -> str:
+        rate = made.hit_rates.get("gru4rec")
+        return "" if rate is None else f"GRU4Rec's own hit rate {_percent(rate)}"
 
     def _meaning(self, source: str) -> str:
         if source == BLEND:
@@ -138,7 +149,7 @@ def summarise(
     behind_s: float,
     train_s: float,
     total_s: float,
-    release: str,
+    verdict: Verdict,
 ) -> Summary:
     """The summary of a demo from the judge's figures and its own."""
     return Summary(
@@ -164,5 +175,6 @@ def summarise(
         behind_s=behind_s,
         train_s=train_s,
         total_s=total_s,
-        release=release,
+        releases=figures.releases,
+        verdict=verdict,
     )

@@ -30,7 +30,7 @@ _SAMPLE_S: Final = 3.0
 _SAMPLES: Final = 3
 _SHOWN_ITEMS: Final = 4
 _SAMPLE_LINES: Final = _SHOWN_ITEMS + 2
-_OTHER_LINES: Final = 15
+_OTHER_LINES: Final = 18
 _BAR: Final = 30
 
 
@@ -48,6 +48,8 @@ class LiveView:
         self._shown_at = self._started
         self._sampled_at = 0.0
         self._samples: list[Panel] = []
+        self.news = ""
+        """What the gate is doing."""
         # Redrawn by `update` alone: rich's own thread would draw while figures change.
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -89,8 +91,9 @@ class LiveView:
     def _line(self) -> str:
         judge = self._judge
         rates = ", ".join(f"{source} {rate:.3f}" for source, rate in judge.hit_rates().items())
+        releases = ", ".join(f"{each} {made.lists:,}" for each, made in judge.by_release().items())
         return (
-            f"   {judge.sent:>6,} of {len(judge.clicks):,} clicks, {judge.listed:>6,} lists; "
+            f"   {judge.sent:>6,} of {len(judge.clicks):,} clicks, {judge.listed:>6,} lists ({releases}); "
             f"freshness {self._freshness()}; hit rate@{judge.k}: {rates or 'none yet'}"
         )
 
@@ -104,6 +107,12 @@ class LiveView:
         )
         figures.add_row("lists", f"{judge.listed:,}, {max(0, judge.sent - judge.listed):,} under way")
         figures.add_row("freshness", self._freshness())
+        for release, made in judge.by_release().items():
+            rate = made.hit_rates.get("gru4rec")
+            hits = "" if rate is None else f", {rate:.1%} of the next clicks in its own list"
+            figures.add_row(LABELS["gru4rec"], f"{release}: {made.lists:,} lists{hits}")
+        if self.news:
+            figures.add_row("gate", self.news)
         for role, address in self._pages.items():
             figures.add_row(f"{role} metrics", f"{address}/metrics")
         return Group(

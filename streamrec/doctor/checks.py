@@ -144,6 +144,8 @@ def check_disks(facts: Facts, settings: Settings) -> Iterator[Finding]:
 
 
 def _registry(registry: RegistryFolder) -> Finding:
+    if registry.disk is None:
+        return Finding("disk", _OK, f"the registry {registry.path} answers")
     found = _room(registry.disk, "remove versions that are neither live nor named by rows")
     if found.outcome is not _OK or registry.writable:
         return found

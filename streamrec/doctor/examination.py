@@ -42,7 +42,7 @@ _CHECKS: Final[tuple[Callable[[Facts, Settings], Iterator[Finding]], ...]] = (
 def gather(settings: Settings) -> Facts:
     """Ask Kafka and this machine; takes 20 s at most, whatever hangs. Raises nothing of theirs."""
     asked_packages = ask(find_packages)
-    asked_registry = ask(partial(look_at_registry, settings.registry.path))
+    asked_registry = ask(partial(look_at_registry, settings))
     knocking = {address: ask(partial(knock, address, _CONNECT_S)) for address in addresses(settings.kafka)}
     reached = {
         address: fault.why if isinstance(fault, Unknown) else fault
@@ -72,7 +72,7 @@ def _model(settings: Settings, kafka: Known[KafkaFacts]) -> Known[Model | None]:
     live = kafka.releases.get("gru4rec/live")
     if live is None:
         return None
-    return answer(ask(partial(load_model, settings.registry, live)), _MODEL_S)
+    return answer(ask(partial(load_model, settings, live)), _MODEL_S)
 
 
 def examine(facts: Facts, settings: Settings) -> Report:

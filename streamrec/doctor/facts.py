@@ -159,10 +159,11 @@ class Package:
 
 @dataclass(frozen=True)
 class RegistryFolder:
-    """The registry on this machine."""
+    """The registry, on this machine or in an object store."""
 
-    path: Path
-    disk: Disk
+    path: Path | str
+    disk: Disk | None
+    """None for an object store."""
     writable: bool
     versions: frozenset[str]
     """Of GRU4Rec."""

@@ -6,13 +6,11 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
 
-from streamrec.artifact import read_manifest
-from streamrec.config import RegistrySettings
+from streamrec.config import Settings
 from streamrec.doctor.facts import Disk, Model, Package, RegistryFolder
 from streamrec.engine.tested import TESTED
 from streamrec.errors import ConfigError, StreamrecError
@@ -53,25 +51,32 @@ def _package(requirement: Requirement) -> Package:
     )
 
 
-def look_at_registry(path: Path) -> RegistryFolder:
-    """The registry's folder and the disk it is on, or will be. Raises OSError."""
+def look_at_registry(settings: Settings) -> RegistryFolder:
+    """The registry's folder and the disk it is on, or will be; an object store, if it answers.
+
+    Raises OSError, ConfigError or StorageError.
+    """
+    registry, path = Registry.of(settings), settings.registry.path
+    versions = frozenset(registry.versions(_MODEL))
+    if isinstance(path, str):
+        return RegistryFolder(path=path, disk=None, writable=True, versions=versions)
     there = next(each for each in (path, *path.absolute().parents) if each.exists())
     usage = shutil.disk_usage(there)
     return RegistryFolder(
         path=path,
         disk=Disk(str(path), usage.free, usage.total),
         writable=os.access(there, os.W_OK | os.X_OK),
-        versions=frozenset(Registry(path).versions(_MODEL)),
+        versions=versions,
     )
 
 
-def load_model(settings: RegistrySettings, release: ModelRelease) -> Model:
+def load_model(settings: Settings, release: ModelRelease) -> Model:
     """Verify, load and probe a released version, as the apps do before they serve from it."""
     registry = Registry.of(settings)
     started = time.monotonic()
     try:
         load_step(registry, release.version, release.digest)
-        n_items = read_manifest(registry.directory(release.model, release.version)).n_items
+        n_items = registry.manifest(release.model, release.version).n_items
     except StreamrecError as error:
         return Model(release.version, fault=str(error))
     return Model(release.version, n_items, time.monotonic() - started)

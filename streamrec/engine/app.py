@@ -4,6 +4,7 @@ Faust takes most of its settings from the environment too, so that a variable se
 something else could turn on what loses state. What matters is checked after the fact.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,9 @@ from streamrec.errors import EngineError
 
 __all__ = ["App", "check_app", "create_app"]
 
-# How long a worker may take to answer a poll; a stuck one then loses its partitions.
-_MAX_POLL_INTERVAL_S = 300.0
+# Out of the way. Between two polls lies a batch of each partition; a client that finds that too long
+# leaves its group and does not come back (aiokafka). Who is stuck, the watchdog sees.
+_MAX_POLL_INTERVAL_S = 86_400.0
 
 # To unpickle is to run what a record says. Nothing here does; nothing by mistake can.
 for _name in [name for name in codecs.codecs if "pickle" in name]:
@@ -30,6 +32,15 @@ class App(faust.App):
     """A Faust app that knows how it connects."""
 
     kafka: KafkaSettings
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.taken = asyncio.Event()
+        """Set whenever the agent has taken a batch into work."""
+
+    def batches_waiting(self) -> int:
+        """How many batches are handed on and not in work yet. Replaced by the agent (runner.add_agent)."""
+        return 0
 
     async def batch_in_work(self) -> None:
         """Wait until the batch in work is handled. Replaced by the agent (runner.add_agent)."""
@@ -76,8 +87,10 @@ def create_app(settings: Settings, role: str) -> App:
         # The runner waits for the batch in work itself; Faust's own wait can hang a rebalance.
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
-        # In batches: two being handled or waiting are enough to keep a worker busy.
-        stream_buffer_maxsize=4,
+        # Out of the way: how many batches wait is the transport's to bound, fairly over the partitions. A
+        # queue under pressure lets its partitions in again later, those of a recovery that has ended too:
+        # nobody takes their batches, and behind them the worker stands still.
+        stream_buffer_maxsize=4096,
         table_standby_replicas=kafka.standbys,
     )
     app.kafka = kafka

@@ -113,8 +113,10 @@ def add_agent(
                 done[batch.partition] = batch.records[-1].offset + 1
 
     async def run(stream: Any) -> None:
+        app.batches_waiting = stream.channel.queue.qsize
         await _or_fatal(before())
         async for event in stream.events():
+            app.taken.set()
             batch = Batch(event.message.partition, event.message.value)
             try:
                 await finish(batch)

@@ -6,8 +6,9 @@ its value is the list of records, its offset the last one's. Faust's per-message
 Registered under the entry point group `faust.transports`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -25,6 +26,12 @@ __all__ = ["BatchConsumer", "Fetched", "FetchedResult", "ParsedRecords", "Transp
 # Faust asks the broker to hold an empty fetch for 1.5 s. A partition whose records arrive just
 # after such a fetch left without it would wait that long; this bounds the wait.
 _FETCH_MAX_WAIT_MS = 50
+
+# While batches wait to be taken into work: how often to look whether that has an end in another way.
+_LOOK_S = 0.1
+# A batch of fewer records costs more in Faust and Kafka than in its records.
+_FEW = 16
+_LONGEST_PAUSE_S = 0.1
 
 
 class ParsedRecords(fetcher.PartitionRecords):
@@ -92,10 +99,30 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer.commit = commit_or_end
         return consumer
 
-    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 (Faust's)
+        max_records: int | None = None,
+    ) -> Any:
         # As aiokafka's own getmany, which Faust passes by: of a group that was refused nothing else tells.
         consumer._coordinator.check_errors()
-        return await super()._fetch_records(consumer, *args, **options)
+        # A copy: Faust changes its set meanwhile, in another thread, and to aiokafka an empty one means all.
+        # What it then brings of others is dropped later, and nothing reads it again.
+        active_partitions = set(active_partitions)
+        if not active_partitions:
+            return {}
+        fetched = dict(consumer._fetcher._records)
+        found: dict[TP, Any] = {}
+        # max_records of each: taken together, a partition with a backlog would leave the others nothing.
+        # Errors first: they are raised, and what was taken before would have to be read again.
+        for tp in sorted(fetched, key=lambda tp: isinstance(fetched[tp], FetchedResult)):
+            if tp in active_partitions:
+                found |= await super()._fetch_records(consumer, {tp}, timeout=0, max_records=max_records)
+        return found or await super()._fetch_records(
+            consumer, active_partitions, timeout=timeout, max_records=max_records
+        )
 
 
 @contextmanager
@@ -116,6 +143,10 @@ class BatchConsumer(driver.Consumer):
         self.handed: dict[TP, int] = {}
         """Offset after the last batch handed on, of the partitions assigned."""
         self._sought: dict[tuple[str, int], int | None] = {}
+        self._handed_at = 0.0
+        """When the batches of the last call were handed on, in the loop's time,"""
+        self._were_few = False
+        """and whether there were few records in them."""
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -138,11 +169,18 @@ class BatchConsumer(driver.Consumer):
         return found
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 (Faust's)
-        """One message per partition with new records. Called by Faust's fetcher."""
+        """One message per partition with new records. Called by Faust's fetcher.
+
+        Not before those of the last call are in work: what arrives meanwhile makes the next ones larger, a
+        batch of each partition at most waits, and each has its turn.
+        """
+        await self._until_taken()
         with _ending_when_refused(self.app):
             records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
+        self._handed_at = asyncio.get_running_loop().time()
+        self._were_few = sum(map(len, records.values())) < _FEW * len(records)
         generation = self.app.consumer_generation_id
         if not self.flow_active:
             # Fetched while a rebalance began: forget it, and read again from what is committed.
@@ -151,7 +189,7 @@ class BatchConsumer(driver.Consumer):
         for tp, batch in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            if not (active is None or tp in active or tp in self._buffered_partitions):
+            if active is not None and tp not in active:
                 continue
             last = batch[-1]
             message = ConsumerMessage(
@@ -174,6 +212,21 @@ class BatchConsumer(driver.Consumer):
             self._read_offset[tp] = None
             self.handed[tp] = last.offset + 1
             yield tp, message
+
+    async def _until_taken(self) -> None:
+        """Wait until no batch waits; where they were small, until all are handled, and as long again.
+
+        A worker that polls without a pause keeps a core busy with batches of a few records.
+        """
+        while self.app.batches_waiting() and self.flow_active and not self.should_stop:
+            self.app.taken.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.app.taken.wait(), _LOOK_S)
+        if self._were_few:
+            self._were_few = False
+            await self.app.batch_in_work()
+            took_s = asyncio.get_running_loop().time() - self._handed_at
+            await asyncio.sleep(min(took_s, _LONGEST_PAUSE_S))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish the batch in work and commit it, before the partitions go. Called in a rebalance."""

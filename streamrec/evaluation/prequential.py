@@ -21,16 +21,18 @@ arXiv:1504.08175.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final
+from contextlib import suppress
+from typing import Annotated, Final, Protocol
 
 import msgspec
 
 from streamrec.advance.records import InputRecord
 from streamrec.config import Settings
 from streamrec.evaluation.fading import FadingSums, Verdict
+from streamrec.evaluation.teams import Credits
 from streamrec.visits import Visit, Visits
 
-__all__ = ["Prequential"]
+__all__ = ["Observer", "Prequential"]
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -39,6 +41,19 @@ class _Head(msgspec.Struct, gc=False):
     visitor_id: str
     input_partition: int
     input_offset: int
+    challenger: str | None = None
+    release: str = ""
+    emit_time: int = 0
+
+
+class Observer(Protocol):
+    """Who else wants to know, besides the figures."""
+
+    def judged(self, partition: int, visitor_id: str, verdict: Verdict) -> None:
+        """A visitor's click, and what became of the list before, in the order of the partition."""
+
+    def listed(self, version: str, emit_ms: int, late_ms: int) -> None:
+        """A list: when it was emitted, and how long after the record it answers."""
 
 
 class _Place(msgspec.Struct, gc=False):
@@ -49,6 +64,7 @@ class _Place(msgspec.Struct, gc=False):
 class _List(msgspec.Struct, gc=False):
     items: list[_Place]
     release: str
+    challenger: str | None = None
     candidates: dict[str, list[str]] | None = None
 
 
@@ -61,6 +77,8 @@ class _Waiting(msgspec.Struct, gc=False):
 
     offset: int
     session: int
+    timestamp: int
+    """Kafka's time of it."""
     missed: int
     """Offset of the click before, if it had no list when this one came, else -1."""
     list: bytes | None = None
@@ -74,13 +92,17 @@ class Prequential:
     visitors with an open session at most `evaluation.max_visitors` are remembered.
     """
 
-    def __init__(self, settings: Settings, partition: int) -> None:
+    def __init__(self, settings: Settings, partition: int, observer: Observer | None = None) -> None:
         self.sums = FadingSums(settings.evaluation)
         """What the figures are made of."""
         self.counts: Counter[str] = Counter()
         """Clicks `judged` and those without a list (`no_list`), and lists that judged nothing: `repeated`;
-        `late`, after the next click was taken; `unasked`, for no interaction that is known; `undecodable`."""
+        `late`, after the next click was taken; `unasked`, for no interaction that is known; `undecodable`;
+        `interleaved`, which are no version's, but tell in `credits` which of two is better."""
+        self.credits = Credits(settings, partition, settings.evaluation.interleaved_lists)
+        """What clicks say of two versions whose lists were shown as one."""
         self._partition = partition
+        self._observer = observer
         most = min(settings.evaluation.max_visitors, settings.state.max_visitors)
         self._visits = Visits(settings, partition, max_visitors=most, on_forget=self._forget)
         self._waiting: dict[str, _Waiting] = {}
@@ -148,11 +170,13 @@ class Prequential:
             return
         visitor_id = visit.event.visitor_id
         before, missed = self._waiting.get(visitor_id), -1
+        in_session = before is not None and before.session == visit.session
+        self.credits.click(visit, before.offset if before is not None and in_session else None)
         if before is not None:
-            if before.session == visit.session:
+            if in_session:
                 self._judge(before.list, visit)
             missed = before.offset if before.list is None else -1
-        self._waiting[visitor_id] = _Waiting(visit.offset, visit.session, missed)
+        self._waiting[visitor_id] = _Waiting(visit.offset, visit.session, visit.timestamp, missed)
 
     def _take_list(self, head: _Head, value: bytes) -> None:
         offset, waiting = head.input_offset, self._waiting.get(head.visitor_id)
@@ -160,6 +184,11 @@ class Prequential:
         self._reached = max(self._reached, offset)
         if waiting is not None and waiting.offset == offset and waiting.list is None:
             waiting.list = value
+            if head.challenger is not None:
+                self._show(value)
+            if self._observer is not None:
+                late_ms = head.emit_time - waiting.timestamp
+                self._observer.listed(head.release, head.emit_time, late_ms)
         elif waiting is not None and waiting.missed == offset:
             self.counts["late"] += 1
         else:
@@ -175,8 +204,18 @@ class Prequential:
             self.counts["undecodable"] += 1
             self.counts["no_list"] += 1
             return
+        if made.challenger is not None:
+            self.counts["interleaved"] += 1
+            return
         self.counts["judged"] += 1
-        self.sums.add(_verdict(made, visit))
+        verdict = _verdict(made, visit)
+        self.sums.add(verdict)
+        if self._observer is not None:
+            self._observer.judged(self._partition, visit.event.visitor_id, verdict)
+
+    def _show(self, value: bytes) -> None:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):  # counted when the next click comes
+            self.credits.show(value)
 
     def _forget(self, visitor_id: str) -> None:
         self._waiting.pop(visitor_id, None)

@@ -13,7 +13,7 @@ from streamrec.topics.operations import (
     require_topics,
     topic_id,
 )
-from streamrec.topics.reading import answering, read_partition, read_tail, read_topic, topic_range
+from streamrec.topics.reading import answering, offset_at, read_partition, read_tail, read_topic, topic_range
 from streamrec.topics.rebuild import forget_state
 from streamrec.topics.specs import TopicSpec, topic_specs
 
@@ -29,6 +29,7 @@ __all__ = [
     "forget_state",
     "known_topics",
     "mend_topics",
+    "offset_at",
     "read_partition",
     "read_tail",
     "read_topic",

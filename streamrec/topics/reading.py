@@ -13,7 +13,7 @@ from streamrec.errors import BrokerError
 from streamrec.topics.first_contact import SET_BOOTSTRAP
 from streamrec.topics.operations import require_topics
 
-__all__ = ["answering", "read_partition", "read_tail", "read_topic", "topic_range"]
+__all__ = ["answering", "offset_at", "read_partition", "read_tail", "read_topic", "topic_range"]
 
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 5000
@@ -65,6 +65,16 @@ def topic_range(settings: Settings, name: str) -> dict[int, tuple[int, int]]:
     with _consumer(settings, name) as (consumer, places):
         first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
     return {place.partition: (first[place], end[place]) for place in places}
+
+
+def offset_at(settings: Settings, name: str, partition: int, time_ms: int) -> int | None:
+    """The offset of a partition's first record of `time_ms` or later, by Kafka's time; None without one.
+
+    Errors as in `read_partition`.
+    """
+    with _consumer(settings, name, partition) as (consumer, places):
+        found = consumer.offsets_for_times({places[0]: time_ms})[places[0]]
+    return None if found is None else int(found.offset)
 
 
 def read_partition(

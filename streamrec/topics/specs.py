@@ -1,7 +1,7 @@
 """How every topic is cut and kept.
 
-In: settings. Out: one TopicSpec for each. `interactions`, `visitor-states` and
-`recommendations` are co-partitioned by visitor; `items` and `models` are read whole by
+In: settings. Out: one TopicSpec for each. `interactions`, `visitor-states`, `recommendations` and
+`shadow-recommendations` are co-partitioned by visitor; `items` and `models` are read whole by
 every worker.
 """
 
@@ -105,6 +105,13 @@ def topic_specs(settings: Settings) -> tuple[TopicSpec, ...]:
         _spec(
             kafka,
             "recommendations",
+            by_visitor,
+            {"cleanup.policy": "delete", "max.message.bytes": str(LIST_BYTES), **_BROKERS_TIME},
+            {"retention.ms": str(_DAY_MS)},
+        ),
+        _spec(
+            kafka,
+            "shadow-recommendations",
             by_visitor,
             {"cleanup.policy": "delete", "max.message.bytes": str(LIST_BYTES), **_BROKERS_TIME},
             {"retention.ms": str(_DAY_MS)},

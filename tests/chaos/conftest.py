@@ -15,7 +15,7 @@ from bench import BENCH_SETTINGS, REPORT, REPORTS, Bench, FarBench, skipped
 from fresh import fresh_topics
 from proxy import Proxy
 
-from streamrec.config import RegistrySettings
+from streamrec.config import RegistrySettings, Settings
 from streamrec.contracts import Session
 from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.broker import Broker
@@ -44,7 +44,7 @@ def clicks_model(tmp_path_factory: pytest.TempPathFactory, signing_key: Path) ->
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
     # One item more, for the fault of a model that fails on it.
     gru4rec.train([*itertools.islice(click_sessions(bundled_clicks()), 500), Session(["cursed"] * 5)])
-    return Model(registry, str(gru4rec.publish(Registry.of(registry))))
+    return Model(registry, str(gru4rec.publish(Registry.of(Settings(registry=registry)))))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def seed() -> int:
 def _bench(
     bootstrap: str, model: Model, seed: int, folder: Path, request: pytest.FixtureRequest
 ) -> Iterator[Bench]:
-    registry, version = Registry.of(model.registry), model.version
+    registry, version = Registry.of(Settings(registry=model.registry)), model.version
     overrides = {**BENCH_SETTINGS, "registry": model.registry.model_dump()}
     for section, changes in getattr(request, "param", {}).items():
         overrides[section] = {**overrides.get(section, {}), **changes}

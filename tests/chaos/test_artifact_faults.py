@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,13 +19,14 @@ import pytest
 from app_processes import publish, read
 from bench import Bench
 from onnx import TensorProto, helper, numpy_helper
-from session_models import edit_manifest, rewrite
+from session_models import edit_manifest, make_slow, rewrite
 from system import System, Worker
 from traffic import real_clicks
 
 from streamrec.artifact import MANIFEST, SIGNATURE
 from streamrec.contracts import TrainOptions
 from streamrec.datasets import bundled_clicks, click_sessions
+from streamrec.errors import REFUSALS, Refusal
 from streamrec.events import Recommendation, encode
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
@@ -93,24 +95,33 @@ def manifest(folder: Path, **fields: object) -> None:
     edit_manifest(folder, lambda made: made.update(fields))
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "truncated-step": (partial(truncated, "step.onnx", admitted=False), "bytes instead of"),
-    "truncated-score": (partial(truncated, "score.onnx", admitted=True), "cut short"),
-    "truncated-manifest": (partial(truncated, MANIFEST, admitted=False), "no JSON"),
-    "flipped-step": (partial(one_bit_flipped, "step.onnx"), "sha256 is not the manifest's"),
-    "flipped-bias": (partial(one_bit_flipped, "bias.npy"), "sha256 is not the manifest's"),
-    "other-shape": (partial(edited, of_other_shape), "score.onnx"),
-    "other-width": (partial(manifest, hidden_size=32), "a hidden state of 32"),
-    "nan": (partial(edited, with_nan), "not finite"),
-    "external-data": (partial(edited, with_external_data), "weights, which have to be in the file itself"),
-    "foreign-operator": (partial(edited, with_foreign_operator), "'elsewhere' are not allowed"),
-    "huge-claimed": (partial(manifest, n_items=10**9), "less than or equal to 4000000"),
-    "huge-vocabulary": (huge_vocabulary, "vocabulary.json has 14888890 bytes"),
-    "missing-step": (partial(missing, "step.onnx"), "the artifact is incomplete"),
-    "missing-manifest": (partial(missing, MANIFEST), "the artifact is incomplete"),
-    "missing": (shutil.rmtree, "has no version missing"),
+DAMAGES: dict[str, tuple[Callable[[Path], object], str, Refusal]] = {
+    "truncated-step": (partial(truncated, "step.onnx", admitted=False), "bytes instead of", "damaged"),
+    "truncated-score": (partial(truncated, "score.onnx", admitted=True), "cut short", "damaged"),
+    "truncated-manifest": (partial(truncated, MANIFEST, admitted=False), "no JSON", "damaged"),
+    "flipped-step": (partial(one_bit_flipped, "step.onnx"), "sha256 is not the manifest's", "damaged"),
+    "flipped-bias": (partial(one_bit_flipped, "bias.npy"), "sha256 is not the manifest's", "damaged"),
+    "other-shape": (partial(edited, of_other_shape), "score.onnx", "wrong_shape"),
+    "other-width": (partial(manifest, hidden_size=32), "a hidden state of 32", "wrong_shape"),
+    "nan": (partial(edited, with_nan), "not finite", "not_finite"),
+    "slow": (make_slow, "score.onnx takes", "slow"),
+    "external-data": (
+        partial(edited, with_external_data),
+        "weights, which have to be in the file itself",
+        "wrong_shape",
+    ),
+    "foreign-operator": (
+        partial(edited, with_foreign_operator),
+        "'elsewhere' are not allowed",
+        "wrong_shape",
+    ),
+    "huge-claimed": (partial(manifest, n_items=10**9), "less than or equal to 4000000", "wrong_shape"),
+    "huge-vocabulary": (huge_vocabulary, "vocabulary.json has 14888890 bytes", "wrong_shape"),
+    "missing-step": (partial(missing, "step.onnx"), "the artifact is incomplete", "damaged"),
+    "missing-manifest": (partial(missing, MANIFEST), "the artifact is incomplete", "damaged"),
+    "missing": (shutil.rmtree, "has no version missing", "unavailable"),
 }
-"""What is done to a good artifact before it is signed, and what the refusal says."""
+"""What is done to a good artifact before it is signed, what the refusal says, and its label."""
 
 
 def signed_by_another(folder: Path) -> None:
@@ -118,11 +129,11 @@ def signed_by_another(folder: Path) -> None:
     (folder / SIGNATURE).write_bytes(key.sign((folder / MANIFEST).read_bytes()))
 
 
-FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "unsigned": (partial(missing, SIGNATURE), "not signed; if you answer for it"),
-    "signed-by-another": (signed_by_another, "by none of the 1 trusted keys"),
+FORGERIES: dict[str, tuple[Callable[[Path], object], str, Refusal]] = {
+    "unsigned": (partial(missing, SIGNATURE), "not signed; if you answer for it", "unsigned"),
+    "signed-by-another": (signed_by_another, "by none of the 1 trusted keys", "unsigned"),
 }
-"""What is done to a signed artifact that is whole, and what the refusal says."""
+"""What is done to a signed artifact that is whole, what the refusal says, and its label."""
 
 
 @contextmanager
@@ -132,7 +143,7 @@ def two_versions(bench: Bench) -> Iterator[tuple[Bench, str, str]]:
     settings = bench.settings.model_copy(
         update={"registry": bench.settings.registry.model_copy(update={"path": path})}
     )
-    registry = Registry.of(settings.registry)
+    registry = Registry.of(settings)
     (first,) = bench.steps
     config = GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64)
     model = GRU4Rec(config)
@@ -181,6 +192,12 @@ def refused(worker: Worker) -> int:
     return swaps(worker, "refused", "untrusted")
 
 
+def refusals(worker: Worker) -> dict[str, int]:
+    """How many releases were refused, by reason."""
+    found = re.findall(r'^streamrec_model_refusals_total{reason="(\w+)"} (\d+)', worker.page("metrics"), re.M)
+    return {reason: int(n) for reason, n in found}
+
+
 def releases_of_lists(system: System) -> list[str]:
     """The release that every list names, in the order in which they were written."""
     lists = sorted(read(system.settings, "recommendations"), key=lambda each: each.timestamp)
@@ -195,7 +212,7 @@ def test_a_broken_release_is_refused_once_and_the_old_one_goes_on(bench: Bench) 
         with system.traffic(PER_S, real_clicks(bench.seed)):
             system.wait_until_flowing()
             system.fault()
-            for n, (name, (damage, reason)) in enumerate({**DAMAGES, **FORGERIES}.items(), 1):
+            for n, (name, (damage, words, reason)) in enumerate({**DAMAGES, **FORGERIES}.items(), 1):
                 shutil.copytree(folder / first, folder / name)
                 manifest(folder / name, version=name)
                 announce_damaged(system, folder / name, damage, forged=name in FORGERIES)
@@ -205,7 +222,8 @@ def test_a_broken_release_is_refused_once_and_the_old_one_goes_on(bench: Bench) 
                         line for line in worker.log.splitlines() if f"release {name!r} is refused" in line
                     ]
                     assert len(refusal) == 1
-                    assert reason in worker.log
+                    assert words in worker.log
+                    assert refusal[0].endswith(f"(reason: {reason})")
             system.wait_until_flowing()
             assert [swaps(worker, "swapped") for worker in workers] == [1, 1]
             announce(bench.settings, "gru4rec", second)
@@ -214,6 +232,9 @@ def test_a_broken_release_is_refused_once_and_the_old_one_goes_on(bench: Bench) 
             system.wait_until_flowing()
             assert [swaps(worker, "refused") for worker in workers] == [len(DAMAGES)] * 2
             assert [swaps(worker, "untrusted") for worker in workers] == [len(FORGERIES)] * 2
+            reasons = Counter(reason for _, _, reason in (*DAMAGES.values(), *FORGERIES.values()))
+            assert set(reasons) == set(REFUSALS)
+            assert [refusals(worker) for worker in workers] == [reasons] * 2
         system.settle()
         system.stop()
         verdict = bench.judge(system)

@@ -9,6 +9,9 @@ Failpoints kill the process (SIGKILL) at the N-th time that it gets there:
     acknowledged    a write is acknowledged, and nothing in memory knows of it
     before-commit   before input offsets are committed
 
+    load            a graph of a model is about to be loaded, for the N-th time
+    swap            the first batch under another model version is worked out, and nothing of it written
+
     model           the session model fails on the item "cursed", every time
     slow-write      every write takes a second longer, so that a process can be stopped in it
     skip            the N-th poll that brings input comes while the flow is stopped, as in a rebalance
@@ -34,6 +37,7 @@ import aiokafka
 import aiokafka.conn
 from aiokafka.protocol.produce import ProduceRequest
 
+from streamrec import scorer
 from streamrec.agents import scoring, state
 from streamrec.cli import main
 from streamrec.engine.log import KafkaLog
@@ -110,6 +114,45 @@ def before_commit(countdown: Countdown) -> None:
     aiokafka.AIOKafkaConsumer.commit = killed
 
 
+def load(countdown: Countdown) -> None:
+    made = scorer._Graph.__init__
+
+    def killed(*arguments: Any, **options: Any) -> None:
+        if countdown.now():
+            die()
+        made(*arguments, **options)
+
+    scorer._Graph.__init__ = killed  # type: ignore[method-assign]
+
+
+def swap(_: Countdown) -> None:
+    seen: set[str] = set()
+
+    def look(versions: set[str]) -> None:
+        seen.update(versions)
+        if len(seen) > 1:
+            die()
+
+    if ROLE == "state":
+        advance = state.advance
+
+        def advanced(records: Any, partition: Any, model: Any, canary: Any) -> Any:
+            changes = advance(records, partition, model, canary)
+            look({model.version})
+            return changes
+
+        state.advance = advanced
+        return
+    lists = scoring.lists
+
+    def listed(visitors: Any, *arguments: Any, **options: Any) -> Any:
+        made = lists(visitors, *arguments, **options)
+        look({row.model_version for _, row in visitors if row.model_version})
+        return made
+
+    scoring.lists = listed
+
+
 def model(_: Countdown) -> None:
     step = SessionStep.step
 
@@ -165,9 +208,9 @@ def bug_early(_: Countdown) -> None:
 def bug_replay(_: Countdown) -> None:
     advance = state.advance
 
-    def careless(records: Any, partition: Any, model: Any) -> Any:
+    def careless(records: Any, partition: Any, *models: Any) -> Any:
         partition.offset = records[0].offset - 1
-        return advance(records, partition, model)
+        return advance(records, partition, *models)
 
     state.advance = careless  # type: ignore[assignment]
 

@@ -7,7 +7,8 @@ A record with the value `forget` deletes its key's row.
 
 FAULT is what happens to the process: `before N` and `after N` kill it (SIGKILL) right before
 or after its N-th append, `raise P N` raises when the record of partition P with offset N comes,
-`wait` and `block` stop the first handler for good, with the event loop and without it.
+`wait` and `block` stop the first handler for good, with the event loop and without it. `slow` makes each
+batch take a while.
 Into FOLDER go the rows as they were recovered, one JSON file for each recovery.
 """
 
@@ -93,25 +94,25 @@ def main(folder: Path, fault: str = "none") -> None:
 
     async def handle(batch: Batch) -> None:
         nonlocal appends
+        if moment == "wait":
+            await asyncio.Event().wait()
+        if moment == "block":
+            threading.Event().wait()
+        if not table.owns(batch.partition):
+            await table.take_over(batch.partition)
         rows = table.rows(batch.partition)
         records = list(batch.records)
         start = Mark.of(rows).offset + 1
         if records[0].offset > start:
             say(f"gap {batch.partition} {start} {records[0].offset}")
-            async for missing in read_range(
-                settings.kafka, interactions, batch.partition, start, records[0].offset
-            ):
-                records[:0] = missing
+            skipped = read_range(settings.kafka, interactions, batch.partition, start, records[0].offset)
+            records = [*[record async for part in skipped for record in part], *records]
         if moment == "raise" and any([batch.partition, record.offset] == places for record in records):
             raise ArithmeticError("this record cannot be handled")
-        if moment == "wait":
-            await asyncio.Event().wait()
-        if moment == "block":
-            threading.Event().wait()
+        if moment == "slow":
+            await asyncio.sleep(0.02)
         if new := changed(rows, records):
             appends += 1
-            if not table.owns(batch.partition):
-                await table.take_over(batch.partition)
             if moment == "before" and appends == places[0]:
                 os.kill(os.getpid(), signal.SIGKILL)
             await table.append(batch.partition, [Out(key, value) for key, value in new.items()])

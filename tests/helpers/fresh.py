@@ -14,7 +14,7 @@ from streamrec.topics import connect, create_topics
 def fresh_topics(bootstrap: str, folder: Path, overrides: Mapping[str, Any]) -> Iterator[Settings]:
     """Settings with a prefix of their own, whose topics are made, and deleted at the end.
 
-    Two partitions and a registry in `folder`, unless `overrides` say otherwise.
+    Two partitions, a registry and history in `folder`, unless `overrides` say otherwise.
     """
     kafka = {"bootstrap": bootstrap, "prefix": f"t{uuid.uuid4().hex[:12]}.", "partitions": 2}
     made = load_settings(
@@ -22,6 +22,7 @@ def fresh_topics(bootstrap: str, folder: Path, overrides: Mapping[str, Any]) -> 
             **overrides,
             "kafka": {**kafka, **overrides.get("kafka", {})},
             "registry": {"path": folder / "registry", **overrides.get("registry", {})},
+            "history": {"url": str(folder / "history"), **overrides.get("history", {})},
         }
     )
     create_topics(made)

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
 from streamrec.artifact import MANIFEST
 from streamrec.contracts import Session
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
@@ -52,3 +56,44 @@ def edit_manifest(directory: Path, edit: Callable[[dict[str, Any]], Any]) -> Non
     manifest = json.loads(path.read_text())
     edit(manifest)
     path.write_text(json.dumps(manifest))
+
+
+def make_slow(directory: Path, layers: int = 150, width: int = 256) -> None:
+    """Have the score graph do much more work before it gives the same numbers; the manifest agrees.
+
+    hidden goes through a chain of matrix products, whose outcome is then weighed with 0.
+    """
+    model = onnx.load(directory / "score.onnx")
+    graph = model.graph
+    size = json.loads((directory / MANIFEST).read_text())["hidden_size"]
+    rows, wide = (size, width), (width, width)
+    weights = {
+        "slow.in": np.full(rows, 0.01, np.float32),
+        "slow.between": np.full(wide, 0.001, np.float32),
+        "slow.out": np.zeros((width, size), np.float32),
+    }
+    graph.initializer.extend(numpy_helper.from_array(each, name) for name, each in weights.items())
+    nodes = [helper.make_node("Gemm", ["hidden", "slow.in"], ["slow.0"])]
+    for n in range(layers):
+        nodes += [
+            helper.make_node("Gemm", [f"slow.{n}", "slow.between"], [f"slow.{n}.product"]),
+            helper.make_node("Tanh", [f"slow.{n}.product"], [f"slow.{n + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("Gemm", [f"slow.{layers}", "slow.out"], ["slow.nothing"]),
+        helper.make_node("Add", ["hidden", "slow.nothing"], ["slow.hidden"]),
+    ]
+    for node in graph.node:
+        node.input[:] = ["slow.hidden" if each == "hidden" else each for each in node.input]
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+    rewrite(directory, "score.onnx", model.SerializeToString())
+
+
+def misled(model: GRU4Rec, directory: Path, version: str) -> None:
+    """Export a model with its items under wrong names: a whole artifact, of another model that is no good."""
+    model.export(directory, version=version)
+    vocabulary = json.loads((directory / "vocabulary.json").read_bytes())
+    random.Random(1).shuffle(vocabulary)
+    rewrite(directory, "vocabulary.json", json.dumps(vocabulary).encode())

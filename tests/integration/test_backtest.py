@@ -36,7 +36,7 @@ def versions(settings: Settings) -> list[str]:
     for n in (500, 200):
         gru4rec = GRU4Rec(_SMALL)
         gru4rec.train(itertools.islice(click_sessions(bundled_clicks()), n))
-        made.append(gru4rec.publish(Registry.of(settings.registry)))
+        made.append(gru4rec.publish(Registry.of(settings)))
     announce(settings, "gru4rec", made[0])
     return made
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_every_record_counts_once_while_workers_join_and_leave(settings: Setting
                 feed()
                 three.wait(done(settings))
     assert logged_rows(settings) == expected_rows(settings)
+
+
+@pytest.mark.parametrize("settings", [{"kafka": {"max_poll_records": 20, "partitions": 4}}], indirect=True)
+def test_partitions_with_a_backlog_take_turns(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, "interactions", records(6000))
+    with engine(settings, tmp_path, "slow") as app:
+        app.wait(done(settings))
+        assert app.stop() == 0
+    order = [int(line.split()[1]) for line in app.log.splitlines() if line.startswith("handled")]
+    assert len(order) >= 300
+    there = next(n for n in range(len(order)) if len(set(order[:n])) == 4)
+    seen: Counter[int] = Counter()
+    for partition in order[there:200]:  # all four have more to come for as long
+        seen[partition] += 1
+        assert max(seen.values()) - min(seen[each] for each in range(4)) <= 2
 
 
 @small_batches

@@ -33,7 +33,7 @@ def model(settings: Settings) -> str:
     """A small model, live."""
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
     gru4rec.train(itertools.islice(click_sessions(bundled_clicks()), 500))
-    version = gru4rec.publish(Registry.of(settings.registry))
+    version = gru4rec.publish(Registry.of(settings))
     announce(settings, "gru4rec", version)
     return version
 

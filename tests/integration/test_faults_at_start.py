@@ -56,7 +56,7 @@ def test_a_damaged_artifact_is_named_and_not_served(
 ) -> None:
     model = GRU4Rec(GRU4RecConfig(embedding_size=8, hidden_size=8, epochs=1, batch_size=4, n_sample=8))
     model.train(list(click_sessions(bundled_clicks()))[:20])
-    registry = Registry.of(settings.registry)
+    registry = Registry.of(settings)
     version = model.publish(registry)
     announce(settings, "gru4rec", version)
     path = registry.directory("gru4rec", version) / graph

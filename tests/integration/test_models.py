@@ -47,7 +47,7 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def registry(settings: Settings, published: Published) -> Registry:
     """The settings' registry, with three versions of the same model."""
-    registry = Registry.of(settings.registry)
+    registry = Registry.of(settings)
     for name in ("v1", "v2", "v3"):
         registry.publish(
             "gru4rec", name, lambda place, name=name: published.model.export(place, version=name)
@@ -199,7 +199,7 @@ def test_train_from_the_topic_and_release(settings: Settings, run: Run) -> None:
     assert (manifest.seed, manifest.config["epochs"]) == (7, 2)
     live = released(settings)["gru4rec/live"]
     assert (live.version, live.sequence) == (made["version"], made["release"]["sequence"])
-    assert load_step(Registry.of(settings.registry), live.version, live.digest).version == made["version"]
+    assert load_step(Registry.of(settings), live.version, live.digest).version == made["version"]
 
 
 def test_the_list_of_versions_tells_which_is_live_and_which_was(

@@ -66,7 +66,7 @@ def train(settings: Settings) -> str:
     """A small model of the first real sessions."""
     gru4rec = GRU4Rec(GRU4RecConfig(embedding_size=16, hidden_size=16, epochs=1, batch_size=16, n_sample=64))
     gru4rec.train(itertools.islice(click_sessions(bundled_clicks()), 500))
-    return str(gru4rec.publish(Registry.of(settings.registry)))
+    return str(gru4rec.publish(Registry.of(settings)))
 
 
 def rows(settings: Settings) -> list[Row]:

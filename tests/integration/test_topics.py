@@ -76,7 +76,10 @@ def test_another_number_of_partitions_is_a_problem_that_mend_leaves_alone(settin
     problems = check_topics(other)
     assert {problem.topic for problem in problems} == {
         settings.kafka.topic(name)
-        for name in ("interactions", "visitor-states", "recommendations", "dead-letters")
+        for name in (
+            *("interactions", "visitor-states", "recommendations", "shadow-recommendations"),
+            "dead-letters",
+        )
     }
     assert {(problem.setting, problem.actual, problem.wanted) for problem in problems} == {
         ("partitions", "2", "3")

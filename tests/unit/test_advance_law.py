@@ -9,6 +9,7 @@ from state_parts import BASE, Partition, Record, SmallOnline, SmallStep, click, 
 from state_reference import Reference
 
 from streamrec.advance import advance
+from streamrec.canary import Canary
 from streamrec.config import StateSettings
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 
@@ -173,6 +174,39 @@ def test_batches_give_what_the_slow_reference_gives(
     assert partition.visitor_log() == reference.visitor_log
     assert partition.rows == reference.rows()
     assert seen_by_lists(partition.log, TICK_MS) == reference.seen
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    records=inputs(),
+    model=releases,
+    shares=st.lists(st.sampled_from([None, 0.3, 0.7]), min_size=1, max_size=4),
+    bad=st.sampled_from(["", "", "c", "d"]),
+    sizes=st.lists(st.integers(1, 25), min_size=1, max_size=9),
+)
+def test_with_a_canary_each_visitor_has_the_version_that_serves_it(
+    records: list[Record], model: Any, shares: list[float | None], bad: str, sizes: list[int]
+) -> None:
+    """Canaries come, grow, shrink and go between calls; a call holds visitors of two versions."""
+    partition = Partition(SETTINGS, tick_ms=TICK_MS)
+    reference = Reference(SETTINGS, None, 0, TICK_MS)
+    candidate = SmallStep("v3", bad)
+    rejected: list[tuple[int, str]] = []
+    turn, rest = 0, records
+    while rest:
+        share, live = shares[turn % len(shares)], model(rest[0].offset)
+        canary = None if share is None else Canary("v3", share, candidate)
+        given_ = by_release(rest[: sizes[turn % len(sizes)]], model)[0]
+        changes = partition.take(*given_, model=live, canary=canary)
+        rejected += [(letter.record.offset, letter.reason) for letter in changes.rejected]
+        for record in given_[: changes.consumed]:
+            served = canary is not None and canary.serves((record.key or b"").decode(errors="replace"))
+            reference.take(record, candidate if served else live)
+        rest = rest[changes.consumed :]
+        turn += 1
+    assert rejected == reference.rejected
+    assert partition.visitor_log() == reference.visitor_log
+    assert partition.rows == reference.rows()
 
 
 @settings(max_examples=300, deadline=None)

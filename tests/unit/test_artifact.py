@@ -27,7 +27,7 @@ from streamrec.artifact import (
 from streamrec.errors import ArtifactError, SignatureError
 from streamrec.signing import SigningKey
 
-FILES = ["bias.npy", "score.onnx", "step.onnx", "vocabulary.json"]
+FILES = ["bias.npy", "first_layer.npz", "score.onnx", "step.onnx", "vocabulary.json"]
 
 
 def test_manifest_and_files_come_back(artifact: Path, published: Published) -> None:

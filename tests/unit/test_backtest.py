@@ -20,6 +20,7 @@ from streamrec.backtest import Plan, Tally, run_backtest
 from streamrec.backtest.history import ClicksHistory
 from streamrec.backtest.partition import Asked, Models, PartitionRun
 from streamrec.backtest.releases import ALWAYS, Listed, Releases
+from streamrec.canary import Canary
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings, load_settings
 from streamrec.contracts import StepModel
@@ -81,7 +82,7 @@ def decoded(value: bytes) -> list[Recommendation]:
 def expected(made: Plan, starts: Sequence[int]) -> Iterator[Recommendation]:
     """The lists of the slow reference, with each of VERSIONS taking effect at its time."""
     settings, n_partitions = made.settings, made.history.n_partitions
-    registry = Registry.of(settings.registry)
+    registry = Registry.of(settings)
     steps = {version: load_step(registry, version) for version in VERSIONS}
     scorers = {version: load_scorer(registry, version) for version in VERSIONS}
     for partition in range(n_partitions):
@@ -180,7 +181,7 @@ def test_refused_records_and_repeats_are_counted(settings: Settings) -> None:
         click(4, "v", RING[2], base, timestamp=base),
     ]
     one = settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"partitions": 1})})
-    run = PartitionRun(one, 0, Models(one.registry, 1), Catalogue(), from_ms=0, latency_ms=0)
+    run = PartitionRun(one, 0, Models(one), Catalogue(), from_ms=0, latency_ms=0)
     asked: list[Asked] = run.take(records, VERSIONS[0])
     assert [each.row.offset for each in asked] == [0, 4]
     assert run.outcomes == {"accepted": 3, "repeat": 1, "undecodable": 1}
@@ -235,6 +236,52 @@ def test_a_version_takes_effect_with_the_first_record_that_reaches_its_start(
         assert found == [
             (due[-1] if due else "", record) for due, record in zip(wanted, records, strict=True)
         ]
+
+
+def served(time: int, visitor: str, canaries: Sequence[tuple[int, str, float]]) -> str | None:
+    """The canary that a visitor is served by at a time."""
+    due = [each for each in canaries if each[0] <= time]
+    if not due or not due[-1][1]:
+        return None
+    _, version, share = due[-1]
+    return version if Canary(version, share, None).serves(visitor) else None
+
+
+def test_lists_are_those_of_the_reference_with_a_canary(settings: Settings, tmp_path: Path) -> None:
+    start_ms = clicks().first_ms
+    canaries = [
+        (start_ms + 2 * MINUTE_MS, "v2", 0.3),
+        (start_ms + 5 * MINUTE_MS, "v2", 0.6),
+        (start_ms + 9 * MINUTE_MS, "", 0.0),
+    ]
+    made = plan(settings, Releases([(ALWAYS, "v1")], canaries=canaries))
+    found = decoded(lists(made, tmp_path)[1])
+    registry, n_partitions = Registry.of(settings), settings.kafka.partitions
+    steps = {version: load_step(registry, version) for version in VERSIONS}
+    scorers = {version: load_scorer(registry, version) for version in VERSIONS}
+    wanted: list[Recommendation] = []
+    starts: dict[int, list[tuple[int, str]]] = {}
+    for partition in range(n_partitions):
+        records = list(made.history.records(partition))
+        of_records = [
+            served(each.timestamp, (each.key or b"").decode(), canaries) or "v1" for each in records
+        ]
+        wanted += replay(
+            settings,
+            Place("", partition, n_partitions),
+            records,
+            lambda offset, of_records=of_records: steps[of_records[offset]],
+            scorers.get,
+        ).lists.values()
+        listed = Listed()
+        for offset, version in enumerate(of_records):
+            listed.take(offset, version)
+        starts[partition] = listed.starts
+    assert [encode(without_emission(each)) for each in found] == [encode(each) for each in wanted]
+    assert 0.15 < Counter(each.release for each in found)["v2"] / len(found) < 0.6
+    # What the lists of that run name gives the same again, byte for byte.
+    again = plan(settings, Releases(by_offset=starts))
+    assert lists(again, tmp_path)[1] == lists(made, tmp_path)[1]
 
 
 @given(

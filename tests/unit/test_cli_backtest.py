@@ -134,7 +134,7 @@ def test_a_model_that_saw_what_it_is_judged_by_is_told(run: Run, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "fault"),
     [
-        (["--bundled"], 2, "which clicks? give one of --data FILE, --bundled and --from-topic"),
+        (["--bundled"], 2, "which clicks? give one of --data FILE, --bundled, --from-topic"),
         (
             ["--from", "1970-02-01"],
             1,

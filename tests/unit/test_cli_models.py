@@ -5,23 +5,23 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from session_models import Published, ring_sessions
+from verbs import Run, runner
 
 from streamrec.artifact import MANIFEST, SIGNATURE
-from streamrec.cli import main
 from streamrec.datasets import make_clicks, write_clicks
+from streamrec.events import Verdict, Window
+from streamrec.gate.page import write_page
 from streamrec.registry import Registry
 from streamrec.signing import SigningKey
 
 SMALL = ["embedding_size=16", "hidden_size=16", "epochs=2", "batch_size=8", "n_sample=16"]
 PARAMETERS = [each for value in SMALL for each in ("--param", value)]
 DAY_MS = 86_400_000
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -35,16 +35,8 @@ def registry(tmp_path: Path, signing_key: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def run(registry: Registry, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a verb; returns its exit code, its output and its errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert isinstance(caught.value.code, int)
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    return run
+    """Runs a verb on the registry."""
+    return runner(capsys)
 
 
 @pytest.fixture
@@ -97,7 +89,7 @@ def test_without_held_out_sessions_or_if_so_asked_nothing_is_measured(
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [
-        ([], 2, "--data FILE, --bundled and --from-topic"),
+        ([], 2, "--data FILE, --bundled, --from-topic and --from-history"),
         (["--bundled", "--from-topic"], 2, "give one of"),
         (["--bundled", "--param", "epochs"], 2, "--param epochs"),
         (["--bundled", "--param", "epoch=3"], 2, "known are loss, embedding"),
@@ -146,6 +138,33 @@ def test_without_a_broker_versions_are_listed_with_a_note(
     assert code == 0
     assert [(row["version"], row["slots"]) for row in json.loads(out)] == [(version, None)]
     assert f"which version is live is not known: no Kafka broker at {address}" in err
+
+
+def test_without_a_broker_verdicts_are_those_beside_their_pages(
+    run: Run, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = Verdict(
+        model="gru4rec",
+        version=version,
+        outcome="passed",
+        checks=[],
+        window=Window(sessions=2000, clicks=8000, digest="a" * 64),
+        rules="b" * 64,
+        time=0,
+        against="v0",
+        released=7,
+    )
+    pages = tmp_path / "pages"
+    monkeypatch.setenv("STREAMREC_GATE__PAGES", str(pages))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("STREAMREC_KAFKA__BOOTSTRAP", f"127.0.0.1:{nobody.getsockname()[1]}")
+        assert "passed" not in run("models", "list")[1]
+        write_page(pages, verdict)
+        (pages / "gru4rec-broken.json").write_text("{")
+        assert "passed, release 7" in run("models", "list")[1]
+        (row,) = json.loads(run("models", "list", "--json")[1])
+    assert (row["slots"], row["verdict"]["against"], row["verdict"]["released"]) == (None, "v0", 7)
 
 
 def test_versions_are_listed_the_damaged_ones_as_such(run: Run, registry: Registry, version: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from streamrec.demo.judge import Figures
+from streamrec.demo.judge import Figures, ReleaseFigures
 from streamrec.demo.summary import Summary, summarise
+from streamrec.events import Verdict, Window
 
 FIGURES = Figures(
     clicks=100,
@@ -17,11 +18,28 @@ FIGURES = Figures(
     unasked=0,
     judged_pairs=80,
     hit_rates={"blend": 0.5, "gru4rec": 0.4, "online_mf": 0.2, "popularity": 0.1},
+    releases={
+        "r1": ReleaseFigures(60, 50, {"gru4rec": 0.35}),
+        "r2": ReleaseFigures(40, 30, {"gru4rec": 0.48}),
+    },
     positions_share={"gru4rec": 0.7, "online_mf": 0.2, "popularity": 0.1},
     too_late=40,
     too_late_at_original_speed=4,
     freshness_p50_s=0.05,
     freshness_p99_s=0.2,
+)
+
+
+VERDICT = Verdict(
+    model="gru4rec",
+    version="r2",
+    outcome="passed",
+    checks=[],
+    window=Window(sessions=1000, clicks=4000, digest="0" * 64),
+    rules="0" * 64,
+    time=0,
+    against="r1",
+    released=2,
 )
 
 
@@ -35,7 +53,7 @@ def _summary(dead_letters: int = 0, **changes: object) -> Summary:
         behind_s=0.01,
         train_s=30.0,
         total_s=60.0,
-        release="r1",
+        verdict=VERDICT,
     )
 
 
@@ -52,6 +70,8 @@ def test_the_file_holds_what_is_promised(tmp_path: Path) -> None:
     assert (found["freshness_p50_s"], found["freshness_p99_s"]) == (0.05, 0.2)
     assert found["clicks_per_s"] == 50.0
     assert found["too_late"] == 40
+    assert found["releases"]["r2"] == {"lists": 40, "judged_pairs": 30, "hit_rates": {"gru4rec": 0.48}}
+    assert (found["verdict"]["outcome"], found["verdict"]["against"]) == ("passed", "r1")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +93,17 @@ def test_the_table_names_every_source_and_its_rate() -> None:
     with console.capture() as captured:
         console.print(_summary().table())
     shown = captured.get()
-    for text in ("blend", "50.0%", "GRU4Rec", "40.0%", "offline 41.0%", "online CF", "0 lost", "50 ms"):
+    for text in (
+        "blend",
+        "50.0%",
+        "GRU4Rec",
+        "40.0%",
+        "offline 41.0%",
+        "online CF",
+        "0 lost",
+        "lists of r2",
+        "48.0%",
+    ):
         assert text in shown
 
 

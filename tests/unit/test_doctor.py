@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from object_store import object_store
 
 from streamrec.config import Settings, load_settings
 from streamrec.doctor import Finding, Outcome, Report, examination, examine, gather
@@ -30,14 +31,17 @@ from streamrec.doctor.facts import (
 )
 from streamrec.doctor.local_facts import find_packages, look_at_registry
 from streamrec.engine.tested import TESTED
-from streamrec.errors import BrokerError
+from streamrec.errors import BrokerError, StorageError
 from streamrec.state.rows import Watermark
 from streamrec.topics import Problem
 
 _GIB = 1 << 30
 _SETTINGS = load_settings(kafka={"partitions": 2})
 _ALL = frozenset({"READ", "WRITE", "DESCRIBE"})
-_TOPICS = ("interactions", "visitor-states", "recommendations", "items", "models", "dead-letters")
+_TOPICS = (
+    *("interactions", "visitor-states", "recommendations", "shadow-recommendations"),
+    *("items", "models", "dead-letters"),
+)
 _NOTHING = Unknown("Kafka said no")
 
 
@@ -186,7 +190,7 @@ CASES: dict[str, list[tuple[Callable[[Facts], Facts], str, str, str | None]]] = 
         ),
         (_topics(without_leader=1), "failed", r"interactions: 1 partition\(s\) without a leader", "brokers"),
         (_topics(behind=2), "warning", r"interactions: 2 partition\(s\) have copies", "brokers"),
-        (_topics(), "ok", "6 topics as specified", None),
+        (_topics(), "ok", "7 topics as specified", None),
     ],
     "rows": [
         (_in_kafka(tails=_NOTHING), "warning", "Kafka said no", None),
@@ -446,8 +450,21 @@ def test_what_serving_needs_is_looked_up_with_the_versions_tested() -> None:
     assert [each.outcome for each in _findings(facts, "versions")] == [Outcome.OK]
 
 
+def test_a_registry_in_an_object_store_is_asked_whether_it_answers() -> None:
+    with object_store() as store:
+        settings = load_settings(registry={"path": store.url}, storage=store.storage)
+        found = look_at_registry(settings)
+        store.put("gru4rec/v1/manifest.json", b"{}")
+        assert look_at_registry(settings).versions == {"v1"}
+    assert (found.path, found.disk, found.versions) == (store.url, None, frozenset())
+    facts = replace(_healthy(), registry=found)
+    assert f"the registry {store.url} answers" in [each.finding for each in _findings(facts, "disk")]
+    with pytest.raises(StorageError, match="Could not connect"):
+        look_at_registry(settings)
+
+
 def test_a_registry_that_is_yet_to_be_made_is_looked_for_where_it_will_be(tmp_path: Path) -> None:
-    found = look_at_registry(tmp_path / "not" / "yet")
+    found = look_at_registry(load_settings(registry={"path": tmp_path / "not" / "yet"}))
     assert found.disk.free_bytes > 0
     assert found.writable
     assert found.versions == frozenset()

@@ -14,12 +14,17 @@ from streamrec.errors import RecordError
 from streamrec.events import (
     MAX_ITEM_BYTES,
     MAX_RELEASE_BYTES,
+    MAX_VERDICT_BYTES,
+    Check,
     Interaction,
     Item,
     ModelRelease,
+    Verdict,
+    Window,
     decode_interaction,
     decode_item,
     decode_release,
+    decode_verdict,
     encode,
     recommendation_id,
 )
@@ -189,6 +194,41 @@ releases = st.builds(
     time=_times,
     schema=st.just(1),
 )
+_digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+_counts = st.integers(0, 2**63 - 1)
+_checks = st.builds(
+    Check,
+    name=_labels,
+    passed=st.booleans(),
+    text=st.text(_characters, max_size=2048),
+    **{
+        name: st.none() | _numbers.map(float)
+        for name in ("value", "bound", "candidate", "live", "low", "high")
+    },
+)
+verdicts = st.builds(
+    Verdict,
+    model=_labels,
+    version=_ids,
+    outcome=st.sampled_from(["passed", "refused", "undecided"]),
+    checks=st.lists(_checks, max_size=4),
+    window=st.builds(
+        Window,
+        sessions=_counts,
+        clicks=_counts,
+        digest=_digests,
+        first=st.none() | _times,
+        last=st.none() | _times,
+    ),
+    rules=_digests,
+    time=_times,
+    digest=st.none() | _digests,
+    against=st.none() | _ids,
+    against_digest=st.none() | _digests,
+    released=st.none() | _counts,
+    note=st.none() | st.text(_characters, max_size=1024),
+    schema=st.just(1),
+)
 
 
 @given(interactions)
@@ -207,6 +247,31 @@ def test_an_item_comes_back_from_its_bytes(item: Item) -> None:
 def test_a_release_comes_back_from_its_bytes_and_its_key_names_model_and_slot(release: ModelRelease) -> None:
     assert decode_release(encode(release)) == release
     assert release.key.decode() == f"{release.model}/{release.slot}"
+
+
+@given(verdicts)
+def test_a_verdict_comes_back_from_its_bytes_under_a_key_that_no_release_has(verdict: Verdict) -> None:
+    assert decode_verdict(encode(verdict)) == verdict
+    assert verdict.key.decode() == f"{verdict.model}/verdict:{verdict.version}"
+    assert [check.passed for check in verdict.failed] == [False] * len(verdict.failed)
+
+
+def test_the_largest_verdict_within_its_limits_is_no_oversized_one() -> None:
+    # A control character takes six bytes in JSON, as many as any.
+    check = Check(name="\x01" * 64, passed=False, text="\x01" * 2048, value=-1e-300, bound=-1e-300)
+    window = Window(sessions=2**63 - 1, clicks=2**63 - 1, digest="0" * 64, first=1, last=2)
+    verdict = Verdict(
+        model="\x01" * 64,
+        version="\x01" * 256,
+        outcome="undecided",
+        checks=[check] * 32,
+        window=window,
+        rules="0" * 64,
+        time=253_402_300_799_000,
+        against="\x01" * 256,
+        note="\x01" * 1024,
+    )
+    assert decode_verdict(encode(verdict)) == verdict
 
 
 @st.composite
@@ -233,16 +298,19 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("decode", [decode_item, decode_release], ids=lambda decode: decode.__name__)
+@pytest.mark.parametrize(
+    "decode", [decode_item, decode_release, decode_verdict], ids=lambda decode: decode.__name__
+)
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD.keys())
 def test_a_bad_item_or_release_is_a_record_error(decode: Any, value: bytes) -> None:
-    with pytest.raises(RecordError, match=r"^(item|model release): ") as caught:
+    with pytest.raises(RecordError, match=r"^(item|model release|verdict): ") as caught:
         decode(value)
     assert caught.value.reason == "invalid"
 
 
 @pytest.mark.parametrize(
-    ("decode", "limit"), [(decode_item, MAX_ITEM_BYTES), (decode_release, MAX_RELEASE_BYTES)]
+    ("decode", "limit"),
+    [(decode_item, MAX_ITEM_BYTES), (decode_release, MAX_RELEASE_BYTES), (decode_verdict, MAX_VERDICT_BYTES)],
 )
 def test_an_oversized_item_or_release_is_refused_before_it_is_decoded(decode: Any, limit: int) -> None:
     for size, reason in ((limit, "invalid"), (limit + 1, "oversized")):
@@ -314,7 +382,10 @@ def test_a_release_out_of_its_limits_is_refused(fields: dict[str, Any]) -> None:
         decode_release(json.dumps({**good, **fields}).encode())
 
 
-@given(data=st.data(), records=st.sampled_from([(items, decode_item), (releases, decode_release)]))
+@given(
+    data=st.data(),
+    records=st.sampled_from([(items, decode_item), (releases, decode_release), (verdicts, decode_verdict)]),
+)
 def test_a_damaged_item_or_release_gives_one_or_a_record_error(data: st.DataObject, records: Any) -> None:
     strategy, decode = records
     value = bytearray(encode(data.draw(strategy)))

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from streamrec import __version__, metrics
+from streamrec.errors import REFUSALS
 
 ROOT = Path(__file__).parents[2]
 OURS = [
@@ -22,23 +23,39 @@ FAMILIES = [family for family in metrics.REGISTRY.collect() if family.name.start
 # of them. What these have for values, an operator or a release chose, and no client.
 LABELS = {
     *("type", "outcome", "reason", "source", "stage", "kind", "result"),
-    *("app", "topic", "partition", "model", "version", "k"),
+    *("app", "topic", "partition", "model", "version", "slot", "k", "role", "challenger"),
 }
 
 
 PROMISED = {
     "streamrec_append_bytes",
+    "streamrec_archive_bytes",
+    "streamrec_archive_failures",
+    "streamrec_archive_files",
+    "streamrec_archive_gaps",
+    "streamrec_archive_last_file_timestamp_seconds",
+    "streamrec_archive_records",
+    "streamrec_archive_waiting_seconds",
     "streamrec_batch_size",
     "streamrec_build_info",
+    "streamrec_canary_share",
     "streamrec_clock_ahead_seconds",
     "streamrec_consumer_lag",
+    "streamrec_contender_info",
+    "streamrec_contenders_refused",
     "streamrec_dlq",
     "streamrec_event_age_seconds",
     "streamrec_events",
     "streamrec_freshness_seconds",
+    "streamrec_gate_failed_checks",
+    "streamrec_gate_verdicts",
+    "streamrec_guard_actions",
     "streamrec_input_gaps",
+    "streamrec_interleaved_lists",
+    "streamrec_interleaving_lists",
     "streamrec_model_info",
     "streamrec_model_loaded_timestamp_seconds",
+    "streamrec_model_refusals",
     "streamrec_model_swaps",
     "streamrec_online_forgotten",
     "streamrec_online_ignored_lists",
@@ -56,11 +73,23 @@ PROMISED = {
     "streamrec_recovery_seconds",
     "streamrec_replayed_events",
     "streamrec_reread_records",
+    "streamrec_shadow_clicks",
+    "streamrec_shadow_lists",
+    "streamrec_shadow_lists_dropped",
+    "streamrec_shadow_recall",
     "streamrec_stage_seconds",
     "streamrec_standby_remaining",
     "streamrec_state_bytes",
     "streamrec_state_entries",
     "streamrec_state_evictions",
+    "streamrec_training_drifts",
+    "streamrec_training_events_per_second",
+    "streamrec_training_hit_rate",
+    "streamrec_training_last_success_timestamp_seconds",
+    "streamrec_training_next_timestamp_seconds",
+    "streamrec_training_running",
+    "streamrec_training_runs",
+    "streamrec_training_seconds",
 }
 
 
@@ -96,7 +125,9 @@ def test_units_are_base_units():
     [
         ("streamrec_dlq_total", "reason", metrics.DEAD_LETTER_REASONS),
         ("streamrec_state_evictions_total", "reason", metrics.EVICTION_REASONS),
+        ("streamrec_guard_actions_total", "reason", metrics.GUARD_REASONS),
         ("streamrec_model_swaps_total", "result", metrics.SWAP_RESULTS),
+        ("streamrec_model_refusals_total", "reason", REFUSALS),
         ("streamrec_recommended_positions_total", "source", metrics.SOURCES),
     ],
 )
@@ -132,7 +163,7 @@ SOURCES = {
     path: ast.parse(path.read_text())
     for folder in ("agents", "models", "streamrec")
     for path in (ROOT / folder).rglob("*.py")
-    if path.name != "metrics.py"
+    if path.parent.name != "metrics"
 }
 
 

@@ -5,19 +5,17 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from ranking_parts import SmallScorer, board, visitor
 from state_parts import BASE, Partition, Record, SmallStep, click
 
 from streamrec.board_opener import board_opener
 from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
 from streamrec.config import SESSION_SOURCES, Settings
-from streamrec.contracts import FloatArray, IntArray
 from streamrec.events import Item, Recommendation, encode, recommendation_id
 from streamrec.item_board import ItemBoard
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
@@ -27,34 +25,12 @@ from streamrec.state.rows import (
     ITEM,
     VISITOR,
     Factors,
-    ItemRow,
     SessionRow,
     VisitorRow,
     decode_visitor_row,
     encode_row,
-    item_key,
     session_key,
 )
-
-H = 4
-
-
-class SmallScorer:
-    """A score model of random item vectors."""
-
-    def __init__(self, version: str = "v1", items: Sequence[str] = "", seed: int = 0, h: int = H) -> None:
-        self.version = version
-        self.items = items or [f"g{n}" for n in range(200)]
-        self.runs: list[int] = []
-        self._vectors = np.random.default_rng(seed).normal(size=(len(self.items), h))
-
-    def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
-        self.runs.append(len(hidden))
-        scores = np.array([(self._vectors * row).sum(axis=1) for row in hidden.astype(np.float64)])
-        scores[:, excluded] = -np.inf
-        indices = np.argsort(-scores, axis=1, kind="stable")[:, : min(n, len(self.items) - len(excluded))]
-        return indices, np.take_along_axis(scores, indices, axis=1).astype(np.float32)
-
 
 SCORER = SmallScorer()
 
@@ -67,40 +43,9 @@ def only(source: str) -> dict[str, float]:
     return {name: float(name == source) for name in ("gru4rec", "online_mf", "popularity")}
 
 
-def visitor(seed: int = 0, offset: int = 7, **fields: Any) -> tuple[str, VisitorRow]:
-    draw = np.random.default_rng(seed)
-    row = VisitorRow(
-        offset=offset,
-        clock_ms=BASE,
-        event_id=f"e{offset}",
-        event_time=BASE,
-        record_time=BASE,
-        asks=True,
-        session_id="s",
-        session_time=BASE,
-        items=["g1", "m2"],
-        recent_events=b"",
-        model_version="v1",
-        hidden=draw.normal(size=H).astype("<f4").tobytes(),
-        factors=Factors(draw.normal(size=3).tobytes()),
-    )
-    return f"visitor-{seed}", msgspec.structs.replace(row, **fields)
-
-
 def stranger(**fields: Any) -> tuple[str, VisitorRow]:
     """A visitor of whom no model knows anything."""
     return visitor(hidden=b"", factors=Factors(), **fields)
-
-
-def board(n_items: int = 60, **counts: float) -> ItemBoard:
-    """Items m0, m1, ... with random vectors and counts, and those given by count."""
-    draw = np.random.default_rng(1)
-    made = ItemBoard(1000, 3600.0)
-    for item_id, count in ({f"m{n}": float(draw.random()) for n in range(n_items)} | counts).items():
-        row = ItemRow(0, 0, BASE, count, Factors(draw.normal(size=3).tobytes()))
-        made.apply(item_key(item_id), encode_row(row))
-    made.advance_to(BASE)
-    return made
 
 
 def catalogue(*items: Item) -> Catalogue:

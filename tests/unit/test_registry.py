@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from session_models import Published
 
 from streamrec.artifact import MANIFEST
-from streamrec.config import RegistrySettings
+from streamrec.config import RegistrySettings, Settings
 from streamrec.errors import ArtifactError, ConfigError, RegistryError, SignatureError
 from streamrec.registry import Registry
 from streamrec.signing import SigningKey
@@ -198,9 +198,10 @@ def test_who_publishes_for_workers_needs_a_key_that_they_trust(
 
 def test_the_settings_say_whose_models_are_read(published: Published) -> None:
     path, version = published.registry.path, published.version
-    assert Registry.of(RegistrySettings(path=path, require_signature=False)).read("gru4rec", version)
+    unasked = Settings(registry=RegistrySettings(path=path, require_signature=False))
+    assert Registry.of(unasked).read("gru4rec", version)
     with pytest.raises(SignatureError, match="no key is trusted"):
-        Registry.of(RegistrySettings(path=path)).read("gru4rec", version)
+        Registry.of(Settings(registry=RegistrySettings(path=path))).read("gru4rec", version)
 
 
 def test_a_signed_copy_under_another_name_is_refused(

@@ -13,11 +13,15 @@ from jsonschema import Draft202012Validator
 
 from streamrec.errors import RecordError
 from streamrec.events import (
+    Check,
     Interaction,
     Item,
     ModelRelease,
     Recommendation,
     RecommendedItem,
+    ShadowRecommendation,
+    Verdict,
+    Window,
     decode_interaction,
     encode,
 )
@@ -54,6 +58,40 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
             input_partition=0,
             input_offset=7,
             candidates={"gru4rec": ["i1"]},
+        ),
+        Recommendation(
+            rec_id="r2",
+            visitor_id="v1",
+            session_id="s1",
+            event_id="e2",
+            items=[
+                RecommendedItem("i1", 0.5, ["gru4rec"], "often next", "live"),
+                RecommendedItem("i2", 0.6, ["gru4rec"], "often next", "challenger"),
+            ],
+            model="gru4rec",
+            release="20240101T000000-abc",
+            event_time=1,
+            emit_time=2,
+            input_partition=0,
+            input_offset=8,
+            challenger="20240102T000000-abc",
+        ),
+    ],
+    "shadow-recommendation": [
+        ShadowRecommendation(
+            rec_id="r1",
+            visitor_id="v1",
+            session_id="s1",
+            event_id="e1",
+            items=[RecommendedItem("i1", 0.5, ["gru4rec", "popularity"], "often next")],
+            model="gru4rec",
+            release="20240102T000000-abc",
+            shown=["i2", "i1"],
+            shown_release="20240101T000000-abc",
+            event_time=1,
+            emit_time=2,
+            input_partition=0,
+            input_offset=7,
         )
     ],
     "item": [
@@ -70,6 +108,18 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
     ],
     "model-release": [
         ModelRelease(model="gru4rec", slot="live", version="v1", sequence=1, digest="0" * 64, time=1)
+    ],
+    "verdict": [
+        Verdict(
+            model="gru4rec",
+            version="v2",
+            outcome="refused",
+            checks=[Check(name="size", passed=False, text="too large", value=2.5, bound=2.0)],
+            window=Window(sessions=1000, clicks=4000, digest="0" * 64, first=1, last=2),
+            rules="0" * 64,
+            time=1,
+            against="v1",
+        )
     ],
 }
 
@@ -148,7 +198,11 @@ def test_asyncapi_names_every_topic_that_apps_see_and_every_reference_resolves()
     files = render_schemas()
     document = json.loads(files[ASYNCAPI_FILE])
     assert {channel["address"] for channel in document["channels"].values()} == {
-        f"streamrec.{name}" for name in ("interactions", "recommendations", "items", "models", "dead-letters")
+        f"streamrec.{name}"
+        for name in (
+            *("interactions", "recommendations", "shadow-recommendations"),
+            *("items", "models", "dead-letters"),
+        )
     }
     assert document["operations"].keys() == document["channels"].keys()
     refs = list(_refs(document))

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
-from session_models import Published, edit_manifest, rewrite
+from session_models import Published, edit_manifest, make_slow, rewrite
 
 from streamrec import scorer
 from streamrec.artifact import MANIFEST
 from streamrec.contracts import FloatArray, IntArray, Session
-from streamrec.errors import ArtifactError, RegistryError
+from streamrec.errors import ArtifactError, Refusal, RegistryError
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
 from streamrec.registry import Registry
 from streamrec.scorer import (
@@ -516,3 +516,85 @@ def test_onnx_runtime_reports_to_nobody_and_leaves_nothing_at_home(tmp_path: Pat
     environment = {**kept, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", "import streamrec.scorer"], env=environment, check=True)
     assert not list(tmp_path.iterdir())
+
+
+# -- why ----------------------------------------------------------------------------------------
+
+
+REASONS: dict[str, tuple[Callable[[Path], Any], Refusal]] = {
+    "cut short": (lambda artifact: rewrite(artifact, "score.onnx", b"\x08"), "damaged"),
+    "a flipped bit": (
+        lambda artifact: (artifact / "bias.npy").write_bytes(
+            (artifact / "bias.npy").read_bytes()[:-1] + b"x"
+        ),
+        "damaged",
+    ),
+    "a file less": (lambda artifact: (artifact / "bias.npy").unlink(), "damaged"),
+    "no JSON": (lambda artifact: (artifact / MANIFEST).write_text("{"), "damaged"),
+    "other weights": (
+        lambda artifact: edit_weights(artifact, "score.onnx", "items", lambda weights: -weights),
+        "damaged",
+    ),
+    "another format": (
+        lambda artifact: edit_manifest(artifact, lambda made: made.update(format=99)),
+        "wrong_shape",
+    ),
+    "another width": (
+        lambda artifact: edit_manifest(artifact, lambda made: made.update(hidden_size=32)),
+        "wrong_shape",
+    ),
+    "the wrong graph": (
+        lambda artifact: rewrite(artifact, "score.onnx", (artifact / "step.onnx").read_bytes()),
+        "wrong_shape",
+    ),
+    "an item less": (
+        lambda artifact: edit_weights(artifact, "score.onnx", "items", lambda weights: weights[:-1]),
+        "wrong_shape",
+    ),
+    "a short bias": (lambda artifact: rewrite_bias(artifact, np.zeros(7, np.float32)), "wrong_shape"),
+    "a foreign operator": (
+        lambda artifact: change_graph(artifact, "score.onnx", foreign),
+        "wrong_shape",
+    ),
+    "a weight that is no number": (
+        lambda artifact: edit_weights(artifact, "score.onnx", "items", put((3, 3), np.nan)),
+        "not_finite",
+    ),
+    "a bias that is infinite": (
+        lambda artifact: rewrite_bias(artifact, np.full(N_ITEMS, np.inf, np.float32)),
+        "not_finite",
+    ),
+}
+
+
+def change_graph(artifact: Path, graph: str, change: Callable[[Any], None]) -> None:
+    model = onnx.load(artifact / graph)
+    change(model)
+    rewrite(artifact, graph, model.SerializeToString())
+
+
+@pytest.mark.parametrize(("damage", "reason"), REASONS.values(), ids=REASONS.keys())
+def test_a_refusal_says_by_a_label_why(
+    artifact: Path, damage: Callable[[Path], Any], reason: Refusal
+) -> None:
+    damage(artifact)
+    with pytest.raises(ArtifactError) as refused:
+        open_scorer(artifact)
+    assert refused.value.reason == reason
+
+
+def test_state_knows_what_both_graphs_cost(published: Published) -> None:
+    step = load_step(published.registry, published.version)
+    model = load_scorer(published.registry, published.version)
+    assert set(step.costs_s) == {"step.onnx", "score.onnx"}
+    assert set(model.costs_s) == {"score.onnx"}
+    assert all(0 < cost_s < 0.1 for cost_s in step.costs_s.values())
+
+
+def test_a_graph_that_does_more_costs_more_and_gives_the_same(artifact: Path) -> None:
+    before = open_scorer(artifact)
+    make_slow(artifact)
+    after = open_scorer(artifact)
+    hidden = hidden_states(5, 16)
+    np.testing.assert_array_equal(before.top(hidden, 9, NONE)[0], after.top(hidden, 9, NONE)[0])
+    assert after.costs_s["score.onnx"] > 10 * before.costs_s["score.onnx"]

@@ -10,7 +10,10 @@ from streamrec.errors import ConfigError
 from streamrec.events import Recommendation, RecommendedItem, encode
 from streamrec.topics import Problem, TopicSpec, topic_specs
 
-VISITOR_TOPICS = ("interactions", "visitor-states", "recommendations", "dead-letters")
+VISITOR_TOPICS = (
+    *("interactions", "visitor-states", "recommendations", "shadow-recommendations"),
+    "dead-letters",
+)
 
 
 def _settings(**kafka: object) -> Settings:
@@ -38,6 +41,7 @@ def test_only_events_are_deleted_by_age_and_all_state_is_compacted() -> None:
     assert policies == {
         "interactions": "delete",
         "recommendations": "delete",
+        "shadow-recommendations": "delete",
         "dead-letters": "delete",
         "visitor-states": "compact",
         "items": "compact",

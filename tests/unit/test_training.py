@@ -42,6 +42,7 @@ def test_a_trained_model_is_published_with_its_data_and_metrics(registry: Regist
     assert manifest.data == {
         "source": "here",
         "clicks": len(train),
+        "sha256": train.digest(),
         "sessions": 200,
         "items": 40,
         "first": "1970-01-01T00:00:00.000+00:00",

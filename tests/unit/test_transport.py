@@ -1,6 +1,8 @@
 """What the batch transport makes of fetched bytes."""
 
-from typing import Any
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -11,7 +13,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streamrec.engine.transport import BatchConsumer, ParsedRecords
+from streamrec.config import KafkaSettings
+from streamrec.engine.transport import BatchConsumer, Fetched, FetchedResult, ParsedRecords, _ConsumerThread
 
 HEADERS = [("campaign", b"spring"), ("empty", None)]
 
@@ -87,3 +90,102 @@ async def test_partitions_that_go_away_while_it_seeks_are_left_to_the_rebalance(
     assert consumer.committed("interactions", 0) == 7
     assert await consumer.seek_to_committed() == {place: 9}
     assert consumer.committed("interactions", 0) == 9
+
+
+class _Waiting:
+    """An app with batches that wait for its agent."""
+
+    def __init__(self, waiting: int) -> None:
+        self.kafka = KafkaSettings()
+        self.waiting = waiting
+        self.taken = asyncio.Event()
+        self.consumer_generation_id = 1
+
+    def batches_waiting(self) -> int:
+        return self.waiting
+
+    async def batch_in_work(self) -> None:
+        pass
+
+    def take(self) -> None:
+        self.waiting -= 1
+        self.taken.set()
+
+
+def polling(app: Any, polls: list[dict[TP, Fetched]], monkeypatch: pytest.MonkeyPatch) -> BatchConsumer:
+    """A consumer whose polls bring these."""
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)  # a whole one starts a thread
+    consumer.app, consumer.flow_active, consumer.handed = app, True, {}
+    consumer._were_few, consumer._handed_at, consumer._read_offset = False, 0.0, {}
+
+    async def poll(_: float) -> Any:
+        brought = polls.pop(0)
+        return brought, set(brought)
+
+    monkeypatch.setattr(BatchConsumer, "should_stop", False)
+    monkeypatch.setattr(consumer, "_wait_next_records", poll)
+    return cast(BatchConsumer, consumer)
+
+
+async def test_the_next_poll_waits_until_all_batches_of_the_last_are_in_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, place = _Waiting(2), TP("interactions", 0)
+    polls = [{place: Fetched(fetched())}]
+    consumer = polling(app, polls, monkeypatch)
+    poll = asyncio.ensure_future(anext(consumer.getmany(1.0)))
+    for _ in range(2):
+        await asyncio.sleep(0.01)
+        assert polls  # not yet
+        app.take()
+    assert (await poll)[1].offset == 1
+
+
+async def test_after_small_batches_a_poll_waits_as_long_as_they_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = TP("interactions", 0)
+    few, many = Fetched(fetched()), Fetched(fetched() * 8)
+    naps: list[float] = []
+    consumer = polling(_Waiting(0), [{place: each} for each in (few, many, few)], monkeypatch)
+    sleep = asyncio.sleep
+
+    async def nap(delay: float) -> None:
+        naps.append(delay)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", nap)
+    for expected in (0, 1, 1):  # the first has none before it, the last one's was of many
+        async for _ in consumer.getmany(1.0):
+            pass
+        assert len(naps) == expected
+    assert 0 <= naps[0] <= 0.1
+
+
+async def test_errors_come_before_records_and_each_partition_has_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[set[TP], int | None]] = []
+
+    async def fetch(_: Any, consumer: Any, active: set[TP], timeout: float, max_records: int | None) -> Any:  # noqa: ASYNC109
+        asked.append((active, max_records))
+        return {tp: Fetched([tp]) for tp in active}
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    places = [TP("interactions", n) for n in range(4)]
+    result = FetchedResult.__new__(FetchedResult)
+    error = fetcher.FetchError(error=IllegalStateError(), backoff=0.0)
+    consumer: Any = SimpleNamespace(
+        _coordinator=SimpleNamespace(check_errors=lambda: None),
+        _fetcher=SimpleNamespace(_records={places[0]: result, places[1]: result, places[2]: error}),
+    )
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    found = await thread._fetch_records(consumer, {*places[1:]}, timeout=1.0, max_records=20)
+    assert asked == [({places[2]}, 20), ({places[1]}, 20)]  # the first is not ours to read now
+    assert set(found) == {places[1], places[2]}
+    asked.clear()
+    consumer._fetcher._records.clear()
+    live = {*places}
+    await thread._fetch_records(consumer, live, timeout=1.0, max_records=20)
+    live.clear()
+    assert asked == [({*places}, 20)]  # not the set that Faust changes: an empty one means all partitions
+    assert await thread._fetch_records(consumer, live, timeout=1.0, max_records=20) == {}
+    assert len(asked) == 1
