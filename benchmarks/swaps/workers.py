@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from benchmarks.pages import samples
 from streamrec.errors import WorkerError
 from streamrec.standalone import ROLES, Apps
 
