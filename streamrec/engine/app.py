@@ -11,6 +11,8 @@ from typing import Any
 import aiokafka
 import faust
 from faust.serializers import codecs
+from mode.utils.objects import cached_property
+from mode.utils.queues import FlowControlEvent
 
 from streamrec.access import addresses, client_options
 from streamrec.config import KafkaSettings, Settings
@@ -28,6 +30,18 @@ for _name in [name for name in codecs.codecs if "pickle" in name]:
     del codecs.codecs[_name]
 
 
+class _Flow(FlowControlEvent):
+    """What lets batches into queues, and empties those whenever Faust stops it."""
+
+    def resume(self) -> None:
+        """Let batches in. Faust says so several times in a rebalance, and would empty the queues each time.
+
+        What had come in between would be gone, and missed only when the next batch of its partition comes.
+        """
+        if not self.is_active():
+            super().resume()
+
+
 class App(faust.App):
     """A Faust app that knows how it connects."""
 
@@ -37,6 +51,11 @@ class App(faust.App):
         super().__init__(*args, **options)
         self.taken = asyncio.Event()
         """Set whenever the agent has taken a batch into work."""
+
+    @cached_property
+    def flow_control(self) -> FlowControlEvent:
+        """Whether batches go into queues now. Asked for by Faust."""
+        return _Flow()
 
     def batches_waiting(self) -> int:
         """How many batches are handed on and not in work yet. Replaced by the agent (runner.add_agent)."""

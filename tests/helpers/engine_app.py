@@ -8,7 +8,7 @@ A record with the value `forget` deletes its key's row.
 FAULT is what happens to the process: `before N` and `after N` kill it (SIGKILL) right before
 or after its N-th append, `raise P N` raises when the record of partition P with offset N comes,
 `wait` and `block` stop the first handler for good, with the event loop and without it. `slow` makes each
-batch take a while.
+batch take a while, `late` the end of a rebalance.
 Into FOLDER go the rows as they were recovered, one JSON file for each recovery.
 """
 
@@ -30,6 +30,7 @@ from streamrec.engine.log import KafkaLog, Out
 from streamrec.engine.reader import read_range
 from streamrec.engine.runner import Batch, add_agent, run_worker
 from streamrec.engine.table import PartitionTable
+from streamrec.engine.transport import BatchConsumer
 from streamrec.engine.web import OperatorsPages
 
 WATERMARK = b"w:"
@@ -72,6 +73,18 @@ def say(what: str) -> None:
     sys.stdout.flush()
 
 
+def resume_late() -> None:
+    """When a rebalance ends, Faust seeks what is committed, then empties its queues: leave time between."""
+    seek = BatchConsumer.perform_seek
+
+    async def and_wait(self: BatchConsumer) -> None:
+        await seek(self)
+        say("sought")
+        await asyncio.sleep(2.0)
+
+    BatchConsumer.perform_seek = and_wait  # type: ignore[method-assign]
+
+
 def main(folder: Path, fault: str = "none") -> None:
     """Run until told to stop, or until the fault."""
     settings = load_settings()
@@ -91,6 +104,8 @@ def main(folder: Path, fault: str = "none") -> None:
         )
     )
     appends = recoveries = 0
+    if moment == "late":
+        resume_late()
 
     async def handle(batch: Batch) -> None:
         nonlocal appends
@@ -139,11 +154,12 @@ def main(folder: Path, fault: str = "none") -> None:
         place.with_suffix(".part").rename(place.with_suffix(".json"))
         recoveries += 1
 
-    async def nothing() -> None:
-        pass
+    async def prepare() -> None:
+        if moment == "late":
+            await asyncio.sleep(4.0)
 
     table.on_recover(recovered)
-    watchdog = add_agent(app, "engine", settings.kafka, interactions, handle, before=nothing)
+    watchdog = add_agent(app, "engine", settings.kafka, interactions, handle, before=prepare)
     pages = OperatorsPages(
         "127.0.0.1", settings.web.port, lambda: None if app.tables.actives_ready else "recovering"
     )

@@ -169,6 +169,19 @@ def test_every_record_counts_once_while_workers_join_and_leave(settings: Setting
     assert logged_rows(settings) == expected_rows(settings)
 
 
+def test_what_comes_while_a_rebalance_ends_is_handled_then(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, "interactions", records(1))
+    with engine(settings, tmp_path) as app:
+        app.wait(done(settings))
+        assert app.stop() == 0
+    with engine(settings, tmp_path, "late", name="again") as app:
+        app.wait(lambda: "sought" in app.log)
+        publish(settings, "interactions", records(1))
+        app.wait(done(settings), timeout_s=20)  # nothing comes after it that would show that it lacks
+        assert app.stop() == 0
+    assert logged_rows(settings) == expected_rows(settings)
+
+
 @pytest.mark.parametrize("settings", [{"kafka": {"max_poll_records": 20, "partitions": 4}}], indirect=True)
 def test_partitions_with_a_backlog_take_turns(settings: Settings, tmp_path: Path) -> None:
     publish(settings, "interactions", records(6000))

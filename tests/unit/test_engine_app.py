@@ -74,3 +74,15 @@ def test_faust_connects_as_our_own_clients_do(protocol: str) -> None:
 def test_every_broker_is_tried_first() -> None:
     app = create_app(load_settings(kafka={"bootstrap": "a:9092, b:9093"}), "state")
     assert [str(url) for url in app.conf.broker] == ["batchkafka://a:9092", "batchkafka://b:9093"]
+
+
+def test_what_waits_in_a_queue_stays_when_a_flow_that_runs_is_resumed() -> None:
+    app = _app()
+    queue = app.FlowControlQueue(8, clear_on_resume=True)
+    app.flow_control.resume()
+    queue.put_nowait("a batch")
+    app.flow_control.resume()
+    assert queue.qsize() == 1
+    app.flow_control.suspend()
+    app.flow_control.resume()
+    assert queue.qsize() == 0
