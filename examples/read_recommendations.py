@@ -11,6 +11,6 @@ consumer = KafkaConsumer(
 )
 for record in consumer:
     answer = json.loads(record.value)
-    print(answer["visitor_id"], "asked by", answer["event_id"])
+    print(answer["visitor_id"], "asked by", answer["event_id"], "list", answer["rec_id"])
     for item in answer["items"]:
         print(f"  {item['item_id']:>8}  {item['sources'][0]:<10}  {item['reason']}")

@@ -30,6 +30,7 @@ __all__ = [
     "make_clicks",
     "read_columns",
     "sessions",
+    "split_by_day",
     "split_by_time",
     "write_clicks",
 ]
@@ -195,6 +196,11 @@ def split_by_time(clicks: Clicks, cut_ms: int) -> tuple[Clicks, Clicks]:
         return np.fromiter((name in names for name in clicks.session_ids), dtype=np.bool_, count=len(clicks))
 
     return clicks.take(mask(ends_before)), clicks.take(mask(starts_after))
+
+
+def split_by_day(clicks: Clicks, days: float) -> tuple[Clicks, Clicks]:
+    """`split_by_time` after so many days from the first click on."""
+    return split_by_time(clicks, clicks.first_ms + round(days * DAY_MS))
 
 
 def _lines(path: Path, columns: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import IO, Final, Self
 from rich.console import Console
 
 from streamrec.config import Settings
-from streamrec.datasets import bundled_clicks
+from streamrec.datasets import bundled_clicks, split_by_day
 from streamrec.engine.broker import Broker
 from streamrec.engine.child import Child
 from streamrec.errors import BrokerError, ConfigError, WorkerError
@@ -33,10 +33,13 @@ from streamrec.signing import SigningKey
 from streamrec.topics import create_topics
 from streamrec.training import gru4rec_config, train_gru4rec
 
-__all__ = ["ROLES", "Apps", "Kafka", "has_kafka", "live_model", "with_own_key"]
+__all__ = ["ROLES", "TRAINED_DAYS", "Apps", "Kafka", "has_kafka", "live_model", "with_own_key"]
 
 ROLES: Final = ("state", "scoring")
 """The apps, in the order in which they are stopped: the later ones answer what the earlier ask."""
+
+TRAINED_DAYS: Final = 24
+"""Of the bundled clicks, those that a first model is trained on; six more are left to judge it by."""
 
 _HOST: Final = "127.0.0.1"
 _EVERY_ADDRESS: Final = (str(IPv4Address(socket.INADDR_ANY)), "")
@@ -135,8 +138,8 @@ class Kafka:
 def live_model(settings: Settings, console: Console) -> str:
     """The live version of GRU4Rec. Where there is none, the registry's newest becomes it.
 
-    Where the registry is empty, one is trained first, on the bundled clicks. Raises BrokerError,
-    TopicError, RegistryError, or ConfigError without torch.
+    Where the registry is empty, one is trained first, on TRAINED_DAYS of the bundled clicks. Raises
+    BrokerError, TopicError, RegistryError, or ConfigError without torch.
     """
     live = released(settings).get("gru4rec/live")
     if live is not None:
@@ -146,11 +149,11 @@ def live_model(settings: Settings, console: Console) -> str:
         registry.require_trusted_signer()
         with progress_bar(console) as on_step:
             train_gru4rec(
-                bundled_clicks(),
+                split_by_day(bundled_clicks(), TRAINED_DAYS)[0],
                 registry,
                 config=gru4rec_config(quick=True),
                 on_step=on_step,
-                data={"source": "bundled clicks"},
+                data={"source": f"bundled clicks, the first {TRAINED_DAYS} days"},
             )
     return announce(settings, "gru4rec", registry.latest("gru4rec")).version
 

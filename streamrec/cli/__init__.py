@@ -4,6 +4,7 @@ Every family of verbs is a module of this package with `register(app)`. `--help`
 quick, so these modules import what they run inside their functions.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -83,6 +84,8 @@ for _family in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    # It warns of each step of its own that takes 0.1 s: on a busy machine that is none to act upon.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     try:
         app(args=arguments)
     except StreamrecError as error:

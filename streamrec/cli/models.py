@@ -39,11 +39,15 @@ def list_(json: JsonOption = False) -> None:
     """
     registry = _registry()
     found = [_row(entry) for model in registry.models() for entry in registry.entries(model)]
-    if not found and not json:
+    if found:
+        slots, judged = _announced()
+        found += _absent(found, slots or {})
+        for row in found:
+            row["slots"] = None if slots is None else slots.get((row["model"], row["version"]), [])
+            row["verdict"] = judged.get(row["version"])
+    elif not json:
         typer.echo(f"no versions in {registry.path}; train one with `streamrec train gru4rec --bundled`")
         return
-    for row, (slots, verdict) in zip(found, _slots(found), strict=True):
-        row["slots"], row["verdict"] = slots, verdict
     if json:
         print_json(found)
     else:
@@ -60,7 +64,7 @@ def show(version: Version = "latest", json: JsonOption = False) -> None:
     named = _named(registry, version)
     directory = registry.location(_MODEL, named)
     manifest = registry.manifest(_MODEL, named).model_dump(exclude={"probes"})
-    ((_, verdict),) = _slots([manifest])
+    verdict = _announced()[1].get(named)
     if json:
         print_json({**manifest, "directory": str(directory), "verdict": verdict})
         return
@@ -129,10 +133,10 @@ def release(version: Version = "latest", json: JsonOption = False) -> None:
         typer.echo(f"{named} is live at {settings.kafka.bootstrap} as release {released.sequence}")
 
 
-def _slots(rows: Sequence[Mapping[str, Any]]) -> list[tuple[list[str] | None, "Verdict | None"]]:
-    """Of each version: what it is released as, `live` or `canary (0.1)`, say; and its verdict.
+def _announced() -> tuple[dict[tuple[str, str], list[str]] | None, Mapping[str, "Verdict"]]:
+    """What each (model, version) is released as, `live` or `canary (0.1)`, say; and verdicts by version.
 
-    If Kafka cannot be asked, None for the first, and the verdict as it is kept beside its page.
+    If Kafka cannot be asked, None for the first, and verdicts as they are kept beside their pages.
     """
     from streamrec.config import load_settings
     from streamrec.doctor.asking import answer, ask
@@ -141,19 +145,28 @@ def _slots(rows: Sequence[Mapping[str, Any]]) -> list[tuple[list[str] | None, "V
     from streamrec.releases import released
     from streamrec.verdicts import verdicts
 
-    if not rows:
-        return []
     settings = load_settings()
     found = answer(ask(lambda: (released(settings), verdicts(settings))), _KAFKA_S)
     if isinstance(found, Unknown):
         typer.echo(f"which version is live is not known: {found.why}", err=True)
-        kept = kept_verdicts(settings.gate.pages)
-        return [(None, kept.get(row["version"])) for row in rows]
+        return None, kept_verdicts(settings.gate.pages)
     releases, judged = found
     slots: dict[tuple[str, str], list[str]] = {}
     for each in releases.values():
         slots.setdefault((each.model, each.version), []).append(_role(each))
-    return [(slots.get((row["model"], row["version"]), []), judged.get(row["version"])) for row in rows]
+    return slots, judged
+
+
+def _absent(
+    rows: Sequence[Mapping[str, Any]], slots: Mapping[tuple[str, str], Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Rows for versions that have a role and no files. A mark of what was rolled back needs none."""
+    known = {(row["model"], row["version"]) for row in rows}
+    return [
+        {"model": model, "version": version, "fault": "not in the registry"}
+        for (model, version), roles in slots.items()
+        if (model, version) not in known and not all(role.startswith("rolled back") for role in roles)
+    ]
 
 
 def _role(release: "ModelRelease") -> str:

@@ -47,6 +47,7 @@ def canary(
     registry = Registry.of(settings)
     named = registry.latest(_MODEL) if version == "latest" else version
     check_artifact(registry, named)
+    warn_of_verdict(settings, named)
     made = releases.canary(settings, _MODEL, named, share)
     _tell(
         made, f"{named} serves {share:.4g} of the visitors, the same ones as long as it is the canary", json
@@ -71,8 +72,16 @@ def rollback(
     """Make the previous version live again; what is live comes back by hand only. Nothing is loaded."""
     from streamrec import releases
     from streamrec.config import load_settings
+    from streamrec.errors import StreamrecError
+    from streamrec.registry import Registry
 
-    made = releases.rollback(load_settings(), _MODEL, reason)
+    settings = load_settings()
+    made = releases.rollback(settings, _MODEL, reason)
+    try:
+        Registry.of(settings).digest(_MODEL, made.version)
+    except StreamrecError as error:
+        # The way back is not barred by it: the workers hold that version.
+        typer.echo(f"warning: workers that start from now on cannot load {made.version}: {error}", err=True)
     _tell(made, f"{made.version} is live again as release {made.sequence}", json)
 
 

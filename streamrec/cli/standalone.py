@@ -34,7 +34,7 @@ def standalone(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the logs of the apps.")] = Path("build/standalone"),
     train: Annotated[
-        bool, typer.Option(help="If there is no model yet, train one on the bundled clicks.")
+        bool, typer.Option(help="If there is no model yet, train one on 24 days of the bundled clicks.")
     ] = True,
 ) -> None:
     """Run all of it on this machine until Ctrl-C: Kafka, topics, a model, state and scoring.
@@ -74,12 +74,15 @@ def _stay(kafka: "Kafka", apps: "Apps") -> None:
 
 
 def _how_to_use(kafka: "Kafka", apps: "Apps") -> str:
+    from streamrec.standalone import TRAINED_DAYS
+
     interactions, lists = map(kafka.settings.kafka.topic, ("interactions", "recommendations"))
     pages = "\n".join(f"  {address}/metrics  ({role})" for role, address in apps.pages.items())
     return (
         f"\nUp. Clicks go to {interactions}, lists come on {lists}.\n"
-        "Real clicks as traffic, from another terminal:\n"
-        f"  STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap} streamrec replay\n{_keys(kafka)}"
+        "Real clicks as traffic, of the days that the model has not seen, from another terminal:\n"
+        f"  STREAMREC_KAFKA__BOOTSTRAP={kafka.bootstrap} streamrec replay --after {TRAINED_DAYS}\n"
+        f"{_keys(kafka)}"
         f"Metrics:\n{pages}\n"
         f"Logs: {', '.join(str(path) for path in apps.logs.values())}\n"
         "Ctrl-C stops it."
@@ -107,6 +110,14 @@ def replay(
         ),
     ] = None,
     speed_up: Annotated[float, typer.Option(min=0.001, help="How many times as fast as they came.")] = 1000.0,
+    after: Annotated[
+        float,
+        typer.Option(
+            metavar="DAYS",
+            min=0,
+            help="Only sessions that begin after so many days: what `train --until` leaves.",
+        ),
+    ] = 0,
     clicks: Annotated[int | None, typer.Option(min=1, help="Only so many, from the first on.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -121,13 +132,21 @@ def replay(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from streamrec.config import load_settings
-    from streamrec.datasets import bundled_clicks, load_clicks
+    from streamrec.datasets import bundled_clicks, load_clicks, split_by_day
+    from streamrec.errors import DatasetError
     from streamrec.replay import replay as publish
 
     interrupt_when_terminated()
     quiet_kafka_client()
     settings = load_settings()
-    past = (load_clicks(data) if data else bundled_clicks()).first(clicks)
+    past = load_clicks(data) if data else bundled_clicks()
+    if after:
+        _, past = split_by_day(past, after)
+        if not len(past):
+            raise DatasetError(
+                f"no session begins after the first {after:g} days; a smaller --after leaves some"
+            )
+    past = past.first(clicks)
     columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     try:

@@ -143,12 +143,12 @@ def _live(settings: "Settings") -> str:
 
 
 def _split(clicks: "Clicks", until: float | None) -> tuple["Clicks", "Clicks | None"]:
-    from streamrec.datasets import DAY_MS, split_by_time
+    from streamrec.datasets import DAY_MS, split_by_day
     from streamrec.errors import DatasetError
 
     if until is None:
         return clicks, None
-    train, held_out = split_by_time(clicks, clicks.first_ms + round(until * DAY_MS))
+    train, held_out = split_by_day(clicks, until)
     if not len(train):
         days = (clicks.last_ms - clicks.first_ms) / DAY_MS
         raise DatasetError(f"no session ends in the first {until:g} days; the clicks cover {days:.1f}")

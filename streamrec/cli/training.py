@@ -78,4 +78,8 @@ def _print(outcome: "Outcome", json: bool) -> None:
     if json:
         print_json(outcome)
         return
-    typer.echo(f"{outcome.version}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}")
+    detail = f" ({outcome.detail})" if outcome.detail not in ("", outcome.result) else ""
+    failed = f" by {', '.join(outcome.failed_checks)}" if outcome.failed_checks else ""
+    typer.echo(f"{outcome.version}: {outcome.result}{failed}{detail}")
+    if failed:
+        typer.echo(f"  streamrec models show {outcome.version}    has what was measured")

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from streamrec.access import client_options
 from streamrec.config import RegistrySettings, Settings
-from streamrec.datasets import DAY_MS, Clicks, bundled_clicks, split_by_time
+from streamrec.datasets import Clicks, bundled_clicks, split_by_day
 from streamrec.demo.judge import Judge
 from streamrec.demo.summary import K, Summary, summarise
 from streamrec.demo.versions import Successor, Versions, offline_recall, train_versions
@@ -120,8 +120,8 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
 
 def _split(options: DemoOptions) -> tuple[Training, Clicks]:
     clicks = bundled_clicks()
-    first, _ = split_by_time(clicks, clicks.first_ms + round(options.days_first * DAY_MS))
-    train, live = split_by_time(clicks, clicks.first_ms + round(options.days_train * DAY_MS))
+    first, _ = split_by_day(clicks, options.days_first)
+    train, live = split_by_day(clicks, options.days_train)
     live = live.first(options.clicks)
     if not 0 < len(first) < len(train) or not len(live):
         raise DatasetError(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -213,6 +214,25 @@ def test_the_list_of_versions_tells_which_is_live_and_which_was(
         main(["models", "list"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["gru4rec", "v3", "live"] in [row[:3] for row in rows]
+
+
+def test_a_version_that_has_a_role_and_no_files_is_listed_and_warned_of(
+    settings: Settings, registry: Registry, capsys: pytest.CaptureFixture[str], run: Run
+) -> None:
+    for version in ("v1", "v2", "v3"):
+        announce(settings, "gru4rec", version)
+    for gone in ("v2", "v3"):
+        shutil.rmtree(registry.directory("gru4rec", gone))
+    faults = {row["version"]: (row["slots"], row.get("fault")) for row in run("models", "list")}
+    absent = "not in the registry"
+    assert faults == {"v1": ([], None), "v2": (["previous"], absent), "v3": (["live"], absent)}
+    with pytest.raises(SystemExit) as caught:
+        main(["models", "rollback"])
+    assert caught.value.code == 0
+    assert "workers that start from now on cannot load v2" in capsys.readouterr().err
+    # What was taken back is, once it is not the previous one either, the mark of a name, and needs no files.
+    announce(settings, "gru4rec", "v1")
+    assert [row["version"] for row in run("models", "list")] == ["v1", "v2"]
 
 
 def test_release_checks_a_version_before_it_makes_it_live(

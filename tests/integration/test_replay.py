@@ -4,9 +4,10 @@ import time
 
 import pytest
 from app_processes import read
+from verbs import runner
 
 from streamrec.config import Settings
-from streamrec.datasets import bundled_clicks
+from streamrec.datasets import bundled_clicks, split_by_day
 from streamrec.errors import TopicError
 from streamrec.events import decode_interaction
 from streamrec.replay import Sent, replay
@@ -46,6 +47,21 @@ async def test_a_session_keeps_its_order(settings: Settings) -> None:
             assert last[session_id][0] == offset[place][0]
             assert last[session_id][1] < offset[place][1]
         last[session_id] = offset[place]
+
+
+def test_days_that_a_model_was_trained_on_can_be_left_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    run = runner(capsys)
+    assert run("replay", "--after", "24", "--clicks", "200", "--speed-up", "1e9")[0] == 0
+    _, left = split_by_day(bundled_clicks(), 24)
+    sent = [decode_interaction(record.value) for record in read(settings, "interactions")]
+    assert {each.session_id for each in sent} == set(left.first(200).session_ids)
+    code, _, err = run("replay", "--after", "365")
+    assert code == 1
+    assert "a smaller --after" in err
 
 
 async def test_without_the_topic_it_says_how_to_make_it(settings: Settings) -> None:

@@ -82,7 +82,7 @@ def test_nothing_outlives_it(standalone: Standalone, number: signal.Signals) -> 
     children = standalone.children()
     assert len(children) == 2
     text = standalone.log.read_text()
-    assert "streamrec replay" in text
+    assert "streamrec replay --after 24\n" in text
     assert "/metrics" in text
 
     standalone.process.send_signal(number)

@@ -167,6 +167,15 @@ def test_without_a_broker_verdicts_are_those_beside_their_pages(
     assert (row["slots"], row["verdict"]["against"], row["verdict"]["released"]) == (None, "v0", 7)
 
 
+def test_in_a_narrow_terminal_a_version_is_whole(
+    run: Run, registry: Registry, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "20261122t131714-770b6c67"
+    registry.publish("gru4rec", name, lambda place: published.model.export(place, version=name))
+    monkeypatch.setenv("COLUMNS", "60")
+    assert name in run("models", "list")[1]
+
+
 def test_versions_are_listed_the_damaged_ones_as_such(run: Run, registry: Registry, version: str) -> None:
     Registry(registry.path).publish("gru4rec", "v2", lambda place: (place / MANIFEST).write_text("{"))
     code, out, _ = run("models", "list", "--json")
