@@ -6,6 +6,7 @@ a retry after a lost acknowledgement appends nothing twice. And it can be fenced
 refuses appends to a claimed partition by whoever had claimed it before (decision 007).
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -139,6 +140,9 @@ class KafkaLog:
             max_batch_size=max_batch_size,
             transactional_id=transactional_id,
         )
+        # Where a broker that is away said before that it leads no longer, aiokafka gives what waits for it up
+        # when a request would be. To wait costs nothing: who ends begins anew, and waits as well.
+        producer._message_accumulator._batch_ttl = math.inf
         try:
             await producer.start()
         except BaseException:

@@ -53,6 +53,17 @@ def test_stopped_in_order_and_restarted(own_bench: Bench, own_broker: Broker) ->
 
 
 @pytest.mark.chaos
+def test_stopped_in_order_and_away_for_longer_than_a_request_may_take(
+    own_bench: Bench, own_broker: Broker
+) -> None:
+    # A broker that goes in order tells before that its partitions have no leader.
+    with _traffic(own_bench) as system:
+        own_broker.stop()
+        system.pause(45, 45)
+        own_broker.restart()
+
+
+@pytest.mark.chaos
 def test_away_for_two_minutes(own_bench: Bench, own_broker: Broker) -> None:
     with _traffic(own_bench) as system:
         own_broker.kill()
