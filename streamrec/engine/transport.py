@@ -239,6 +239,14 @@ class BatchConsumer(driver.Consumer):
         self.handed.clear()
         await super().on_partitions_revoked(revoked)
 
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what is handled by now. Called by Faust too, at intervals, and when it stops.
+
+        While another is under way Faust's own only waits for that, which lacks what was handled since it began.
+        """
+        await self.maybe_wait_for_commit_to_finish()
+        return bool(await super().commit(topics, start_new_transaction))
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: the watchdog knows better whether a partition stands still. Called by Faust."""
 

@@ -92,6 +92,29 @@ async def test_partitions_that_go_away_while_it_seeks_are_left_to_the_rebalance(
     assert consumer.committed("interactions", 0) == 9
 
 
+async def test_a_commit_during_another_takes_what_was_handled_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    handled, committed, acknowledged = 1, list[int](), asyncio.Event()
+
+    async def force_commit(*_: Any, **__: Any) -> bool:
+        now = handled
+        await acknowledged.wait()
+        committed.append(now)
+        return True
+
+    monkeypatch.setattr(BatchConsumer, "force_commit", force_commit)
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)  # a whole one starts a thread
+    consumer.app, consumer._commit_fut = SimpleNamespace(client_only=False), None
+    consumer.loop = asyncio.get_running_loop()
+    first = asyncio.ensure_future(consumer.commit())
+    await asyncio.sleep(0)
+    handled = 2
+    second = asyncio.ensure_future(consumer.commit())
+    await asyncio.sleep(0)
+    acknowledged.set()
+    await asyncio.gather(first, second)
+    assert committed == [1, 2]
+
+
 class _Waiting:
     """An app with batches that wait for its agent."""
 
