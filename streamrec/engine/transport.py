@@ -242,7 +242,7 @@ class BatchConsumer(driver.Consumer):
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what is handled by now. Called by Faust too, at intervals, and when it stops.
 
-        While another is under way Faust's own only waits for that, which lacks what was handled since it began.
+        While another is under way Faust's own only waits for that one, which lacks what was handled since.
         """
         await self.maybe_wait_for_commit_to_finish()
         return bool(await super().commit(topics, start_new_transaction))

@@ -112,6 +112,10 @@ async def _watch(app: faust.App, settings: KafkaSettings, topic: str, done: Mapp
                 )
                 clock.forget()
                 continue
+            except RuntimeError:
+                if app.should_stop:
+                    return  # the thread that was asked has ended
+                raise
             stalled_s = clock.look(time.monotonic(), done, work.under_way, working=bool(work.waiting))
             if stalled_s >= timeout_s:
                 raise EngineError(

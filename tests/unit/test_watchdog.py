@@ -1,5 +1,13 @@
 """When a worker is said to stand still."""
 
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streamrec.config import KafkaSettings
+from streamrec.engine import watchdog
 from streamrec.engine.watchdog import StallClock
 
 AT_5 = {0: 5}
@@ -53,3 +61,23 @@ def test_time_in_which_nothing_was_known_does_not_count() -> None:
     clock.look(100.0, AT_5, {}, working=True)
     clock.forget()
     assert clock.look(500.0, AT_5, {}, working=True) == 0
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_a_look_that_a_stop_cuts_off_is_no_fault(stops: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def nobody(*_: Any) -> Any:
+        yield None
+
+    async def cut_off(*_: Any) -> Any:
+        raise RuntimeError("Event loop is closed")
+
+    monkeypatch.setattr(watchdog, "open_consumer", nobody)
+    monkeypatch.setattr(watchdog, "_work", cut_off)
+    kafka = KafkaSettings().model_copy(update={"stall_timeout_s": 0.1})
+    app: Any = SimpleNamespace(should_stop=stops)
+    if stops:
+        await watchdog.watch(app, kafka, "interactions", {})
+    else:
+        with pytest.raises(RuntimeError, match="loop is closed"):
+            await watchdog.watch(app, kafka, "interactions", {})
