@@ -1,7 +1,7 @@
 """What the verbs print: results on stdout, as a table or as JSON, and errors on stderr."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,13 +20,8 @@ def print_json(value: Any, indent: int = 2) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=indent))
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Collection[str] = ("version",)
-) -> None:
-    """Print rows under a header; numbers go to the right.
-
-    whole: columns that are not broken: their cells are to be copied.
-    """
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a header; numbers go to the right. Versions are not broken: they are to be copied."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     cells = [list(row) for row in rows]
     for index, column in enumerate(columns):
@@ -35,7 +30,7 @@ def print_table(
             column,
             justify="right" if numeric and cells else "left",
             overflow="fold",
-            no_wrap=column in whole,
+            no_wrap=column == "version",
         )
     for row in cells:
         table.add_row(*(Text(str(cell)) for cell in row))
