@@ -3,7 +3,7 @@
 Enters: interactions in the order of a partition, each with its sampled negatives.
 Leaves: Factors of visitors and items, to be kept as rows.
 
-The learning is river's FunkMF, stochastic gradient descent on the squared error of
+The learning is that of river's FunkMF, bit for bit, stochastic gradient descent on the squared error of
 ⟨visitor, item⟩: Simon Funk, "Netflix Update: Try This at Home", 2006. The target is 1
 for what a visitor chose, 0 for what was drawn as a negative or disliked. Items start at
 vectors drawn at random, so nearly orthogonal, and items of the same visitors are
@@ -18,7 +18,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from river import optim, reco
 
 from streamrec.errors import RecordError, StateError
 from streamrec.state.rows import Factors
@@ -58,13 +57,8 @@ class OnlineMF:
         self._config = config
         self._seed = seed
         self._size_bytes = 8 * config.factors
-        self._model = reco.FunkMF(
-            n_factors=config.factors,
-            l2=config.regularization,
-            clip_gradient=config.max_gradient,
-        )
-        self._model.u_optimizer = optim.SGD(config.visitor_learning_rate)
-        self._model.i_optimizer = optim.SGD(config.item_learning_rate)
+        self._items: dict[str, _Vector] = {}
+        self._pairs = _Pairs(config)
         self._n = 0
         self._mean = 0.0
 
@@ -74,19 +68,15 @@ class OnlineMF:
 
     def item(self, item_id: str) -> Factors:
         """Factors of an item; of one never seen, uniform from a hash of the id and the seed."""
-        # river's predict_one and rank insert a row for every unseen id; .get does not.
-        vector = self._model.i_latents.get(item_id)
-        if vector is None:
-            vector = self._initial("item", item_id, self._config.item_scale)
-        return Factors(vector.tobytes())
+        return Factors(self._known(item_id).tobytes())
 
     def set_item(self, item_id: str, factors: Factors) -> None:
         """Put an item's factors in place. Raises StateError if they have another length."""
-        self._model.i_latents[item_id] = self._vector(f"item {item_id}", factors)
+        self._items[item_id] = self._vector(f"item {item_id}", factors)
 
     def drop_item(self, item_id: str) -> None:
         """Forget an item. Unknown ids are ignored."""
-        self._model.i_latents.pop(item_id, None)
+        self._items.pop(item_id, None)
 
     def numbers(self) -> tuple[int, float]:
         """Number and mean of the targets learned from, those of negatives included."""
@@ -105,37 +95,26 @@ class OnlineMF:
         (`model_failed`) if a number stops being finite, with every item as it was.
         Raises StateError if `factors` have another length.
         """
-        model, items = self._model, self._model.i_latents
-        before: dict[str, _Vector | None] = {}
-        for name in {item_id, *negatives}:
-            vector = items.get(name)
-            before[name] = None if vector is None else vector.copy()
-            if vector is None:
-                items[name] = self._initial("item", name, self._config.item_scale)
         if factors.vector:
             visitor = self._vector(f"visitor {visitor_id}", factors)
         else:
             visitor = self._initial("visitor", visitor_id, self._config.visitor_scale)
-        # In river's table only for as long as river learns: visitors are kept in rows.
-        model.u_latents[visitor_id] = visitor
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(self._config.passes):
-                model.learn_one(visitor_id, item_id, target)
-                for name in negatives:
-                    model.learn_one(visitor_id, name, 0.0)
-            visitor = model.u_latents.pop(visitor_id)
-            finite = _finite(visitor) and all(_finite(items[name]) for name in before)
-        if not finite:
-            self._undo(before)
+        rows = {name: row for row, name in enumerate(dict.fromkeys([item_id, *negatives]), 1)}
+        vectors = [self._known(name) for name in rows]
+        pairs = [(rows[item_id], target), *((rows[name], 0.0) for name in negatives)]
+        learned = self._pairs.learn([visitor, *vectors], self._config.passes * pairs)
+        if not _finite(learned):
             raise RecordError(
                 "model_failed",
                 f"online_mf: learning {item_id} with target {target} leaves the finite numbers; "
                 "lower online_mf.item_learning_rate or online_mf.max_gradient",
             )
+        for name, row in rows.items():
+            self._items[name] = learned[row].copy()  # a view would keep the others alive
         self._count(target)
         for _ in negatives:
             self._count(0.0)
-        return Factors(visitor.tobytes())
+        return Factors(learned[0].tobytes())
 
     def _initial(self, kind: str, name: str, scale: float) -> _Vector:
         """Uniform numbers of expected squared length scale², the same on every machine.
@@ -150,25 +129,55 @@ class OnlineMF:
         vector: _Vector = (numbers + 0.5) * 2.0**-31 - 1.0
         return vector * (scale * math.sqrt(3.0 / n))
 
+    def _known(self, item_id: str) -> _Vector:
+        vector = self._items.get(item_id)
+        return self._initial("item", item_id, self._config.item_scale) if vector is None else vector
+
     def _vector(self, owner: str, factors: Factors) -> _Vector:
         if len(factors.vector) != self._size_bytes:
             raise StateError(
                 f"{owner}: a stored vector has {len(factors.vector) // 8} factors, but online_mf.factors is "
                 f"{self._config.factors}; set it back or rebuild the state"
             )
-        # A copy, as river learns in place and bytes are read-only.
-        return np.frombuffer(factors.vector, dtype="<f8").astype(np.float64)
-
-    def _undo(self, before: dict[str, _Vector | None]) -> None:
-        for name, vector in before.items():
-            if vector is None:
-                self.drop_item(name)
-            else:
-                self._model.i_latents[name] = vector
+        return np.frombuffer(factors.vector, dtype="<f8")
 
     def _count(self, target: float) -> None:
         self._n += 1
         self._mean += (target - self._mean) / self._n
+
+
+class _Pairs:
+    """Steps of learning on a visitor and a few items, in room that is made once.
+
+    Each step is on two rows of a matrix at once, the visitor's and the item's: what numpy does for a vector of
+    this length takes no longer than the call.
+    """
+
+    def __init__(self, config: OnlineMFConfig) -> None:
+        n = config.factors
+        self._l2 = config.regularization
+        self._most = config.max_gradient
+        self._rates = np.repeat([[config.visitor_learning_rate], [config.item_learning_rate]], n, axis=1)
+        self._gradients, self._penalties = np.empty((2, n)), np.empty((2, n))
+
+    def learn(self, vectors: Sequence[_Vector], pairs: Sequence[tuple[int, float]]) -> _Vector:
+        """The vectors, a row each, after learning; the first one is the visitor's.
+
+        pairs: row of an item, and its target, in the order in which they are learned.
+        """
+        rows = np.array(vectors)
+        visitor, gradients, penalties = rows[0], self._gradients, self._penalties
+        with np.errstate(over="ignore", invalid="ignore"):
+            for row, target in pairs:
+                both = rows[: row + 1 : row]
+                slope = 2 * (visitor.dot(rows[row]).item() - target)
+                slope = max(min(slope, self._most), -self._most)  # in this order, what is no number stays none
+                np.multiply(both[::-1], slope, gradients)
+                np.multiply(both, self._l2, penalties)
+                gradients += penalties
+                gradients *= self._rates
+                both -= gradients
+        return rows
 
 
 def _finite(vector: _Vector) -> bool:

@@ -55,22 +55,36 @@ class Blend:
 
         lists: by source, best first, no item twice in a list; missing ones count as empty.
         """
-        points = [
+        gains = [
             (source, dict(zip(lists.get(source, ()), self._points[source], strict=False)))
             for source in self.sources
         ]
         scores: dict[str, float] = {}
-        for _, proposals in points:
-            for item_id, gained in proposals.items():
-                scores[item_id] = scores.get(item_id, 0.0) + gained
-        ranked = sorted([(-score, item_id) for item_id, score in scores.items()])[: self.k]
-        leads = {item_id: _proposers(item_id, points)[0] for _, item_id in ranked}
+        for _, gained in gains:
+            twice = {item_id: scores[item_id] + gained[item_id] for item_id in scores.keys() & gained.keys()}
+            scores |= gained
+            scores |= twice
+        ranked = self._best(scores, gains)
+        proposers = {item_id: _proposers(item_id, gains) for _, item_id in ranked}
+        leads = {item_id: sources[0] for item_id, sources in proposers.items()}
         self._guarantee(leads, lists)
+        if leads.keys() != proposers.keys():
+            ranked = sorted([(-scores[item_id], item_id) for item_id in leads])
         places = []
-        for score, item_id in sorted([(-scores[item_id], item_id) for item_id in leads]):
-            others = [source for source in _proposers(item_id, points) if source != leads[item_id]]
-            places.append(Place(item_id, -score, [leads[item_id], *others]))
+        for score, item_id in ranked:
+            sources, lead = proposers.get(item_id) or _proposers(item_id, gains), leads[item_id]
+            if sources[0] != lead:
+                sources = [lead, *(source for source in sources if source != lead)]
+            places.append(Place(item_id, -score, sources))
         return places
+
+    def _best(
+        self, scores: Mapping[str, float], gains: Sequence[tuple[str, Mapping[str, float]]]
+    ) -> list[tuple[float, str]]:
+        """The k items of the highest scores, best first, each behind its negative score."""
+        # A source that proposes k items gives each of them at least so many points.
+        least = max((self._points[name][self.k - 1] for name, gained in gains if len(gained) >= self.k), default=0.0)
+        return sorted([(-score, item_id) for item_id, score in scores.items() if score >= least])[: self.k]
 
     def _guarantee(self, leads: dict[str, str], lists: Mapping[str, Sequence[str]]) -> None:
         """Give each source its share: its best proposals replace the last of those above theirs.
@@ -95,9 +109,10 @@ class Blend:
                 return
 
 
-def _proposers(item_id: str, points: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
+def _proposers(item_id: str, gains: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
     """The sources that propose an item, those that give it most points first."""
-    found = [(gained[item_id], source) for source, gained in points if item_id in gained]
+    found = [source for source, gained in gains if item_id in gained]
     if len(found) > 1:
-        found.sort(key=itemgetter(0), reverse=True)  # equals keep the order of the sources
-    return [source for _, source in found]
+        of = {source: gained[item_id] for source, gained in gains if item_id in gained}
+        found.sort(key=of.__getitem__, reverse=True)  # equals keep the order of the sources
+    return found

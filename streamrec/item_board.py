@@ -27,6 +27,8 @@ _STEPS: Final = 2.0**16
 _LIMIT: Final = 64.0
 _SPARE: Final = 16
 _LEAST: Final = 256
+_GROUPS_PER_ITEM: Final = 4
+"""Wanted: the more, the fewer items reach the bound by chance, and the longer the maxima take."""
 
 _Numbers = NDArray[np.float64]
 
@@ -72,11 +74,9 @@ class ItemBoard:
         if not self.starts_tick(clock_ms):
             return
         self._tick = clock_ms // self._tick_ms
-        for item_id, row in self._pending.items():
-            if row is None:
-                self._remove(item_id)
-            else:
-                self._put(item_id, row)
+        for item_id in [each for each, row in self._pending.items() if row is None]:
+            self._remove(item_id)
+        self._put([(item_id, row) for item_id, row in self._pending.items() if row is not None])
         self._pending.clear()
         self._popular.clear()
 
@@ -86,11 +86,10 @@ class ItemBoard:
         -inf for items without a vector. Raises StateError on vectors of another length.
         """
         n, width = len(self._ids), self._matrix.shape[1]
-        vectors = np.zeros((len(visitors), width))
-        if width:
-            for i, factors in enumerate(visitors):
-                vectors[i] = self._fixed("visitor", factors)
-        scores: _Numbers = vectors @ self._matrix[:n].T + self._bias[:n]
+        if not width:
+            return np.full((len(visitors), n), -math.inf)
+        scores = self._fixed([("visitor", each) for each in visitors]) @ self._matrix[:n].T
+        scores += self._bias[:n]
         return scores
 
     def best(self, scores: _Numbers, n: int, *excluded: AbstractSet[str]) -> list[str]:
@@ -127,35 +126,39 @@ class ItemBoard:
         return hottest
 
     def _highest(self, scores: _Numbers, n: int) -> list[str]:
-        if n < len(scores):
-            cut = len(scores) - n
-            places = np.flatnonzero(scores >= np.partition(scores, cut)[cut])
-        else:
-            places = np.arange(len(scores))
-        ids = self._ids
-        ranked = sorted(
-            (-score, ids[place])
-            for score, place in zip(scores[places].tolist(), places.tolist(), strict=True)
-            if score > -math.inf
-        )
-        return [item_id for _, item_id in ranked]
+        bound = _bound(scores, n)
+        places = np.flatnonzero(scores >= bound if bound > -math.inf else scores > bound)
+        ids = map(self._ids.__getitem__, places.tolist())
+        return [item_id for _, item_id in sorted(zip((-scores[places]).tolist(), ids, strict=True))[:n]]
 
-    def _put(self, item_id: str, row: ItemRow) -> None:
-        self._make_room(len(row.factors.vector) // 8)
+    def _put(self, rows: Sequence[tuple[str, ItemRow]]) -> None:
+        places = [self._place(item_id) for item_id, _ in rows]
+        learned = [
+            (place, f"item {item_id}", row.factors)
+            for place, (item_id, row) in zip(places, rows, strict=True)
+            if row.factors.vector
+        ]
+        self._make_room(max((len(factors.vector) // 8 for _, _, factors in learned), default=0))
+        # log₂ of the count plus the half-lives from 1970 to its time: orders items as
+        # their decayed counts do, whatever the clock says.
+        self._heat[places] = [
+            math.log2(row.count) + row.time / self._half_life_ms if row.count > 0 else -math.inf
+            for _, row in rows
+        ]
+        self._bias[places] = -math.inf
+        if learned:
+            with_vector = [place for place, _, _ in learned]
+            self._matrix[with_vector] = self._fixed([(owner, factors) for _, owner, factors in learned])
+            biases = np.array([factors.bias for _, _, factors in learned])
+            # In the unit of the product of two factors, so that the sum stays exact.
+            self._bias[with_vector] = np.rint(np.clip(biases, -_LIMIT, _LIMIT) * _STEPS**2)
+
+    def _place(self, item_id: str) -> int:
         place = self._places.get(item_id)
         if place is None:
             place = self._places[item_id] = len(self._ids)
             self._ids.append(item_id)
-        # log₂ of the count plus the half-lives from 1970 to its time: orders items as
-        # their decayed counts do, whatever the clock says.
-        heat = math.log2(row.count) + row.time / self._half_life_ms if row.count > 0 else -math.inf
-        self._heat[place] = heat
-        if row.factors.vector:
-            self._matrix[place] = self._fixed(f"item {item_id}", row.factors)
-            # In the unit of the product of two factors, so that the sum stays exact.
-            self._bias[place] = round(max(-_LIMIT, min(row.factors.bias, _LIMIT)) * _STEPS**2)
-        else:
-            self._bias[place] = -math.inf
+        return place
 
     def _remove(self, item_id: str) -> None:
         place = self._places.pop(item_id, None)
@@ -170,26 +173,43 @@ class ItemBoard:
                 column[place] = column[last]
 
     def _make_room(self, width: int) -> None:
-        rows = len(self._ids)
-        capacity, old_width = self._matrix.shape
-        if rows < capacity and (width == old_width or not width):
+        """A row for every id, wide enough for its vector."""
+        (before, old_width), capacity = self._matrix.shape, len(self._matrix)
+        if len(self._ids) <= capacity and (old_width or not width):
             return
-        capacity = max(_LEAST, capacity if rows < capacity else 2 * capacity)
+        while capacity < len(self._ids):
+            capacity = max(_LEAST, 2 * capacity)
         matrix = np.zeros((capacity, old_width or width))
-        matrix[:rows, :old_width] = self._matrix[:rows]
+        matrix[:before, :old_width] = self._matrix
         bias, heat = np.zeros(capacity), np.zeros(capacity)
-        bias[:rows], heat[:rows] = self._bias[:rows], self._heat[:rows]
+        bias[:before], heat[:before] = self._bias, self._heat
         self._matrix, self._bias, self._heat = matrix, bias, heat
 
-    def _fixed(self, owner: str, factors: Factors) -> _Numbers:
-        vector = np.frombuffer(factors.vector, dtype="<f8")
-        if len(vector) != self._matrix.shape[1]:
-            raise StateError(
-                f"{owner}: a vector has {len(vector)} factors where others of the partition have "
-                f"{self._matrix.shape[1]}; rebuild the state after changing online_mf.factors"
-            )
-        fixed: _Numbers = np.rint(np.clip(vector, -_LIMIT, _LIMIT) * _STEPS)
+    def _fixed(self, owned: Sequence[tuple[str, Factors]]) -> _Numbers:
+        """Vectors as whole numbers, one a row; each with the name of its owner."""
+        width = self._matrix.shape[1]
+        for owner, factors in owned:
+            if len(factors.vector) != 8 * width:
+                raise StateError(
+                    f"{owner}: a vector has {len(factors.vector) // 8} factors where others of the partition "
+                    f"have {width}; rebuild the state after changing online_mf.factors"
+                )
+        vectors = np.frombuffer(b"".join([factors.vector for _, factors in owned]), dtype="<f8")
+        fixed: _Numbers = np.rint(np.clip(vectors.reshape(-1, width), -_LIMIT, _LIMIT) * _STEPS)
         return fixed
+
+
+def _bound(scores: _Numbers, n: int) -> float:
+    """A score that n items reach at least, and few more do; -inf if there are fewer than n items.
+
+    The n-th best of the maxima of groups: a partition of all scores takes ten times as long.
+    """
+    rows = max(1, len(scores) // (_GROUPS_PER_ITEM * n))
+    groups = len(scores) // rows
+    if groups < n:
+        return -math.inf
+    best = scores[: rows * groups].reshape(rows, groups).max(axis=0)
+    return float(np.partition(best, groups - n)[groups - n])
 
 
 def _first(

@@ -31,16 +31,26 @@ _TENSOR_PARTS: Final = {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12}  # no segments, no e
 _DOMAINS: Final = {b"", b"ai.onnx"}
 _OPERATORS: Final = {
     b"Add",
+    b"Cast",
     b"Concat",
     b"Gather",
+    b"GatherElements",
     b"Gemm",
+    b"MatMul",
+    b"MatMulInteger",
+    b"Min",
     b"Mul",
+    b"QuantizeLinear",
+    b"ReduceMax",
+    b"Reshape",
     b"Sigmoid",
     b"Slice",
     b"Split",
+    b"Squeeze",
     b"Sub",
     b"Tanh",
     b"TopK",
+    b"Unsqueeze",
 }
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

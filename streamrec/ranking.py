@@ -184,13 +184,14 @@ def _by_model(
             asking.setdefault(row.model_version, []).append(i)
     for version, places in asking.items():
         model = models(version)
-        n = blend.depth + _SPARE
+        n = blend.depth + (_SPARE if unavailable or any(excluded) else 0)
+        items = () if model is None else model.items
         while places and model is not None:
             hidden = np.frombuffer(b"".join([rows[i].hidden for i in places]), dtype="<f4")
             indices, _ = model.top(hidden.reshape(len(places), -1), n, _NO_INDICES)
             short = []
             for i, row_indices in zip(places, indices.tolist(), strict=True):
-                ids = [model.items[index] for index in row_indices]
+                ids = list(map(items.__getitem__, row_indices))
                 proposals[i] = _without(ids, unavailable, excluded[i])[: blend.depth]
                 if len(proposals[i]) < blend.k and n < len(model.items):
                     short.append(i)

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamrec.artifact import FileEntry, Manifest, write_manifest
 from streamrec.errors import ArtifactError
+from streamrec.models._gru4rec.score_graph import score_nodes
 from streamrec.scorer import open_scorer, open_step
 
 __all__ = ["FIRST_LAYER", "MOST_PROJECTED_BYTES", "write_artifact"]
@@ -162,22 +163,12 @@ def _inputs(weights: Mapping[str, Array]) -> tuple[list[Any], dict[str, Array]]:
 
 
 def _score(items: Array, layers: int) -> Any:
-    """hidden (B, L·H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n)."""
-    node = helper.make_node
+    """hidden (B, L·H), bias (N,), n (1) -> indices and scores of the n best items, both (B, n)."""
     n_items, width = items.shape
-    nodes, initializers, output = [], {"items": items}, "hidden"
-    if layers > 1:  # the last layer's part
-        output = "output"
-        nodes = [node("Slice", ["hidden", "first", "end", "axis"], [output])]
-        ends = {"first": (layers - 1) * width, "end": layers * width, "axis": 1}
-        initializers |= {name: np.array([value]) for name, value in ends.items()}
+    nodes, initializers = score_nodes(items, layers)
     return _graph(
         "score",
-        [
-            *nodes,
-            node("Gemm", [output, "items", "bias"], ["all"], transB=1),
-            node("TopK", ["all", "n"], ["scores", "indices"]),
-        ],
+        nodes,
         inputs=[
             ("hidden", TensorProto.FLOAT, ["B", layers * width]),
             ("bias", TensorProto.FLOAT, [n_items]),

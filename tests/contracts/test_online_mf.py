@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from river import optim, reco
 
 from streamrec.contracts import OnlineModel
 from streamrec.errors import RecordError, StateError
@@ -214,3 +215,33 @@ def test_numbers_that_cease_to_be_finite_leave_the_model_as_it_was() -> None:
     assert failure.value.reason == "model_failed"
     assert (pickle.dumps([model.item(item) for item in "abc"]), model.numbers()) == before
     assert b"\x01v\x94" not in pickle.dumps(model)
+
+
+@given(
+    events=events,
+    rates=st.tuples(st.sampled_from([0.05, 0.3, 1.0]), st.sampled_from([0.05, 0.3])),
+    most=st.sampled_from([0.1, 2.0]),
+)
+def test_it_learns_as_rivers_funk_mf_does_bit_for_bit(
+    events: list[Any], rates: tuple[float, float], most: float
+) -> None:
+    config = OnlineMFConfig(
+        factors=8, visitor_learning_rate=rates[0], item_learning_rate=rates[1], max_gradient=most
+    )
+    ours = Learner(lambda: OnlineMF(config, seed=5))
+    theirs = reco.FunkMF(n_factors=8, l2=config.regularization, clip_gradient=most)
+    theirs.u_optimizer, theirs.i_optimizer = optim.SGD(rates[0]), optim.SGD(rates[1])
+    for visitor in VISITORS:
+        theirs.u_latents[visitor] = vector(ours.model.visitor(visitor)).copy()
+    for item in ITEMS:
+        theirs.i_latents[item] = vector(ours.model.item(item)).copy()
+    for visitor, item, target, negatives in events:
+        ours.learn(visitor, item, target, negatives)
+        for _ in range(config.passes):
+            theirs.learn_one(visitor, item, target)
+            for negative in negatives:
+                theirs.learn_one(visitor, negative, 0.0)
+    for visitor, factors in ours.visitors.items():
+        np.testing.assert_array_equal(vector(factors), theirs.u_latents[visitor])
+    for item in ITEMS:
+        np.testing.assert_array_equal(vector(ours.model.item(item)), theirs.i_latents[item])
