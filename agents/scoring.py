@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 from streamrec import metrics
 from streamrec.admission import require_fast
 from streamrec.agents.shadows import Shadows
+from streamrec.background import in_background
 from streamrec.board_opener import board_opener
 from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
@@ -119,7 +120,8 @@ class ListMaker:
             asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
-            others, made = await asyncio.to_thread(self._recommend, visitors, boards, models, partition)
+            others, made = self._recommend(visitors, boards, models, partition)
+            await asyncio.sleep(0)  # what else is to be done has its turn
             answers.append((visitors, others, await self._challenged(visitors, others, made)))
         if answers:
             await self._send(partition, [each for _, _, shown in answers for each in shown], asked)
@@ -200,7 +202,13 @@ def run_scoring(settings: Settings) -> NoReturn:
     app = create_app(settings, "scoring")
     log = KafkaLog(kafka, app.conf.id)
     load = partial(load_scorer, Registry.of(settings), threads=settings.scoring.threads)
-    shelf: ModelShelf[ScoreModel] = ModelShelf("gru4rec", load, partial(require_fast, settings.admission))
+    shelf: ModelShelf[ScoreModel] = ModelShelf(
+        "gru4rec",
+        load,
+        partial(require_fast, settings.admission),
+        # A graph of several threads starts them when it is loaded, and they serve afterwards.
+        in_background if settings.scoring.threads == 1 else asyncio.to_thread,
+    )
     catalogue = Catalogue()
     contenders = Contenders(
         "gru4rec",

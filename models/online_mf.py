@@ -171,7 +171,9 @@ class _Pairs:
             for row, target in pairs:
                 both = rows[: row + 1 : row]
                 slope = 2 * (visitor.dot(rows[row]).item() - target)
-                slope = max(min(slope, self._most), -self._most)  # in this order, what is no number stays none
+                slope = max(
+                    min(slope, self._most), -self._most
+                )  # in this order, what is no number stays none
                 np.multiply(both[::-1], slope, gradients)
                 np.multiply(both, self._l2, penalties)
                 gradients += penalties

@@ -11,7 +11,7 @@ as the time of a clock would.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol, TypeVar
 
 from streamrec.config import AdmissionSettings
@@ -40,20 +40,22 @@ class Timed(Protocol):
         """CPU seconds of one run, by graph."""
 
 
-async def patiently(load: Callable[[], Model]) -> Model:
+async def patiently(
+    load: Callable[[], Model], run: Callable[[Callable[[], Model]], Awaitable[Model]] = asyncio.to_thread
+) -> Model:
     """What a blocking `load` gives, in a thread; tried again for some seconds if its store is away.
 
-    Raises what `load` raises: at once if it is the version's fault.
+    run: what has it done in a thread. Raises what `load` raises: at once if it is the version's fault.
     """
     for wait_s in _WAITS_S:
         try:
-            return await asyncio.to_thread(load)
+            return await run(load)
         except StreamrecError as error:
             if refusal(error) != "unavailable":
                 raise
             log.warning("a model version cannot be read, next attempt in %g s: %s", wait_s, error)
         await asyncio.sleep(wait_s)
-    return await asyncio.to_thread(load)
+    return await run(load)
 
 
 def require_fast(settings: AdmissionSettings, candidate: Timed, live: Timed | None) -> None:

@@ -83,7 +83,9 @@ class Blend:
     ) -> list[tuple[float, str]]:
         """The k items of the highest scores, best first, each behind its negative score."""
         # A source that proposes k items gives each of them at least so many points.
-        least = max((self._points[name][self.k - 1] for name, gained in gains if len(gained) >= self.k), default=0.0)
+        least = max(
+            (self._points[name][self.k - 1] for name, gained in gains if len(gained) >= self.k), default=0.0
+        )
         return sorted([(-score, item_id) for item_id, score in scores.items() if score >= least])[: self.k]
 
     def _guarantee(self, leads: dict[str, str], lists: Mapping[str, Sequence[str]]) -> None:

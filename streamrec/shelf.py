@@ -13,14 +13,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from streamrec import metrics
 from streamrec.admission import patiently
+from streamrec.background import in_background
 from streamrec.canary import Canary
 from streamrec.errors import RecordError, SignatureError, StreamrecError, refusal
 from streamrec.events import ModelRelease, decode_release
@@ -61,6 +62,7 @@ class ModelShelf(Generic[Model]):
 
     load: version and manifest digest (None: unknown) -> model; blocking; raises StreamrecError.
     admit: looks at a candidate beside the live one, if there is one; raises ArtifactError.
+    beside: has a version loaded in a thread while another one serves.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class ModelShelf(Generic[Model]):
         model: str,
         load: Callable[[str, str | None], Model],
         admit: Callable[[Model, Model | None], None] = lambda *_: None,
+        beside: Callable[[Callable[[], Any]], Awaitable[Any]] = in_background,
     ) -> None:
         self._model = model
         self._load = load
         self._admit = admit
+        self._beside = beside
         self._wanted: dict[str, ModelRelease] = {}
         self._rolled_back: set[str] = set()
         self._refused: deque[_Name] = deque(maxlen=_REMEMBERED)
@@ -179,7 +183,9 @@ class ModelShelf(Generic[Model]):
             try:
                 load = partial(self._load, release.version, release.digest)
                 is_repeat = _name(release) in self._waits_s
-                model = await (asyncio.to_thread(load) if is_repeat else patiently(load))
+                # The first one is waited for: nothing is served before.
+                run = asyncio.to_thread if self.live is None else self._beside
+                model = await (run(load) if is_repeat else patiently(load, run))
                 # What followed the previous version is no measure for it: it has served.
                 self._admit(model, None if release.slot == PREVIOUS else self._measure())
             except StreamrecError as error:
