@@ -149,8 +149,8 @@ class OnlineMF:
 class _Pairs:
     """Steps of learning on a visitor and a few items, in room that is made once.
 
-    Each step is on two rows of a matrix at once, the visitor's and the item's: what numpy does for a vector of
-    this length takes no longer than the call.
+    Each step is on two rows of a matrix at once, the visitor's and the item's: what numpy does for a vector
+    of this length takes no longer than the call.
     """
 
     def __init__(self, config: OnlineMFConfig) -> None:

@@ -17,14 +17,16 @@ __all__ = ["in_background"]
 Result = TypeVar("Result")
 
 _NICENESS: Final = 10
-"""A tenth of the share of others. With less, a thread that waits for the CPU while it holds Python's lock keeps
-the event loop waiting for hundreds of milliseconds (docs/decisions/021-swaps.md)."""
+"""A tenth of the share of others. With less, a thread that waits for the CPU while it holds Python's lock
+keeps the event loop waiting for hundreds of milliseconds (docs/decisions/021-swaps.md)."""
 
 
 def _go_last() -> None:
     # Elsewhere niceness is the whole process's.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        before = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(before + _NICENESS, 19))
 
 
 # One thread: loads one after another, and out of one arena of the heap.

@@ -11,7 +11,6 @@ Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion", SIGIR 2009.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 __all__ = ["Blend", "Place"]

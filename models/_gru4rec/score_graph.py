@@ -1,12 +1,11 @@
 """The graph of a list: from a hidden state to the n best items, written node by node.
 
-Of a large catalogue, scores of all items are computed twice: first roughly, in whole numbers of 8 bits, which
-is what a processor does fastest; then exactly, for those that come best out of that. What is rough
-never shows: the scores are those of single precision, and an item is missed only if the rough scores put as
-many others as `_SPARE` wrongly before it.
+The items of a large catalogue are scored twice: all of them roughly, in whole numbers of 8 bits, which is
+what a processor does fastest, and exactly those that come best out of that. What is rough never shows: scores
+are those of single precision, and an item is missed only where `_SPARE` others are put before it by mistake.
 
 The states of a GRU lie between -1 and 1, so that one scale serves all of them, and sums of whole
-numbers are exact: unlike with scales that are found at run time, a row's list depends on nothing else in its batch.
+numbers are exact: a list depends on nothing else in its batch, as it would with scales found at run time.
 """
 
 import math
@@ -37,10 +36,10 @@ class ScoreNodes(NamedTuple):
 
 
 def score_nodes(items: Array, layers: int) -> ScoreNodes:
-    """From hidden (B, L·H), bias (N,) and n (1,) to indices and scores, both (B, n), best first, ties by
-    lower index.
+    """From hidden (B, L·H), bias (N,) and n (1,) to indices and scores, both (B, n), best first.
 
-    items: (N, H), the output weights.
+    items: (N, H), the output weights. Ties go by lower index; of more than `_SPARE` items that tie with the
+    last place of a large catalogue, some.
     """
     n_items, width = items.shape
     made = ScoreNodes([], {"items": items})
@@ -74,7 +73,7 @@ def _candidates(items: Array, output: str) -> tuple[dict[str, Array], list[Any]]
     maxima, so that only those are looked through.
     """
     node = helper.make_node
-    n_items, width = items.shape
+    n_items = len(items)
     rows = math.isqrt(n_items // (2 * _SPARE))
     columns = -(-n_items // rows)
     padding = rows * columns - n_items

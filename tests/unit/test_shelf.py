@@ -79,6 +79,20 @@ async def test_a_release_is_loaded_by_its_digest_and_becomes_live() -> None:
     assert REGISTRY.get_sample_value("streamrec_model_info", {**info, "version": "v1"}) is None
 
 
+async def test_a_version_is_loaded_out_of_the_way_of_the_one_that_serves() -> None:
+    threads = []
+
+    def load(version: str, _: str | None) -> str:
+        threads.append(threading.current_thread().name)
+        return version
+
+    shelf = ModelShelf("gru4rec", load)
+    async with running(shelf):
+        await settle(shelf, release("v1"), release("v2", 2))
+        await shelf.ensure("v3")  # a batch waits for it
+    assert ["background" in name for name in threads] == [False, True, False]
+
+
 async def test_while_one_loads_only_the_newest_of_the_next_counts() -> None:
     load = Loader()
     shelf = ModelShelf("gru4rec", load)
