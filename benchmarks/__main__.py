@@ -19,6 +19,7 @@ from benchmarks.contender import PROGRESS, RESULT
 from benchmarks.cores import leave_a_core
 from benchmarks.load import MODEL, Load, fill, make_load, train_model
 from benchmarks.meter import Measured, read_measured
+from benchmarks.parts import measure_parts, same_quality
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
 from benchmarks.training import OFFICIAL, measure_training, official_path
 from benchmarks.workloads import WORKLOADS, Workload
@@ -58,7 +59,7 @@ def main() -> None:
     try:
         official = official_path()
         with _bootstrap() as bootstrap, _progress() as progress, tempfile.TemporaryDirectory(dir=out) as work:
-            rounds, load = _measure(bootstrap, Path(work), options.events, options.rounds, progress)
+            rounds, load, quality = _measure(bootstrap, Path(work), options.events, options.rounds, progress)
             if official is not None:
                 task = progress.add_task("training beside the official code", total=4 * options.rounds)
                 rounds |= measure_training(Path(work), options.rounds, lambda _: progress.advance(task))
@@ -71,6 +72,7 @@ def main() -> None:
         "partitions": _PARTITIONS,
         "warm_up": f"the first {_WARM_UP:.0%} are not measured",
         "model": MODEL,
+        "score_graph": quality,
     }
     write_report(out / "report.json", entries, context)
     _show(rounds, entries, context, time.monotonic() - started, out / "report.json")
@@ -117,7 +119,7 @@ def _progress() -> Progress:
 
 def _measure(
     bootstrap: str, work: Path, n_events: int, n_rounds: int, progress: Progress
-) -> tuple[dict[str, list[Measured]], Load]:
+) -> tuple[dict[str, list[Measured]], Load, dict[str, float]]:
     """Everything, round by round, so that a slow minute of the machine hits all alike."""
     # Event times end now: the last click is as fresh as if it had just come.
     load = make_load(n_events, _PARTITIONS, time.time_ns() // 1_000_000 - n_events)
@@ -129,7 +131,7 @@ def _measure(
     rounds: dict[str, list[Measured]] = {each.name: [] for each in WORKLOADS}
     for n in range(n_rounds):
         for number, workload in enumerate(WORKLOADS):
-            settings = load_settings(
+            own = load_settings(
                 kafka={
                     "bootstrap": bootstrap,
                     "prefix": f"bench-{os.getpid()}-{n}-{number}.",
@@ -142,16 +144,20 @@ def _measure(
             folder = work / f"{n}-{number}"
             folder.mkdir()
             name = f"{workload.name} ({n + 1}/{n_rounds})"
-            with _topics(settings):
-                filled = fill(settings, load, round(len(load) * workload.share))
+            with _topics(own):
+                filled = fill(own, load, round(len(load) * workload.share))
                 if workload.step:
-                    announce(settings, "gru4rec", version)
+                    announce(own, "gru4rec", version)
                 task = progress.add_task(name, total=filled)
                 rounds[workload.name].append(
-                    _run(workload, settings, filled, folder, partial(_advance, progress, task))
+                    _run(workload, own, filled, folder, partial(_advance, progress, task))
                 )
                 progress.update(task, completed=filled)
-    return rounds, load
+    task = progress.add_task("parts beside their peers", total=1)
+    quality = same_quality(settings, version)
+    rounds |= measure_parts(settings, version, n_rounds)
+    progress.update(task, completed=1)
+    return rounds, load, quality
 
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:

@@ -14,6 +14,7 @@ import psutil
 from rich.table import Table
 
 from benchmarks.meter import Measured
+from benchmarks.parts import COMPARISONS as PARTS
 from benchmarks.training import COMPARISONS as TRAINING
 from benchmarks.workloads import COMPARISONS
 
@@ -38,7 +39,7 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
-        for each in (*COMPARISONS, *TRAINING)
+        for each in (*COMPARISONS, *PARTS, *TRAINING)
         if each.work in rounds and each.beside in rounds
     ]
 

@@ -1,0 +1,232 @@
+"""Parts of the road beside what others would use in their place: the score graph, and online CF.
+
+Everything runs in this process, on one thread, in turns and in short stretches: a slow moment of the machine
+hits both of a pair.
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle, islice, pairwise
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import psutil
+from onnx import TensorProto, helper, numpy_helper
+from river import reco
+
+from benchmarks.meter import Measured
+from benchmarks.workloads import Comparison
+from streamrec.config import Settings
+from streamrec.contracts import FloatArray, IntArray
+from streamrec.datasets import bundled_clicks, click_sessions
+from streamrec.errors import StreamrecError
+from streamrec.item_board import ItemBoard
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
+from streamrec.registry import Registry
+from streamrec.scorer import SessionScorer, load_scorer, load_step
+from streamrec.state.rows import Factors, ItemRow, encode_row, item_key
+
+__all__ = ["COMPARISONS", "PartsError", "measure_parts", "same_quality"]
+
+_GRAPH: Final = "score graph: the 40 best of 18,009 items"
+_PLAIN: Final = "the same by single precision and numpy"
+_LEARN: Final = "online CF: learns a click and a negative, twice"
+_RIVER_LEARN: Final = "river BiasedMF: learns the same four pairs"
+_RANK: Final = "online CF: the 40 best of 10,000 items"
+_RIVER_RANK: Final = "river BiasedMF: ranks 10,000 items"
+COMPARISONS: Final = (
+    Comparison(_GRAPH, _PLAIN, 2.5),
+    Comparison(_LEARN, _RIVER_LEARN, 1.2),
+    Comparison(_RANK, _RIVER_RANK, 20.0),
+)
+
+_N_BEST: Final = 40
+_BATCH: Final = 16
+_CUTOFF: Final = 20
+_MOST_LOST: Final = 0.01
+"""Of Recall and MRR, to the scores of single precision."""
+_SESSIONS: Final = 2_000
+_ITEMS: Final = 10_000
+_STRETCHES: Final = 10
+_CONFIG: Final = OnlineMFConfig(passes=2, negatives=1)
+
+
+class PartsError(StreamrecError):
+    """A part does not give what it has to."""
+
+
+class _Part(NamedTuple):
+    """Something to be done again and again: events of one call, and how many calls make a stretch."""
+
+    do: Callable[[], object]
+    events: int
+    calls: int
+
+
+def measure_parts(settings: Settings, version: str, n_rounds: int) -> dict[str, list[Measured]]:
+    """What each part and its peer came to, by name."""
+    parts = {**_graphs(settings, version), **_online()}
+    rounds: dict[str, list[Measured]] = {name: [] for name in parts}
+    for part in parts.values():
+        part.do()
+    for _ in range(n_rounds):
+        for name, measured in _in_turns(parts).items():
+            rounds[name].append(measured)
+    return rounds
+
+
+def _in_turns(parts: Mapping[str, _Part]) -> dict[str, Measured]:
+    spans: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
+    for _ in range(_STRETCHES):
+        for name, part in parts.items():
+            wall_s, cpu_s = time.perf_counter(), time.process_time()
+            for _ in range(part.calls):
+                part.do()
+            spans[name].append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+    rss = psutil.Process().memory_info().rss
+    found = {}
+    for name, part in parts.items():
+        events, cpu_s = part.events * part.calls, [cpu for _, cpu in spans[name]]
+        slices = [each / events * 1e6 for each in cpu_s]
+        wall_s = sum(wall for wall, _ in spans[name])
+        found[name] = Measured(_STRETCHES * events, wall_s, sum(cpu_s), slices, rss)
+    return found
+
+
+# -- the score graph ----------------------------------------------------------------------------
+
+
+def same_quality(settings: Settings, version: str) -> dict[str, float]:
+    """Recall and MRR of the score graph and of exact scores, on real clicks; and that batches do not matter.
+
+    Raises PartsError if more than a hundredth is lost, or a list depends on its batch.
+    """
+    model = load_scorer(Registry.of(settings), version)
+    hidden, clicked = _states(settings, version)
+    found: dict[str, float] = {}
+    for name, top in (("quantised", _graph_top(model)), ("exact", _plain_top(settings, version))):
+        best = np.concatenate([top(rows)[:, :_CUTOFF] for rows in _batches(hidden)])
+        hits = best == clicked[:, None]
+        ranks = np.where(hits.any(1), hits.argmax(1) + 1.0, np.inf)
+        found[f"recall_at_20_{name}"] = float(np.isfinite(ranks).mean())
+        found[f"mrr_at_20_{name}"] = float((1 / ranks).mean())
+    for figure in ("recall_at_20", "mrr_at_20"):
+        if found[f"{figure}_quantised"] < (1 - _MOST_LOST) * found[f"{figure}_exact"]:
+            raise PartsError(f"the quantised graph loses too much: {found}")
+    alone = np.concatenate([_graph_top(model)(row[None]) for row in hidden[:64]])
+    for size in (7, 64):
+        if not np.array_equal(_graph_top(model)(hidden[:size]), alone[:size]):
+            raise PartsError(f"lists of the score graph depend on their batch, here of {size}")
+    return found
+
+
+def _graphs(settings: Settings, version: str) -> dict[str, _Part]:
+    hidden, _ = _states(settings, version)
+    model = load_scorer(Registry.of(settings), version)
+    parts = {}
+    for name, top in ((_GRAPH, _graph_top(model)), (_PLAIN, _plain_top(settings, version))):
+        batches = cycle([rows for rows in _batches(hidden) if len(rows) == _BATCH])
+        parts[name] = _Part(lambda top=top, batches=batches: top(next(batches)), _BATCH, 40)  # type: ignore[misc]
+    return parts
+
+
+def _batches(hidden: FloatArray) -> Iterator[FloatArray]:
+    return (hidden[first : first + _BATCH] for first in range(0, len(hidden), _BATCH))
+
+
+def _graph_top(model: SessionScorer) -> Callable[[FloatArray], IntArray]:
+    return lambda hidden: model.top(hidden, _N_BEST, np.empty(0, np.int64))[0]
+
+
+def _plain_top(settings: Settings, version: str) -> Callable[[FloatArray], IntArray]:
+    """One product in ONNX Runtime, and the best of all scores by numpy."""
+    _, files = Registry.of(settings).read("gru4rec", version)
+    graph = onnx.load_model_from_string(files["score.onnx"]).graph
+    (items,) = (numpy_helper.to_array(each) for each in graph.initializer if each.name == "items")
+    bias = np.load(io.BytesIO(files["bias.npy"]))
+    product = helper.make_graph(
+        [helper.make_node("Gemm", ["hidden", "items", "bias"], ["scores"], transB=1)],
+        "plain",
+        [helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["B", items.shape[1]])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["B", len(items)])],
+        [numpy_helper.from_array(items, "items"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(product, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def top(hidden: FloatArray) -> IntArray:
+        scores = session.run(None, {"hidden": hidden})[0]
+        best = np.argpartition(scores, -_N_BEST, axis=1)[:, -_N_BEST:]
+        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
+        found: IntArray = np.take_along_axis(best, order, 1)
+        return found
+
+    return top
+
+
+def _states(settings: Settings, version: str) -> tuple[FloatArray, IntArray]:
+    """Hidden states after clicks of real sessions, and the item clicked next."""
+    step = load_step(Registry.of(settings), version)
+    states, clicked = [], []
+    for session in islice(click_sessions(bundled_clicks()), _SESSIONS):
+        hidden = np.zeros((1, step.hidden_size), np.float32)
+        items = [index for index in map(step.item_index, session.items) if index >= 0]
+        for item, following in pairwise(items):
+            hidden = step.step(np.array([item]), hidden)
+            states.append(hidden)
+            clicked.append(following)
+    return np.concatenate(states), np.array(clicked)
+
+
+# -- online CF ----------------------------------------------------------------------------------
+
+
+def _online() -> dict[str, _Part]:
+    clicks = [
+        (session.session_id, item_id)
+        for session in islice(click_sessions(bundled_clicks()), _SESSIONS)
+        for item_id in session.items
+    ]
+    # To each click, as its negative, the item of one that is far from it.
+    drawn = [item_id for _, item_id in (*clicks[len(clicks) // 2 :], *clicks[: len(clicks) // 2])]
+    ours, theirs = OnlineMF(_CONFIG), reco.BiasedMF(n_factors=_CONFIG.factors)
+    of_visitors: dict[str, Factors] = {}
+    events = [(*click, negative) for click, negative in zip(clicks, drawn, strict=True)]
+    to_learn, to_learn_too = cycle(events), cycle(events)
+
+    def learn() -> None:
+        visitor_id, item_id, negative = next(to_learn)
+        factors = of_visitors.get(visitor_id) or ours.visitor(visitor_id)
+        of_visitors[visitor_id] = ours.learn_one(visitor_id, factors, item_id, 1.0, [negative])
+
+    def river_learn() -> None:
+        visitor_id, item_id, negative = next(to_learn_too)
+        for _ in range(_CONFIG.passes):
+            theirs.learn_one(visitor_id, item_id, 1.0)
+            theirs.learn_one(visitor_id, negative, 0.0)
+
+    board, visitor, items = _board(ours), ours.visitor("somebody"), [f"i{n}" for n in range(_ITEMS)]
+
+    def rank() -> Any:
+        return board.best(board.suiting([visitor])[0], _N_BEST)
+
+    return {
+        _LEARN: _Part(learn, 1, 2_000),
+        _RIVER_LEARN: _Part(river_learn, 1, 500),
+        _RANK: _Part(rank, 1, 50),
+        _RIVER_RANK: _Part(lambda: theirs.rank("somebody", items), 1, 1),
+    }
+
+
+def _board(model: OnlineMF) -> ItemBoard:
+    board = ItemBoard(1, 3600)
+    for n in range(_ITEMS):
+        row = ItemRow(n, n, 1, 1.0, model.item(f"i{n}"))
+        board.apply(item_key(f"i{n}"), encode_row(row))
+    board.advance_to(1)
+    return board
