@@ -202,12 +202,10 @@ def run_scoring(settings: Settings) -> NoReturn:
     app = create_app(settings, "scoring")
     log = KafkaLog(kafka, app.conf.id)
     load = partial(load_scorer, Registry.of(settings), threads=settings.scoring.threads)
+    # A graph of several threads starts them when it is loaded, and they serve afterwards.
+    beside = in_background if settings.scoring.threads == 1 else asyncio.to_thread
     shelf: ModelShelf[ScoreModel] = ModelShelf(
-        "gru4rec",
-        load,
-        partial(require_fast, settings.admission),
-        # A graph of several threads starts them when it is loaded, and they serve afterwards.
-        in_background if settings.scoring.threads == 1 else asyncio.to_thread,
+        "gru4rec", load, partial(require_fast, settings.admission), beside
     )
     catalogue = Catalogue()
     contenders = Contenders(
@@ -219,6 +217,7 @@ def run_scoring(settings: Settings) -> NoReturn:
             most_visitors=settings.contest.visitors,
         ),
         lambda made: require_fast(settings.admission, made, shelf.live),
+        beside,
     )
     shadows = Shadows(settings, log, contenders, catalogue)
 

@@ -103,7 +103,7 @@ class OnlineMF:
         vectors = [self._known(name) for name in rows]
         pairs = [(rows[item_id], target), *((rows[name], 0.0) for name in negatives)]
         learned = self._pairs.learn([visitor, *vectors], self._config.passes * pairs)
-        if not _finite(learned):
+        if learned is None:
             raise RecordError(
                 "model_failed",
                 f"online_mf: learning {item_id} with target {target} leaves the finite numbers; "
@@ -163,10 +163,11 @@ class _Pairs:
         self._pair, self._turned, self._slopes = np.empty(shape), np.empty(shape), np.empty(shape)
         self._gradients, self._penalties = np.empty(shape), np.empty(shape)
 
-    def learn(self, vectors: Sequence[_Vector], pairs: Sequence[tuple[int, float]]) -> _Vector:
-        """The vectors, a row each, after learning; the first one is the visitor's.
+    def learn(self, vectors: Sequence[_Vector], pairs: Sequence[tuple[int, float]]) -> _Vector | None:
+        """The vectors, a row each, after learning; None if a number stops being finite.
 
-        pairs: row of an item, and its target, in the order in which they are learned.
+        vectors: the first one is the visitor's. pairs: row of an item, and its target, in the order in which
+        they are learned.
         """
         rows = np.array(vectors)
         pair, turned, slopes, most = self._pair, self._turned, self._slopes, self._most
@@ -178,17 +179,14 @@ class _Pairs:
                 pair[1] = turned[0] = rows[row]
                 turned[1] = visitor
                 slope = 2 * (float(visitor.dot(item)) - target)
-                slopes.fill(max(min(slope, most), -most))  # in this order, what is no number stays none
+                # In this order, what is no number stays none.
+                slopes.fill(max(min(slope, most), -most))
                 np.multiply(turned, slopes, gradients)
                 np.multiply(pair, self._penalty, penalties)
                 gradients += penalties
                 gradients *= self._rates
                 pair -= gradients
                 rows[row] = item
-        rows[0] = visitor
-        return rows
-
-
-def _finite(vector: _Vector) -> bool:
-    # A sum is finite only if every term is, and costs half of numpy's isfinite().all().
-    return math.isfinite(vector.sum())
+            rows[0] = visitor
+            # A sum is finite only if every term is, and costs half of numpy's isfinite().all().
+            return rows if math.isfinite(rows.sum()) else None

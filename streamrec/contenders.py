@@ -7,12 +7,13 @@ counted and not tried again until it is announced anew; nothing else waits for i
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
 from streamrec import metrics
 from streamrec.admission import patiently
+from streamrec.background import in_background
 from streamrec.challengers import Challenger
 from streamrec.errors import RecordError
 from streamrec.events import ModelRelease, decode_release
@@ -34,7 +35,7 @@ class Contenders:
     """The contenders of one model.
 
     load: version and manifest digest -> the version; blocking. admit: looks at what is loaded;
-        raises ArtifactError.
+        raises ArtifactError. beside: has a version loaded in a thread.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class Contenders:
         model: str,
         load: Callable[[str, str | None], Challenger],
         admit: Callable[[Challenger], None] = lambda _: None,
+        beside: Callable[[Callable[[], Challenger]], Awaitable[Challenger]] = in_background,
     ) -> None:
+        self._beside = beside
         self._load = load
         self._admit = admit
         self._prefix = f"{model}/"
@@ -110,7 +113,7 @@ class Contenders:
         if release in (self._refused.get(slot), loaded and loaded.release):
             return
         try:
-            model = await patiently(partial(self._load, release.version, release.digest))
+            model = await patiently(partial(self._load, release.version, release.digest), self._beside)
             self._admit(model)
         except Exception as error:  # whatever it is, the live version goes on
             self._let_go(slot)

@@ -152,7 +152,8 @@ class ScoreModel(Protocol):
         """External ids by dense index."""
 
     def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
-        """The n best items for each hidden state, best first; ties by lower index.
+        """The n best items for each hidden state, best first; ties by lower index, but that of many that tie
+        for the last place some may be left out for others.
 
         hidden: (B, H); excluded: indices that must not appear.
         Returns indices and scores, both (B, m) with m = min(n, items left).

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.blend import Blend, Place
 from streamrec.boards import Boards
@@ -112,7 +113,7 @@ def proposals(
     """For each visitor, what every source proposes, as deep as the blend looks. See `recommend`."""
     blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
     others = others_proposals(visitors, boards, catalogue, settings)
-    by_model = _by_model(blend, rows, _excluded(rows, settings), models, catalogue.unavailable)
+    by_model = _by_model(blend, rows, _excluded(rows, settings), models, catalogue.unavailable, settings)
     return [{**each, GRU4REC: own} for each, own in zip(others, by_model, strict=True)]
 
 
@@ -129,7 +130,7 @@ def lists(
     """A list for each visitor: the version that the row names, and the others' proposals. See `recommend`."""
     blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
     excluded = _excluded(rows, settings)
-    by_model = _by_model(blend, rows, excluded, models, catalogue.unavailable)
+    by_model = _by_model(blend, rows, excluded, models, catalogue.unavailable, settings)
     topic = settings.kafka.topic("interactions")
     recommendations = []
     for i, (visitor_id, row) in enumerate(visitors):
@@ -173,6 +174,7 @@ def _by_model(
     excluded: Sequence[AbstractSet[str]],
     models: Callable[[str], ScoreModel | None],
     unavailable: AbstractSet[str],
+    settings: Settings,
 ) -> list[list[str]]:
     """GRU4Rec's proposals for each row; none for a session of which it knows no item."""
     proposals: list[list[str]] = [[] for _ in rows]
@@ -182,21 +184,33 @@ def _by_model(
     for i, row in enumerate(rows):
         if row.hidden:
             asking.setdefault(row.model_version, []).append(i)
+    # Asked for as much as every row could need, so that a list does not depend on who else is in the batch.
+    most_excluded = settings.state.session_items if settings.scoring.exclude_session_items else 0
     for version, places in asking.items():
         model = models(version)
-        n = blend.depth + (_SPARE if unavailable or any(excluded) else 0)
-        items = () if model is None else model.items
-        while places and model is not None:
-            hidden = np.frombuffer(b"".join([rows[i].hidden for i in places]), dtype="<f4")
-            indices, _ = model.top(hidden.reshape(len(places), -1), n, _NO_INDICES)
-            short = []
-            for i, row_indices in zip(places, indices.tolist(), strict=True):
-                ids = list(map(items.__getitem__, row_indices))
-                proposals[i] = _without(ids, unavailable, excluded[i])[: blend.depth]
-                if len(proposals[i]) < blend.k and n < len(model.items):
-                    short.append(i)
-            places, n = short, 8 * n
+        if model is None:
+            continue
+        n = blend.depth + (_SPARE if unavailable or most_excluded else 0)
+        found = _best_of(model, [rows[i] for i in places], n, _NO_INDICES)
+        short = []
+        for i, ids in zip(places, found, strict=True):
+            proposals[i] = _without(ids, unavailable, excluded[i])[: blend.depth]
+            if len(proposals[i]) < blend.k and n < len(model.items):
+                short.append(i)
+        if short:
+            gone = np.flatnonzero([item_id in unavailable for item_id in model.items])
+            found = _best_of(model, [rows[i] for i in short], blend.depth + most_excluded, gone)
+            for i, ids in zip(short, found, strict=True):
+                proposals[i] = _without(ids, _NONE, excluded[i])[: blend.depth]
     return proposals
+
+
+def _best_of(
+    model: ScoreModel, rows: Sequence[VisitorRow], n: int, excluded: NDArray[np.int64]
+) -> Iterator[list[str]]:
+    hidden = np.frombuffer(b"".join([row.hidden for row in rows]), dtype="<f4")
+    indices, _ = model.top(hidden.reshape(len(rows), -1), n, excluded)
+    return (list(map(model.items.__getitem__, row)) for row in indices.tolist())
 
 
 def _by_factors(

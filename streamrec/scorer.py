@@ -49,6 +49,11 @@ _TIMED_RUNS: Final = 10
 _TIMED_S: Final = 0.2
 _TIMED_ROWS: Final = 16
 
+# A graph that looks twice gathers the weights of what it looks at again: this many numbers at once,
+_MOST_WEIGHTS: Final = 4 << 20
+# and memory for more items than so many is not kept.
+_DEEP: Final = 1024
+
 _FLOAT: Final = "tensor(float)"
 _INT64: Final = "tensor(int64)"
 
@@ -130,7 +135,7 @@ class SessionScorer:
         self._graph = _Graph(manifest, files, "score.onnx", _SCORE, threads)
         self._bias: FloatArray = _bias(manifest, files)
         with self._graph.probing():
-            # Of every item: what is no number comes up whoever the visitor is.
+            # Every item's score, in single precision: what is no number comes up whoever the visitor is.
             hidden = np.array([manifest.probes[0].hidden], np.float32)
             self._graph.is_finite(self.top(hidden, len(self.items), _NO_ITEMS)[1])
             for probe in manifest.probes:
@@ -156,7 +161,19 @@ class SessionScorer:
             bias = bias.copy()
             bias[excluded] = _NEVER
         wanted = max(0, min(n, len(bias) - len(np.unique(excluded))))
-        indices, scores = self._graph.run({"hidden": hidden, "bias": bias, "n": np.array([wanted], np.int64)})
+        rows = max(1, _MOST_WEIGHTS // ((wanted + 1) * hidden.shape[1]))
+        if len(hidden) <= rows:
+            return self._top(hidden, wanted, bias)
+        parts = [
+            self._top(hidden[first : first + rows], wanted, bias) for first in range(0, len(hidden), rows)
+        ]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def _top(self, hidden: FloatArray, wanted: int, bias: FloatArray) -> tuple[IntArray, FloatArray]:
+        if not len(hidden):
+            return np.empty((0, wanted), np.int64), np.empty((0, wanted), np.float32)
+        inputs = {"hidden": hidden, "bias": bias, "n": np.array([wanted], np.int64)}
+        indices, scores = self._graph.run(inputs, deep=wanted > _DEEP)
         return indices, scores
 
 
@@ -191,8 +208,9 @@ class _Graph:
             )
         self._outputs = list(wanted.outputs)
 
-    def run(self, inputs: dict[str, Any]) -> list[Any]:
-        outputs: list[Any] = self._session.run(self._outputs, inputs)
+    def run(self, inputs: dict[str, Any], *, deep: bool = False) -> list[Any]:
+        """The outputs. deep: it takes much memory, which is not to be kept for the next run."""
+        outputs: list[Any] = self._session.run(self._outputs, inputs, _giving_back() if deep else None)
         return outputs
 
     def cost_s(self, inputs: dict[str, Any]) -> float:
@@ -234,6 +252,12 @@ class _Graph:
         return ArtifactError(
             f"{self._name} {how}, on inputs whose outputs are known; export the model again", reason
         )
+
+
+def _giving_back() -> ort.RunOptions:
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def open_step(directory: Path, digest: str | None = None) -> SessionStep:

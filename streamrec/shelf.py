@@ -87,6 +87,8 @@ class ModelShelf(Generic[Model]):
         self._offer = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._is_starting = True
+        """Whether what there is to be loaded is still waited for."""
         self.live: Model | None = None
         self.live_release: ModelRelease | None = None
         self.canary: Canary[Model] | None = None
@@ -147,6 +149,7 @@ class ModelShelf(Generic[Model]):
             while (release := self._next()) is not None:
                 await self._try(release)
             if not self._offer.is_set():
+                self._is_starting = False
                 self._settled.set()
 
     def resident(self, version: str) -> Model | None:
@@ -183,8 +186,7 @@ class ModelShelf(Generic[Model]):
             try:
                 load = partial(self._load, release.version, release.digest)
                 is_repeat = _name(release) in self._waits_s
-                # The first one is waited for: nothing is served before.
-                run = asyncio.to_thread if self.live is None else self._beside
+                run = asyncio.to_thread if self._is_starting else self._beside
                 model = await (run(load) if is_repeat else patiently(load, run))
                 # What followed the previous version is no measure for it: it has served.
                 self._admit(model, None if release.slot == PREVIOUS else self._measure())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-__all__ = ["SCREENED_FROM", "ScoreNodes", "score_nodes"]
+__all__ = ["SCREENED_FROM", "score_nodes"]
 
 SCREENED_FROM: Final = 4096
 """Items; a smaller catalogue is scored exactly at once, which takes no longer."""
@@ -28,21 +28,21 @@ _WEIGHT_STEPS: Final = 63
 Array = NDArray[Any]
 
 
-class ScoreNodes(NamedTuple):
+class _Nodes(NamedTuple):
     """What the graph is made of."""
 
     nodes: list[Any]
     initializers: dict[str, Array]
 
 
-def score_nodes(items: Array, layers: int) -> ScoreNodes:
+def score_nodes(items: Array, layers: int) -> _Nodes:
     """From hidden (B, L·H), bias (N,) and n (1,) to indices and scores, both (B, n), best first.
 
     items: (N, H), the output weights. Ties go by lower index; of more than `_SPARE` items that tie with the
     last place of a large catalogue, some.
     """
     n_items, width = items.shape
-    made = ScoreNodes([], {"items": items})
+    made = _Nodes([], {"items": items})
     output = "hidden"
     if layers > 1:  # the last layer's part
         output = "output"
@@ -52,9 +52,9 @@ def score_nodes(items: Array, layers: int) -> ScoreNodes:
     if n_items < SCREENED_FROM:
         made.nodes.extend(_exact(output))
         return made
-    initializers, candidates = _candidates(items, output)
-    made.initializers.update(initializers)
-    made.nodes.extend([*candidates, *_ranked(output)])
+    candidates = _candidates(items, output)
+    made.initializers.update(candidates.initializers)
+    made.nodes.extend([*candidates.nodes, *_ranked(output)])
     return made
 
 
@@ -66,7 +66,7 @@ def _exact(output: str) -> list[Any]:
     ]
 
 
-def _candidates(items: Array, output: str) -> tuple[dict[str, Array], list[Any]]:
+def _candidates(items: Array, output: str) -> _Nodes:
     """To `candidates` (B, n + spare): the best by rough scores, by index.
 
     The items stand in a grid, padded at its end; the best of all are members of the columns with the best
@@ -118,7 +118,7 @@ def _candidates(items: Array, output: str) -> tuple[dict[str, Array], list[Any]]
         # By index: of equal scores, TopK puts what stands first before the others.
         node("TopK", ["in_no_order", "wanted_members"], ["candidates", "places_in_no_order"], largest=0),
     ]
-    return initializers, nodes
+    return _Nodes(nodes, initializers)
 
 
 def _ranked(output: str) -> list[Any]:

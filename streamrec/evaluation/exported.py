@@ -10,7 +10,7 @@ from streamrec.contracts import FloatArray, ScoreModel, Session, StepModel
 __all__ = ["ExportedModel"]
 
 _NONE: Final = np.empty(0, np.int64)
-# Scores in one call of the graph: enough rows to keep it busy, 48 MB with their indices.
+# Scores of one call: enough rows to keep the graph busy, 48 MB with their indices.
 _SCORES_AT_ONCE: Final = 1 << 22
 
 

@@ -204,8 +204,10 @@ def test_a_visitor_without_a_vector_is_one_never_seen() -> None:
     )
 
 
-def test_numbers_that_cease_to_be_finite_leave_the_model_as_it_was() -> None:
-    model = online_mf()
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_cease_to_be_finite_leave_the_model_as_it_was(passes: int) -> None:
+    model = OnlineMF(OnlineMFConfig(factors=8, passes=passes), seed=5)
     huge = np.array([1e308, -1e308] * 4)
     model.set_item("a", Factors(huge.tobytes()))
     model.set_item("b", model.item("b"))

@@ -102,3 +102,17 @@ def test_what_holds_of_every_blend(
         for source, proposals in lists.items():
             elsewhere = {place.item_id for place in places if place.sources[0] != source}
             assert held[source] >= min(quota, len(set(proposals) - elsewhere))
+
+
+@given(deep=item_lists, near=item_lists, popular=item_lists, k=st.integers(1, 12))
+def test_without_shares_the_best_sums_of_points_are_chosen(
+    deep: list[str], near: list[str], popular: list[str], k: int
+) -> None:
+    fusion = blend(k)
+    lists = {"deep": deep, "near": near, "popular": popular}
+    sums: dict[str, float] = {}
+    for source in fusion.sources:
+        for rank, item_id in enumerate(lists[source], 1):
+            sums[item_id] = sums.get(item_id, 0.0) + fusion.points(source, rank)
+    wanted = sorted((-points, item_id) for item_id, points in sums.items() if points)[:k]
+    assert [(-place.score, place.item_id) for place in fusion.fuse(lists)] == wanted

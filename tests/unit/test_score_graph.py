@@ -9,10 +9,12 @@ import pytest
 from onnx import numpy_helper
 from session_models import rewrite
 
+import streamrec.scorer
 from streamrec.contracts import FloatArray, IntArray, Session
 from streamrec.errors import ArtifactError
 from streamrec.models._gru4rec.score_graph import SCREENED_FROM
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
+from streamrec.onnx_file import _OPERATORS
 from streamrec.scorer import SessionScorer, open_scorer
 
 N_ITEMS = SCREENED_FROM + 905
@@ -89,6 +91,19 @@ def test_a_list_depends_on_nothing_else_in_its_batch(scorer: SessionScorer, hidd
             np.testing.assert_array_equal(scores[row], alone[row][1][0])
 
 
+def test_no_rows_give_no_rows(scorer: SessionScorer, hidden: FloatArray) -> None:
+    indices, scores = scorer.top(hidden[:0], 20, NONE)
+    assert indices.shape == scores.shape == (0, 20)
+
+
+def test_many_rows_of_many_items_are_taken_some_at_a_time(
+    scorer: SessionScorer, hidden: FloatArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = scorer.top(hidden, 500, NONE)
+    monkeypatch.setattr(streamrec.scorer, "_MOST_WEIGHTS", 7 * 501 * hidden.shape[1])
+    np.testing.assert_array_equal(scorer.top(hidden, 500, NONE), together)
+
+
 def test_all_items_come_if_all_are_asked_for(scorer: SessionScorer, hidden: FloatArray) -> None:
     excluded = np.array([0, 4096, len(scorer.items) - 1])
     indices, scores = scorer.top(hidden[:3], 2 * N_ITEMS, excluded)
@@ -128,3 +143,15 @@ def test_a_weight_that_is_no_number_is_found_wherever_it_is(
     rewrite(tmp_path, "score.onnx", model.SerializeToString())
     with pytest.raises(ArtifactError, match="not finite"):
         open_scorer(tmp_path)
+
+
+def test_the_operators_that_are_allowed_are_those_in_use(large: tuple[Path, GRU4Rec], artifact: Path) -> None:
+    used = {
+        node.op_type.encode()
+        for directory in (large[0], artifact)
+        for name in ("step.onnx", "score.onnx")
+        for node in onnx.load(directory / name).graph.node
+    }
+    assert used <= _OPERATORS
+    if large[1].config.layers > 1:
+        assert used == _OPERATORS
