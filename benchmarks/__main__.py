@@ -19,7 +19,7 @@ from benchmarks.contender import PROGRESS, RESULT
 from benchmarks.cores import leave_a_core
 from benchmarks.load import MODEL, Load, fill, make_load, train_model
 from benchmarks.meter import Measured, read_measured
-from benchmarks.parts import measure_parts, same_quality
+from benchmarks.parts import measure_parts
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
 from benchmarks.training import OFFICIAL, measure_training, official_path
 from benchmarks.workloads import WORKLOADS, Workload
@@ -154,10 +154,9 @@ def _measure(
                 )
                 progress.update(task, completed=filled)
     task = progress.add_task("parts beside their peers", total=1)
-    quality = same_quality(settings, version)
-    rounds |= measure_parts(settings, version, n_rounds)
+    parts, quality = measure_parts(settings, version, n_rounds)
     progress.update(task, completed=1)
-    return rounds, load, quality
+    return rounds | parts, load, quality
 
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:

@@ -26,10 +26,10 @@ from streamrec.errors import StreamrecError
 from streamrec.item_board import ItemBoard
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.registry import Registry
-from streamrec.scorer import SessionScorer, load_scorer, load_step
+from streamrec.scorer import load_scorer, load_step
 from streamrec.state.rows import Factors, ItemRow, encode_row, item_key
 
-__all__ = ["COMPARISONS", "PartsError", "measure_parts", "same_quality"]
+__all__ = ["COMPARISONS", "PartsError", "measure_parts"]
 
 _GRAPH: Final = "score graph: the 40 best of 18,009 items"
 _PLAIN: Final = "the same by single precision and numpy"
@@ -53,6 +53,9 @@ _ITEMS: Final = 10_000
 _STRETCHES: Final = 10
 _CONFIG: Final = OnlineMFConfig(passes=2, negatives=1)
 
+_Top = Callable[[FloatArray], IntArray]
+"""From hidden states (B, H) to the indices of the best items (B, n), best first."""
+
 
 class PartsError(StreamrecError):
     """A part does not give what it has to."""
@@ -66,16 +69,24 @@ class _Part(NamedTuple):
     calls: int
 
 
-def measure_parts(settings: Settings, version: str, n_rounds: int) -> dict[str, list[Measured]]:
-    """What each part and its peer came to, by name."""
-    parts = {**_graphs(settings, version), **_online()}
+def measure_parts(
+    settings: Settings, version: str, n_rounds: int
+) -> tuple[dict[str, list[Measured]], dict[str, float]]:
+    """What each part and its peer came to, by name; and how good the lists of the score graph are.
+
+    Raises PartsError if these are worse than those of exact scores, or depend on their batch.
+    """
+    hidden, clicked = _states(settings, version)
+    graph, plain = _graph_top(settings, version), _plain_top(settings, version)
+    quality = _same_quality(graph, plain, hidden, clicked)
+    parts = {_GRAPH: _graph_part(graph, hidden), _PLAIN: _graph_part(plain, hidden), **_online()}
     rounds: dict[str, list[Measured]] = {name: [] for name in parts}
     for part in parts.values():
         part.do()
     for _ in range(n_rounds):
         for name, measured in _in_turns(parts).items():
             rounds[name].append(measured)
-    return rounds
+    return rounds, quality
 
 
 def _in_turns(parts: Mapping[str, _Part]) -> dict[str, Measured]:
@@ -99,15 +110,13 @@ def _in_turns(parts: Mapping[str, _Part]) -> dict[str, Measured]:
 # -- the score graph ----------------------------------------------------------------------------
 
 
-def same_quality(settings: Settings, version: str) -> dict[str, float]:
+def _same_quality(graph: _Top, plain: _Top, hidden: FloatArray, clicked: IntArray) -> dict[str, float]:
     """Recall and MRR of the score graph and of exact scores, on real clicks; and that batches do not matter.
 
     Raises PartsError if more than a hundredth is lost, or a list depends on its batch.
     """
-    model = load_scorer(Registry.of(settings), version)
-    hidden, clicked = _states(settings, version)
     found: dict[str, float] = {}
-    for name, top in (("quantised", _graph_top(model)), ("exact", _plain_top(settings, version))):
+    for name, top in (("quantised", graph), ("exact", plain)):
         best = np.concatenate([top(rows)[:, :_CUTOFF] for rows in _batches(hidden)])
         hits = best == clicked[:, None]
         ranks = np.where(hits.any(1), hits.argmax(1) + 1.0, np.inf)
@@ -116,32 +125,28 @@ def same_quality(settings: Settings, version: str) -> dict[str, float]:
     for figure in ("recall_at_20", "mrr_at_20"):
         if found[f"{figure}_quantised"] < (1 - _MOST_LOST) * found[f"{figure}_exact"]:
             raise PartsError(f"the quantised graph loses too much: {found}")
-    alone = np.concatenate([_graph_top(model)(row[None]) for row in hidden[:64]])
+    alone = np.concatenate([graph(row[None]) for row in hidden[:64]])
     for size in (7, 64):
-        if not np.array_equal(_graph_top(model)(hidden[:size]), alone[:size]):
+        if not np.array_equal(graph(hidden[:size]), alone[:size]):
             raise PartsError(f"lists of the score graph depend on their batch, here of {size}")
     return found
 
 
-def _graphs(settings: Settings, version: str) -> dict[str, _Part]:
-    hidden, _ = _states(settings, version)
-    model = load_scorer(Registry.of(settings), version)
-    parts = {}
-    for name, top in ((_GRAPH, _graph_top(model)), (_PLAIN, _plain_top(settings, version))):
-        batches = cycle([rows for rows in _batches(hidden) if len(rows) == _BATCH])
-        parts[name] = _Part(lambda top=top, batches=batches: top(next(batches)), _BATCH, 40)  # type: ignore[misc]
-    return parts
+def _graph_part(top: _Top, hidden: FloatArray) -> _Part:
+    batches = cycle([rows for rows in _batches(hidden) if len(rows) == _BATCH])
+    return _Part(lambda: top(next(batches)), _BATCH, 40)
 
 
 def _batches(hidden: FloatArray) -> Iterator[FloatArray]:
     return (hidden[first : first + _BATCH] for first in range(0, len(hidden), _BATCH))
 
 
-def _graph_top(model: SessionScorer) -> Callable[[FloatArray], IntArray]:
+def _graph_top(settings: Settings, version: str) -> _Top:
+    model = load_scorer(Registry.of(settings), version)
     return lambda hidden: model.top(hidden, _N_BEST, np.empty(0, np.int64))[0]
 
 
-def _plain_top(settings: Settings, version: str) -> Callable[[FloatArray], IntArray]:
+def _plain_top(settings: Settings, version: str) -> _Top:
     """One product in ONNX Runtime, and the best of all scores by numpy."""
     _, files = Registry.of(settings).read("gru4rec", version)
     graph = onnx.load_model_from_string(files["score.onnx"]).graph

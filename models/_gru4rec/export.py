@@ -163,7 +163,7 @@ def _inputs(weights: Mapping[str, Array]) -> tuple[list[Any], dict[str, Array]]:
 
 
 def _score(items: Array, layers: int) -> Any:
-    """hidden (B, L·H), bias (N,), n (1) -> indices and scores of the n best items, both (B, n)."""
+    """hidden (B, L·H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n)."""
     n_items, width = items.shape
     nodes, initializers = score_nodes(items, layers)
     return _graph(
