@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,37 +14,25 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks.contender import PROGRESS, RESULT
 from benchmarks.cores import leave_a_core
 from benchmarks.load import MODEL, Load, fill, make_load, train_model
-from benchmarks.meter import Measured, read_measured
+from benchmarks.meter import Measured
 from benchmarks.parts import measure_parts
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
+from benchmarks.running import WARM_UP, Contender, own_topics
 from benchmarks.training import OFFICIAL, measure_training, official_path
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS
 from streamrec.cli.output import print_error
-from streamrec.config import Settings, load_settings
+from streamrec.config import load_settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
-from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
 from streamrec.releases import announce
 from streamrec.standalone import with_own_key
-from streamrec.topics import connect, create_topics
 
 _PARTITIONS: Final = 4
-_WARM_UP: Final = 0.1
-"""Share of the events before measuring begins."""
-_SILENCE_S: Final = 60.0
-"""Without a further event for so long a contender is given up."""
-_LOOK_S: Final = 0.1
-_ROOT: Final = Path(__file__).resolve().parent.parent
 
 console = Console()
-
-
-class BenchmarkError(StreamrecError):
-    """A contender did not get to its end."""
 
 
 def main() -> None:
@@ -70,7 +57,7 @@ def main() -> None:
     context["load"] = {
         "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
         "partitions": _PARTITIONS,
-        "warm_up": f"the first {_WARM_UP:.0%} are not measured",
+        "warm_up": f"the first {WARM_UP:.0%} are not measured",
         "model": MODEL,
         "score_graph": quality,
     }
@@ -141,17 +128,15 @@ def _measure(
                 registry=registry,
                 log_level="WARNING",
             )
-            folder = work / f"{n}-{number}"
-            folder.mkdir()
             name = f"{workload.name} ({n + 1}/{n_rounds})"
-            with _topics(own):
+            with own_topics(own):
                 filled = fill(own, load, round(len(load) * workload.share))
                 if workload.step:
                     announce(own, "gru4rec", version)
                 task = progress.add_task(name, total=filled)
-                rounds[workload.name].append(
-                    _run(workload, own, filled, folder, partial(_advance, progress, task))
-                )
+                folder = work / f"{n}-{number}"
+                with Contender(workload.name, workload.kind, own, filled, folder) as contender:
+                    rounds[workload.name].append(contender.join(partial(_advance, progress, task)))
                 progress.update(task, completed=filled)
     task = progress.add_task("parts beside their peers", total=1)
     parts, quality = measure_parts(settings, version, n_rounds)
@@ -161,62 +146,6 @@ def _measure(
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:
     progress.update(task, completed=done)
-
-
-@contextmanager
-def _topics(settings: Settings) -> Iterator[None]:
-    """Topics of one contender's own, gone at the end with all that it made itself."""
-    create_topics(settings)
-    try:
-        yield
-    finally:
-        with connect(settings.kafka) as admin:
-            admin.delete_topics(
-                [name for name in admin.list_topics() if name.startswith(settings.kafka.prefix)]
-            )
-
-
-def _run(
-    workload: Workload, settings: Settings, n_events: int, folder: Path, on_events: Callable[[int], object]
-) -> Measured:
-    """Run one contender to its end. Raises BenchmarkError if it does not get there."""
-    warm_up = round(n_events * _WARM_UP)
-    arguments = [workload.kind, str(n_events), str(warm_up), str(folder)]
-    with socket.create_server(("127.0.0.1", 0)) as pages:
-        web = settings.web.model_copy(update={"fd": pages.fileno()})
-        child = Child(
-            [sys.executable, "-m", "benchmarks.contender", *arguments],
-            folder / "log",
-            cwd=_ROOT,
-            env={**os.environ, **settings.model_copy(update={"web": web}).environment()},
-            files=[pages.fileno()],
-        )
-    done, heard = 0, time.monotonic()
-    try:
-        while not child.wait(_LOOK_S) and not (folder / RESULT).exists():
-            now = _read_int(folder / PROGRESS)
-            if now > done:
-                done, heard = now, time.monotonic()
-                on_events(done)
-            elif time.monotonic() - heard > _SILENCE_S:
-                break
-        child.stop(timeout_s=20)
-    finally:
-        child.kill()
-    try:
-        return read_measured(folder / RESULT)
-    except FileNotFoundError:
-        tail = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-15:])
-        raise BenchmarkError(
-            f"{workload.name} ended after {done} of {n_events} events. Its log says last:\n{tail}"
-        ) from None
-
-
-def _read_int(path: Path) -> int:
-    try:
-        return int(path.read_text(encoding="ascii") or 0)
-    except FileNotFoundError:
-        return 0
 
 
 def _show(
