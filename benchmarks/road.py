@@ -42,7 +42,13 @@ def measure_road(
             announce(ours, "gru4rec", version)
             for together in kinds:
                 measured = _run(together, ours, filled, folder / f"{len(found)}", partial(on_events, name))
-                print(name, {k: (round(m.events/m.wall_s), round(m.cpu_us, 1), m.rss_bytes >> 20) for k, m in measured.items()})
+                print(
+                    name,
+                    {
+                        k: (round(m.events / m.wall_s), round(m.cpu_us, 1), m.rss_bytes >> 20)
+                        for k, m in measured.items()
+                    },
+                )
             found[name] = measured["scoring"]
     return found
 
@@ -64,16 +70,32 @@ if __name__ == "__main__":
     from streamrec.engine.broker import Broker
     from streamrec.registry import Registry
     from streamrec.standalone import with_own_key
+
     n = int(sys.argv[1])
     keep = Path("/tmp/prof/registry")
     settings = with_own_key(load_settings(registry={"path": keep}))
     reg = Registry.of(settings)
-    version = reg.latest("gru4rec") if keep.exists() and reg.versions("gru4rec") else train_model(settings, lambda *_: None)
+    version = (
+        reg.latest("gru4rec")
+        if keep.exists() and reg.versions("gru4rec")
+        else train_model(settings, lambda *_: None)
+    )
     load = make_load(n, 4, time.time_ns() // 1_000_000 - n)
     with Broker.start() as broker, tempfile.TemporaryDirectory() as work:
-        own = load_settings(kafka={"bootstrap": broker.bootstrap, "prefix": "road.", "partitions": 4}, registry=settings.registry, log_level="WARNING")
+        own = load_settings(
+            kafka={"bootstrap": broker.bootstrap, "prefix": "road.", "partitions": 4},
+            registry=settings.registry,
+            log_level="WARNING",
+        )
         p = psutil.Process([c for c in psutil.Process().children(recursive=True)][0].pid)
         for r in range(int(sys.argv[2])):
             before = sum(p.cpu_times()[:2])
-            print(r, measure_road(own, version, load, Path(work) / "x") and "", "broker cpu", sum(p.cpu_times()[:2]) - before)
-            import shutil; shutil.rmtree(Path(work) / "x", ignore_errors=True)
+            print(
+                r,
+                measure_road(own, version, load, Path(work) / "x") and "",
+                "broker cpu",
+                sum(p.cpu_times()[:2]) - before,
+            )
+            import shutil
+
+            shutil.rmtree(Path(work) / "x", ignore_errors=True)

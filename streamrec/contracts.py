@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.artifact import Manifest
+from streamrec.proposals import Keys
 from streamrec.state.rows import Factors
 
 __all__ = [
@@ -150,6 +151,10 @@ class ScoreModel(Protocol):
     @property
     def items(self) -> Sequence[str]:
         """External ids by dense index."""
+
+    @property
+    def item_keys(self) -> Keys:
+        """Their keys, (N,); see streamrec.proposals."""
 
     def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
         """The n best items for each hidden state, best first; ties by lower index, but that of many that tie
