@@ -161,13 +161,15 @@ class ItemBoard:
     def _highest(self, scores: _Numbers, n: int) -> Proposals:
         """The n items of the highest scores in each row."""
         rows, places = np.nonzero(scores >= _bounds(scores, n)[:, None])
-        order = np.lexsort((self._keys[places], -scores[rows, places], rows))
+        order = np.lexsort((self._keys[places], -scores[rows, places], rows))  # rows stay where they are
         places = places[order]
-        found = np.bincount(rows, minlength=len(scores))
-        nth = np.arange(n) + (np.cumsum(found) - found)[:, None]
-        there = np.arange(n) < found[:, None]
-        places = places[np.where(there, nth, 0)] if places.size else np.zeros(there.shape, np.int64)
-        return Proposals(np.where(there, self._keys[places], 0), places, self._ids)
+        nth = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        rows, places, nth = rows[nth < n], places[nth < n], nth[nth < n]
+        found = Proposals(
+            np.zeros((len(scores), n), np.uint64), np.zeros((len(scores), n), np.int64), self._ids
+        )
+        found.keys[rows, nth], found.places[rows, nth] = self._keys[places], places
+        return found
 
     def _put(self, rows: Sequence[tuple[str, ItemRow]]) -> None:
         known = len(self._ids)
