@@ -33,6 +33,7 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
         {
             "work": each.work,
             "beside": each.beside,
+            "of": "events in a CPU second",
             "ratio": round(_cpu_us(rounds[each.beside]) / _cpu_us(rounds[each.work]), 4),
             "at_least": each.at_least,
             "ratio_is": _RATIO_IS,
@@ -47,8 +48,8 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
 def too_low(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """What to say about every ratio below its limit; empty if none is."""
     return [
-        f"{entry['work']}: {entry['ratio']:.3g} times as many events in a CPU second as "
-        f"{entry['beside']}, {entry['at_least']:g} at least were wanted"
+        f"{entry['work']}: {entry['ratio']:.3g} times the {entry['of']} of {entry['beside']}, "
+        f"{entry['at_least']:.3g} at least were wanted"
         for entry in entries
         if not entry["ratio"] >= entry["at_least"]
     ]
@@ -103,9 +104,9 @@ def _cpu_model() -> str:
 
 
 def write_report(path: Path, entries: Sequence[Mapping[str, Any]], context: Mapping[str, Any]) -> None:
-    """Write the entries, each with the machine and the load it holds for."""
+    """Write the entries, each with the machine and the load it holds for, unless it has one of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([{**entry, **context} for entry in entries], indent=2) + "\n", "utf-8")
+    path.write_text(json.dumps([{**context, **entry} for entry in entries], indent=2) + "\n", "utf-8")
 
 
 def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:
@@ -129,10 +130,10 @@ def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:
 
 
 def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """How many times more events in a CPU second."""
-    table = Table(title="Events in a CPU second, as a multiple", title_justify="left")
-    table.add_column("work")
-    table.add_column("beside")
+    """How many times better than its peer each is, and in what."""
+    table = Table(title="Beside their peers", title_justify="left")
+    for name in ("work", "beside", "of"):
+        table.add_column(name)
     for name in ("ratio", "at least", ""):
         table.add_column(name, justify="right")
     for entry in entries:
@@ -140,8 +141,9 @@ def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             entry["work"],
             entry["beside"],
+            entry["of"],
             f"{entry['ratio']:.3g}",
-            f"{entry['at_least']:g}",
+            f"{entry['at_least']:.3g}",
             "[green]ok[/]" if good else "[bold red]too low[/]",
         )
     return table
