@@ -9,28 +9,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.cores import leave_a_core
-from benchmarks.load import MODEL, Load, fill, make_load, train_model
+from benchmarks.freshness import freshness_entries, measure_freshness
+from benchmarks.load import MODEL, N_PARTITIONS, Load, fill, make_load, own_topics, train_model
 from benchmarks.meter import Measured
 from benchmarks.parts import measure_parts
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
-from benchmarks.running import WARM_UP, Contender, own_topics
+from benchmarks.road import measure_road
+from benchmarks.running import WARM_UP, Contender
 from benchmarks.training import OFFICIAL, measure_training, official_path
 from benchmarks.workloads import WORKLOADS
 from streamrec.cli.output import print_error
-from streamrec.config import load_settings
+from streamrec.config import Settings, load_settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
 from streamrec.errors import StreamrecError
+from streamrec.loadtest import Report
 from streamrec.releases import announce
 from streamrec.standalone import with_own_key
-
-_PARTITIONS: Final = 4
 
 console = Console()
 
@@ -40,23 +41,34 @@ def main() -> None:
     options = _options()
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    leave_a_core()
     context = {"machine": machine()}
     started = time.monotonic()
     try:
         official = official_path()
-        with _bootstrap() as bootstrap, _progress() as progress, tempfile.TemporaryDirectory(dir=out) as work:
-            rounds, load, quality = _measure(bootstrap, Path(work), options.events, options.rounds, progress)
-            if official is not None:
-                task = progress.add_task("training beside the official code", total=4 * options.rounds)
-                rounds |= measure_training(Path(work), options.rounds, lambda _: progress.advance(task))
+        with tempfile.TemporaryDirectory(dir=out) as folder:
+            work = Path(folder)
+            settings = with_own_key(load_settings(registry={"path": work / "registry"}))
+            with _bootstrap() as bootstrap, _progress() as progress:
+                version = _train(settings, progress)
+                fresh = _measure_freshness(settings, bootstrap, version, work, options.rounds, progress)
+                load = _load(options.events)
+                road = _measure_road(settings, bootstrap, version, load, work, options.rounds, progress)
+            # From here on one process is measured at a time, on a core of its own; Kafka begins anew.
+            leave_a_core()
+            with _bootstrap() as bootstrap, _progress() as progress:
+                load = _load(options.events)
+                rounds, quality = _measure(settings, bootstrap, version, load, work, options.rounds, progress)
+                rounds |= road
+                if official is not None:
+                    task = progress.add_task("training beside the official code", total=4 * options.rounds)
+                    rounds |= measure_training(work, options.rounds, lambda _: progress.advance(task))
     except StreamrecError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
-    entries = compare(rounds)
+    entries = [*compare(rounds), *freshness_entries(fresh)]
     context["load"] = {
         "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
-        "partitions": _PARTITIONS,
+        "partitions": N_PARTITIONS,
         "warm_up": f"the first {WARM_UP:.0%} are not measured",
         "model": MODEL,
         "score_graph": quality,
@@ -104,30 +116,66 @@ def _progress() -> Progress:
     )
 
 
-def _measure(
-    bootstrap: str, work: Path, n_events: int, n_rounds: int, progress: Progress
-) -> tuple[dict[str, list[Measured]], Load, dict[str, float]]:
-    """Everything, round by round, so that a slow minute of the machine hits all alike."""
-    # Event times end now: the last click is as fresh as if it had just come.
-    load = make_load(n_events, _PARTITIONS, time.time_ns() // 1_000_000 - n_events)
-    settings = with_own_key(load_settings(registry={"path": work / "registry"}))
-    registry = settings.registry
+def _train(settings: Settings, progress: Progress) -> str:
     task = progress.add_task("training a model", total=len(bundled_clicks()))
     version = train_model(settings, lambda done, *_: _advance(progress, task, done))
     progress.update(task, completed=len(bundled_clicks()))
+    return version
+
+
+def _measure_freshness(
+    settings: Settings, bootstrap: str, version: str, work: Path, n_rounds: int, progress: Progress
+) -> dict[str, list[Report]]:
+    own = _under(settings, bootstrap, "fresh")
+    task = progress.add_task("freshness, in turns", total=100)
+    return measure_freshness(
+        own, version, work, n_rounds, lambda share: progress.update(task, completed=round(100 * share))
+    )
+
+
+def _measure_road(
+    settings: Settings,
+    bootstrap: str,
+    version: str,
+    load: Load,
+    work: Path,
+    n_rounds: int,
+    progress: Progress,
+) -> dict[str, list[Measured]]:
+    task = progress.add_task("the whole road, and scoring alone", total=2 * n_rounds)
+    own = _under(settings, bootstrap, "road")
+    return measure_road(own, version, load, work, n_rounds, lambda: progress.advance(task))
+
+
+def _load(n_events: int) -> Load:
+    """Event times end now: the last click is as fresh as if it had just come."""
+    return make_load(n_events, N_PARTITIONS, time.time_ns() // 1_000_000 - n_events)
+
+
+def _under(settings: Settings, bootstrap: str, name: str, *, online: bool = True) -> Settings:
+    """Settings of contenders with topics of their own."""
+    return load_settings(
+        kafka={"bootstrap": bootstrap, "prefix": f"{name}-{os.getpid()}.", "partitions": N_PARTITIONS},
+        state={"online": online},
+        registry=settings.registry,
+        log_level="WARNING",
+    )
+
+
+def _measure(
+    settings: Settings,
+    bootstrap: str,
+    version: str,
+    load: Load,
+    work: Path,
+    n_rounds: int,
+    progress: Progress,
+) -> tuple[dict[str, list[Measured]], dict[str, float]]:
+    """Everything that costs CPU, round by round, so that a slow minute of the machine hits all alike."""
     rounds: dict[str, list[Measured]] = {each.name: [] for each in WORKLOADS}
     for n in range(n_rounds):
         for number, workload in enumerate(WORKLOADS):
-            own = load_settings(
-                kafka={
-                    "bootstrap": bootstrap,
-                    "prefix": f"bench-{os.getpid()}-{n}-{number}.",
-                    "partitions": _PARTITIONS,
-                },
-                state={"online": workload.online},
-                registry=registry,
-                log_level="WARNING",
-            )
+            own = _under(settings, bootstrap, f"bench-{n}-{number}", online=workload.online)
             name = f"{workload.name} ({n + 1}/{n_rounds})"
             with own_topics(own):
                 filled = fill(own, load, round(len(load) * workload.share))
@@ -141,7 +189,7 @@ def _measure(
     task = progress.add_task("parts beside their peers", total=1)
     parts, quality = measure_parts(settings, version, n_rounds)
     progress.update(task, completed=1)
-    return rounds | parts, load, quality
+    return rounds | parts, quality
 
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:

@@ -1,7 +1,8 @@
 """What the contenders work on: real clicks as records, a model of real size, filled topics."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +12,13 @@ from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.events import Interaction, encode
 from streamrec.registry import Registry
+from streamrec.topics import connect, create_topics
 
-__all__ = ["MODEL", "Load", "fill", "make_load", "train_model"]
+__all__ = ["MODEL", "N_PARTITIONS", "Load", "fill", "make_load", "own_topics", "train_model"]
 
 MODEL: Final = "GRU4Rec, 100 units, trained for one epoch on the bundled clicks"
+
+N_PARTITIONS: Final = 4
 
 # Event times of a stream of 1,000 clicks a second: item rows go out at ticks of event time.
 _APART_MS: Final = 1
@@ -87,3 +91,16 @@ def train_model(settings: Settings, on_step: Callable[..., None]) -> str:
     model = GRU4Rec(GRU4RecConfig(epochs=1, batch_size=256, n_sample=1024))
     model.train(click_sessions(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
     return str(model.publish(Registry.of(settings)))
+
+
+@contextmanager
+def own_topics(settings: Settings) -> Iterator[None]:
+    """The topics under a prefix, gone at the end with all others that were made under it."""
+    create_topics(settings)
+    try:
+        yield
+    finally:
+        with connect(settings.kafka) as admin:
+            admin.delete_topics(
+                [name for name in admin.list_topics() if name.startswith(settings.kafka.prefix)]
+            )

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from river import reco
 
 from benchmarks.meter import Measured
+from benchmarks.road import SCORING
 from benchmarks.workloads import Comparison
 from streamrec.config import Settings
 from streamrec.contracts import FloatArray, IntArray
@@ -33,11 +34,14 @@ __all__ = ["COMPARISONS", "PartsError", "measure_parts"]
 
 _GRAPH: Final = "score graph: the 40 best of 18,009 items"
 _PLAIN: Final = "the same by single precision and numpy"
+_BARE: Final = "the score graph alone, in batches of 32"
 _LEARN: Final = "online CF: learns a click and a negative, twice"
 _RIVER_LEARN: Final = "river BiasedMF: learns the same four pairs"
 _RANK: Final = "online CF: the 40 best of 10,000 items"
 _RIVER_RANK: Final = "river BiasedMF: ranks 10,000 items"
 COMPARISONS: Final = (
+    # Everything else that a list takes is in Python: see docs/performance.md.
+    Comparison(SCORING, _BARE, 0.2),
     Comparison(_GRAPH, _PLAIN, 2.5),
     Comparison(_LEARN, _RIVER_LEARN, 1.2),
     Comparison(_RANK, _RIVER_RANK, 20.0),
@@ -45,6 +49,8 @@ COMPARISONS: Final = (
 
 _N_BEST: Final = 40
 _BATCH: Final = 16
+_LARGE_BATCH: Final = 32
+"""As scoring has it by default, under load."""
 _CUTOFF: Final = 20
 _MOST_LOST: Final = 0.01
 """Of Recall and MRR, to the scores of single precision."""
@@ -79,7 +85,12 @@ def measure_parts(
     hidden, clicked = _states(settings, version)
     graph, plain = _graph_top(settings, version), _plain_top(settings, version)
     quality = _same_quality(graph, plain, hidden, clicked)
-    parts = {_GRAPH: _graph_part(graph, hidden), _PLAIN: _graph_part(plain, hidden), **_online()}
+    parts = {
+        _GRAPH: _graph_part(graph, hidden, _BATCH),
+        _PLAIN: _graph_part(plain, hidden, _BATCH),
+        _BARE: _graph_part(graph, hidden, _LARGE_BATCH),
+        **_online(),
+    }
     rounds: dict[str, list[Measured]] = {name: [] for name in parts}
     for part in parts.values():
         part.do()
@@ -132,13 +143,13 @@ def _same_quality(graph: _Top, plain: _Top, hidden: FloatArray, clicked: IntArra
     return found
 
 
-def _graph_part(top: _Top, hidden: FloatArray) -> _Part:
-    batches = cycle([rows for rows in _batches(hidden) if len(rows) == _BATCH])
-    return _Part(lambda: top(next(batches)), _BATCH, 40)
+def _graph_part(top: _Top, hidden: FloatArray, size: int) -> _Part:
+    batches = cycle([rows for rows in _batches(hidden, size) if len(rows) == size])
+    return _Part(lambda: top(next(batches)), size, 640 // size)
 
 
-def _batches(hidden: FloatArray) -> Iterator[FloatArray]:
-    return (hidden[first : first + _BATCH] for first in range(0, len(hidden), _BATCH))
+def _batches(hidden: FloatArray, size: int = _BATCH) -> Iterator[FloatArray]:
+    return (hidden[first : first + size] for first in range(0, len(hidden), size))
 
 
 def _graph_top(settings: Settings, version: str) -> _Top:
@@ -218,7 +229,7 @@ def _online() -> dict[str, _Part]:
     board, visitor, items = _board(ours), ours.visitor("somebody"), [f"i{n}" for n in range(_ITEMS)]
 
     def rank() -> Any:
-        return board.best(board.suiting([visitor])[0], _N_BEST)
+        return board.best(board.suiting([visitor]), _N_BEST, set(), [set()])
 
     return {
         _LEARN: _Part(learn, 1, 2_000),

@@ -16,11 +16,11 @@ from rich.table import Table
 from benchmarks.meter import Measured
 from benchmarks.parts import COMPARISONS as PARTS
 from benchmarks.training import COMPARISONS as TRAINING
-from benchmarks.workloads import COMPARISONS
+from benchmarks.road import COMPARISONS as ROAD
+from benchmarks.workloads import COMPARISONS, Comparison
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
 
-_RATIO_IS: Final = "CPU seconds per event of `beside` / CPU seconds per event of `work`"
 _PACKAGES: Final = ("streamrec", "faust-streaming", "aiokafka", "msgspec", "river", "onnxruntime", "numpy")
 
 
@@ -33,22 +33,35 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
         {
             "work": each.work,
             "beside": each.beside,
-            "ratio": round(_cpu_us(rounds[each.beside]) / _cpu_us(rounds[each.work]), 4),
+            **_ratio(each, rounds[each.work], rounds[each.beside]),
             "at_least": each.at_least,
-            "ratio_is": _RATIO_IS,
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
-        for each in (*COMPARISONS, *PARTS, *TRAINING)
+        for each in (*COMPARISONS, *ROAD, *PARTS, *TRAINING)
         if each.work in rounds and each.beside in rounds
     ]
+
+
+def _ratio(
+    comparison: Comparison, work: Sequence[Measured], beside: Sequence[Measured]
+) -> dict[str, str | float]:
+    time, of = (
+        ("seconds", "events a second") if comparison.by_clock else ("CPU seconds", "events in a CPU second")
+    )
+    us = _wall_us if comparison.by_clock else _cpu_us
+    return {
+        "of": of,
+        "ratio": round(us(beside) / us(work), 4),
+        "ratio_is": f"{time} per event of `beside` / {time} per event of `work`",
+    }
 
 
 def too_low(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """What to say about every ratio below its limit; empty if none is."""
     return [
-        f"{entry['work']}: {entry['ratio']:.3g} times as many events in a CPU second as "
-        f"{entry['beside']}, {entry['at_least']:g} at least were wanted"
+        f"{entry['work']}: {entry['ratio']:.3g} times the {entry['of']} of {entry['beside']}, "
+        f"{entry['at_least']:.3g} at least were wanted"
         for entry in entries
         if not entry["ratio"] >= entry["at_least"]
     ]
@@ -56,6 +69,10 @@ def too_low(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _cpu_us(rounds: Sequence[Measured]) -> float:
     return median(each.cpu_us for each in rounds)
+
+
+def _wall_us(rounds: Sequence[Measured]) -> float:
+    return median(each.wall_s / each.events * 1e6 for each in rounds)
 
 
 def _figures(rounds: Sequence[Measured]) -> dict[str, Any]:
@@ -103,9 +120,9 @@ def _cpu_model() -> str:
 
 
 def write_report(path: Path, entries: Sequence[Mapping[str, Any]], context: Mapping[str, Any]) -> None:
-    """Write the entries, each with the machine and the load it holds for."""
+    """Write the entries, each with the machine and the load it holds for, unless it has one of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([{**entry, **context} for entry in entries], indent=2) + "\n", "utf-8")
+    path.write_text(json.dumps([{**context, **entry} for entry in entries], indent=2) + "\n", "utf-8")
 
 
 def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:
@@ -129,10 +146,10 @@ def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:
 
 
 def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """How many times more events in a CPU second."""
-    table = Table(title="Events in a CPU second, as a multiple", title_justify="left")
-    table.add_column("work")
-    table.add_column("beside")
+    """How many times better than its peer each is, and in what."""
+    table = Table(title="Beside their peers", title_justify="left")
+    for name in ("work", "beside", "of"):
+        table.add_column(name)
     for name in ("ratio", "at least", ""):
         table.add_column(name, justify="right")
     for entry in entries:
@@ -140,8 +157,9 @@ def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             entry["work"],
             entry["beside"],
+            entry["of"],
             f"{entry['ratio']:.3g}",
-            f"{entry['at_least']:g}",
+            f"{entry['at_least']:.3g}",
             "[green]ok[/]" if good else "[bold red]too low[/]",
         )
     return table

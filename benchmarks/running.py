@@ -4,8 +4,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +13,8 @@ from benchmarks.meter import Measured, read_measured
 from streamrec.config import Settings
 from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
-from streamrec.topics import connect, create_topics
 
-__all__ = ["WARM_UP", "BenchmarkError", "Contender", "own_topics"]
+__all__ = ["WARM_UP", "BenchmarkError", "Contender"]
 
 WARM_UP: Final = 0.1
 """Share of the events before measuring begins."""
@@ -28,19 +26,6 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 
 class BenchmarkError(StreamrecError):
     """A contender did not get to its end."""
-
-
-@contextmanager
-def own_topics(settings: Settings) -> Iterator[None]:
-    """Topics of one contender's own, gone at the end with all that it made itself."""
-    create_topics(settings)
-    try:
-        yield
-    finally:
-        with connect(settings.kafka) as admin:
-            admin.delete_topics(
-                [name for name in admin.list_topics() if name.startswith(settings.kafka.prefix)]
-            )
 
 
 class Contender:

@@ -8,46 +8,23 @@ no other.
 Half-lives shrink with time: `at_speed` gives the settings that state and scoring need.
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
-from streamrec.access import client_options, refusal
 from streamrec.config import Settings
 from streamrec.datasets import Clicks
-from streamrec.errors import BrokerError
-from streamrec.events import Interaction, encode
-from streamrec.topics import require_topics
+from streamrec.events import Interaction
+from streamrec.publishing import Sent, publisher
 
-__all__ = ["MIN_TICK_MS", "ReplayReport", "Sent", "at_speed", "event_times", "interactions", "replay"]
+__all__ = ["MIN_TICK_MS", "ReplayReport", "at_speed", "event_times", "interactions", "replay"]
 
 MIN_TICK_MS: Final = 5
 """The shortest tick of `at_speed`; clicks of one tick are ranked together, so shorter ones cost more."""
-
-# A wake-up costs about as much as publishing a click, so clicks of one moment share one.
-_PACE_S: Final = 0.002
-_LINGER_MS: Final = 2
-_STOP_TIMEOUT_S: Final = 5.0
-
-
-class Sent(NamedTuple):
-    """A click that Kafka has acknowledged."""
-
-    place: int
-    """Its place in the clicks."""
-    partition: int
-    offset: int
-    time_ms: int
-    """Kafka's timestamp of the record."""
 
 
 class ReplayReport(NamedTuple):
@@ -108,66 +85,12 @@ async def replay(
 ) -> ReplayReport:
     """Publish all clicks, each when its time has come.
 
-    Open loop: a click is not held back because answers are late. on_sent: called with each
-    click once Kafka has acknowledged it, in the order of its partition.
+    on_sent: called with each click once Kafka has acknowledged it, in the order of its partition.
     Raises BrokerError or TopicError if one cannot be published.
     """
-    await asyncio.to_thread(require_topics, settings, ["interactions"], to="WRITE")
-    producer = AIOKafkaProducer(
-        **client_options(settings.kafka),
-        client_id=f"{settings.kafka.prefix}replay",
-        enable_idempotence=True,
-        linger_ms=_LINGER_MS,
-    )
-    topic = settings.kafka.topic("interactions")
-    try:
-        await producer.start()
-        try:
-            # Asked for ahead, so that the first click does not wait for it.
-            await producer.partitions_for(topic)
-            return await _publish(producer, topic, clicks, speed_up, on_sent)
-        finally:
-            # Without a broker it would wait for its own, longer timeout.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(producer.stop(), _STOP_TIMEOUT_S)
-    except KafkaError as error:
-        raise refusal(settings.kafka, error, "WRITE", topic) or BrokerError(
-            f"clicks cannot be published at {settings.kafka.bootstrap}: {error!r}; is that Kafka running?"
-        ) from error
-
-
-async def _publish(
-    producer: Any, topic: str, clicks: Clicks, speed_up: float, on_sent: Callable[[Sent], None]
-) -> ReplayReport:
-    start_ms, start = time.time_ns() // 1_000_000, time.monotonic()
-    due_s = ((clicks.time_ms - clicks.first_ms) / (1000 * speed_up)).tolist()
-    behind_s = 0.0
-    failed: list[BaseException] = []
-
-    def acknowledged(place: int, time_ms: int, written: asyncio.Future[Any]) -> None:
-        if written.cancelled():
-            return
-        if (fault := written.exception()) is not None:
-            failed.append(fault)
-            return
-        record = written.result()
-        on_sent(Sent(place, record.partition, record.offset, time_ms))
-
-    for place, event in enumerate(interactions(clicks, event_times(clicks, speed_up, start_ms), start_ms)):
-        ahead_s = start + due_s[place] - time.monotonic()
-        if ahead_s > 0:
-            await asyncio.sleep(max(ahead_s, _PACE_S))
-        behind_s = max(behind_s, -ahead_s)
-        # Given here: aiokafka acknowledges all records of a batch with the time of its first.
-        time_ms = time.time_ns() // 1_000_000
-        written = await producer.send(
-            topic, key=event.visitor_id.encode(), value=encode(event), timestamp_ms=time_ms
-        )
-        written.add_done_callback(partial(acknowledged, place, time_ms))
-        if failed:
-            break
-    await producer.flush()
-    await asyncio.sleep(0)  # the last acknowledgements are told in the loop's next turn
-    if failed:
-        raise failed[0]
-    return ReplayReport(len(clicks), time.monotonic() - start, behind_s)
+    async with publisher(settings, "replay") as publishing:
+        start_ms, start_s = time.time_ns() // 1_000_000, time.monotonic()
+        due_s = start_s + (clicks.time_ms - clicks.first_ms) / (1000 * speed_up)
+        events = interactions(clicks, event_times(clicks, speed_up, start_ms), start_ms)
+        await publishing.publish(events, due_s.tolist(), on_sent)
+        return ReplayReport(len(clicks), time.monotonic() - start_s, publishing.behind_s)

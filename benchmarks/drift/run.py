@@ -22,9 +22,10 @@ from streamrec.engine.child import Child
 from streamrec.errors import WorkerError
 from streamrec.evaluation.fading import Verdict
 from streamrec.evaluation.prequential import Prequential
+from streamrec.publishing import Sent
 from streamrec.registry import Registry
 from streamrec.releases import announce
-from streamrec.replay import Sent, replay
+from streamrec.replay import replay
 from streamrec.retraining import Outcome, Place
 from streamrec.standalone import Apps, Kafka, with_own_key
 from streamrec.topics import read_topic

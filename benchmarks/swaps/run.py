@@ -9,13 +9,14 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.swaps.traffic import Click, Traffic, paced, same_visitors, woven
+from benchmarks.swaps.traffic import Traffic, paced, same_visitors
 from benchmarks.swaps.workers import look, wait_for
 from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.errors import WorkerError
 from streamrec.releases import announce
 from streamrec.standalone import ROLES, Apps
+from streamrec.traffic import Click, woven
 
 __all__ = ["Minutes", "Phase", "System", "minutes", "swaps_for_memory", "system"]
 

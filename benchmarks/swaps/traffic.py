@@ -1,45 +1,23 @@
-"""Real sessions as steady traffic: many visitors at a time, each of whom is still there after a swap."""
+"""Traffic of swap tests: steady clicks, published beside what goes on."""
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
 from streamrec.config import Settings
 from streamrec.contracts import Session
 from streamrec.datasets import Clicks
-from streamrec.replay import Sent, replay
+from streamrec.publishing import Sent
+from streamrec.replay import replay
+from streamrec.traffic import Click
 
-__all__ = ["Traffic", "paced", "same_visitors", "woven"]
-
-VISITORS_AT_ONCE: Final = 1000
-
-Click = tuple[str, str]
-"""Session and item."""
-
-
-def woven(sessions: Sequence[Session], at_once: int = VISITORS_AT_ONCE) -> Iterator[Click]:
-    """The clicks of the sessions, `at_once` of them at a time and each in turn; without end.
-
-    As they came in life, a session of a few minutes would be over between two swaps.
-    """
-    names = (f"{n}" for n in range(1 << 62))
-    waiting = ((next(names), iter(session.items)) for _ in range(1 << 62) for session in sessions)
-    here = deque(islice(waiting, at_once))
-    while here:
-        name, items = here.popleft()
-        item_id = next(items, None)
-        if item_id is None:
-            here.append(next(waiting))
-            continue
-        yield name, item_id
-        here.append((name, items))
+__all__ = ["Traffic", "paced", "same_visitors"]
 
 
 def same_visitors(sessions: Sequence[Session], n: int) -> Iterator[Click]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streamrec.datasets import Clicks, sessions
 from streamrec.evaluation.lists import BLEND, proposals
 from streamrec.events import Recommendation
-from streamrec.replay import Sent
+from streamrec.publishing import Sent
 
 __all__ = ["Figures", "Judge", "ReleaseFigures"]
 

@@ -10,7 +10,8 @@ from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks, split_by_day
 from streamrec.errors import TopicError
 from streamrec.events import decode_interaction
-from streamrec.replay import Sent, replay
+from streamrec.publishing import Sent
+from streamrec.replay import replay
 
 _CLICKS = bundled_clicks().first(300)
 

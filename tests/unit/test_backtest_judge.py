@@ -21,7 +21,7 @@ from streamrec.datasets import make_clicks
 from streamrec.demo.judge import Judge
 from streamrec.errors import DatasetError
 from streamrec.events import Recommendation, RecommendedItem
-from streamrec.replay import Sent
+from streamrec.publishing import Sent
 from streamrec.state.rows import VisitorRow
 
 # Visitor, session, item, and what its list holds: of the blend, and of the sources.
@@ -131,7 +131,7 @@ def test_hit_rates_are_those_of_the_judge_of_live_lists() -> None:
     for n in range(len(ASKED)):
         made = asked(n).made
         assert made is not None
-        live.on_sent(Sent(n, 0, n, n))
+        live.on_sent(Sent(n, 0, n, n, 0.0))
         live.on_list(made, n)
     pairs = judged().pairs()
     assert live.judged == len(pairs.places)

@@ -8,7 +8,7 @@ import pytest
 from streamrec.datasets import Clicks, make_clicks
 from streamrec.demo.judge import Judge
 from streamrec.events import Recommendation, RecommendedItem
-from streamrec.replay import Sent
+from streamrec.publishing import Sent
 
 # Session a clicks x, y, z; session b clicks y, x, in the order a b a b a, ten seconds apart.
 SESSIONS = ["a", "b", "a", "b", "a"]
@@ -23,7 +23,7 @@ def _clicks() -> Clicks:
 
 
 def _sent(place: int) -> Sent:
-    return Sent(place, *AT[place], SENT_MS[place])
+    return Sent(place, *AT[place], SENT_MS[place], SENT_MS[place] / 1000)
 
 
 def _list(
@@ -114,7 +114,7 @@ def test_a_list_is_too_late_once_the_next_click_is_published() -> None:
 def test_at_original_speed_the_time_between_the_clicks_counts() -> None:
     judge = Judge(make_clicks(["a", "a", "a"], ["x", "y", "z"], [0, 40, 80]), 2)
     for place in range(3):
-        judge.on_sent(Sent(place, 0, place, 1000 + place))
+        judge.on_sent(Sent(place, 0, place, 1000 + place, 1.0))
         judge.on_list(_list(place, ["y"], at=(0, place)), 1000 + place + (30 if place else 50))
     figures = judge.figures()
     assert figures.too_late == 2  # after a millisecond each

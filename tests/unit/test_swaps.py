@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streamrec.contracts import FloatArray, IntArray, Session
+from streamrec.traffic import woven
 
 # benchmarks is no part of what is installed.
 with pytest.MonkeyPatch.context() as patch:
@@ -187,18 +188,6 @@ def test_memory_that_grows_with_the_swaps_is_found() -> None:
     assert not claims.level({"state": warm[:10], "scoring": warm[:10]}, 8).holds
 
 
-def test_woven_sessions_keep_their_order_and_overlap() -> None:
-    sessions = [Session([f"{n}-{step}" for step in range(3)]) for n in range(5)]
-    clicks = list(islice(traffic.woven(sessions, at_once=4), 60))
-    by_visitor: dict[str, list[str]] = {}
-    for name, item_id in clicks:
-        by_visitor.setdefault(name, []).append(item_id)
-    assert [item_id for _, item_id in clicks[:4]] == ["0-0", "1-0", "2-0", "3-0"]
-    for name, items in by_visitor.items():
-        assert items == list(sessions[int(name) % 5].items)[: len(items)]
-    assert len(by_visitor) >= 20, "the sessions come again, as other visitors"
-
-
 def test_the_same_visitors_click_on_without_end() -> None:
     sessions = [Session(["a", "b"]), Session(["c"]), Session(["d"])]
     clicks = list(islice(traffic.same_visitors(sessions, 2), 6))
@@ -206,6 +195,6 @@ def test_the_same_visitors_click_on_without_end() -> None:
 
 
 def test_paced_clicks_are_apart_alike() -> None:
-    clicks = traffic.paced(traffic.woven([Session(["a", "b"])], at_once=1), per_s=50, seconds=2)
+    clicks = traffic.paced(woven([Session(["a", "b"])], at_once=1), per_s=50, seconds=2)
     assert len(clicks) == 100
     assert set(np.diff(clicks.time_ms)) == {20}
