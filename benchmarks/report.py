@@ -15,8 +15,8 @@ from rich.table import Table
 
 from benchmarks.meter import Measured
 from benchmarks.parts import COMPARISONS as PARTS
-from benchmarks.training import COMPARISONS as TRAINING
 from benchmarks.road import COMPARISONS as ROAD
+from benchmarks.training import COMPARISONS as TRAINING
 from benchmarks.workloads import COMPARISONS, Comparison
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
