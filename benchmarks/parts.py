@@ -229,7 +229,7 @@ def _online() -> dict[str, _Part]:
     board, visitor, items = _board(ours), ours.visitor("somebody"), [f"i{n}" for n in range(_ITEMS)]
 
     def rank() -> Any:
-        return board.best(board.suiting([visitor]), _N_BEST, set(), [set()])
+        return board.best([visitor], _N_BEST, set(), [set()])
 
     return {
         _LEARN: _Part(learn, 1, 2_000),

@@ -245,8 +245,9 @@ def _by_factors(
 ) -> Proposals:
     """Online CF's proposals for each row; none for a visitor without factors."""
     places = [i for i, row in enumerate(rows) if row.factors.vector]
-    scores = board.suiting([rows[i].factors for i in places])
-    found = board.best(scores, blend.depth, unavailable, [excluded[i] for i in places])
+    found = board.best(
+        [rows[i].factors for i in places], blend.depth, unavailable, [excluded[i] for i in places]
+    )
     return found if len(places) == len(rows) else found.spread(places, len(rows))
 
 
