@@ -19,9 +19,8 @@ Vectors = NDArray[np.float64]
 
 _FEW: Final = 2
 """Interactions of a wave up to which they are learned faster one by one."""
-_IN_TURN: Final = tuple(range(1, 22))
-_ROOM_KEPT: Final = 64
-"""Interactions of a wave up to which its matrices are kept for the next one of that size."""
+_ROOM_KEPT: Final = 1 << 16
+"""Numbers in matrices that are kept for the next waves of their size: 512 KiB."""
 
 
 class _Wave(NamedTuple):
@@ -77,8 +76,8 @@ class Waves:
         wave = before + 1
         for row in items:
             last[~row] = wave
-        pairs = _IN_TURN[: len(items)]
-        if len(set(items)) < len(items) or len(items) > len(pairs):
+        pairs = tuple(range(1, len(rows)))
+        if len(set(items)) < len(items):
             unique = list(dict.fromkeys(items))
             rows, pairs = [visitor, *unique], tuple([unique.index(row) + 1 for row in items])
         key = wave, pairs
@@ -129,6 +128,7 @@ class Descent:
         self._most, self._least = np.array(max_gradient / 2), np.array(-max_gradient / 2)
         self._shares = -2 * visitor_rate, -2 * item_rate
         self._kept = 1 - visitor_rate * regularization, 1 - item_rate * regularization
+        self._room_left = _ROOM_KEPT
         self._rooms: dict[tuple[int, tuple[int, ...]], list[_Pair]] = {}
 
     def learn(self, vectors: Vectors, waves: Waves) -> None:
@@ -196,6 +196,8 @@ class Descent:
                 mixers = np.repeat(mixer[None], n, 0)
                 made[item] = _Pair(item, mixers, mixers[:, 0, item], mixers[:, item, 0])
             room = [made[item] for item in pairs]
-            if n <= _ROOM_KEPT:
+            size = sum(pair.mixers.size for pair in made.values())
+            if size <= self._room_left:
+                self._room_left -= size
                 self._rooms[n, pairs] = room
         return room

@@ -68,7 +68,7 @@ class Held(msgspec.Struct, gc=False):
     waits_for: int | None = None
     """The step whose outcome is the row's hidden state, if that is still to come."""
     learns: int | None = None
-    """The interaction learned whose outcome are the row's factors, if those are still to come."""
+    """The interaction whose learning ends in the row's factors, if those are still to come."""
 
 
 class PartitionState:
