@@ -33,7 +33,7 @@ from streamrec.engine.web import OperatorsPages
 from streamrec.events import Recommendation, encode
 from streamrec.list_requests import Visitor, list_requests
 from streamrec.ports import PAGES_PORTS
-from streamrec.ranking import Proposals, lists, others_proposals
+from streamrec.ranking import BySource, lists, others_proposals
 from streamrec.registry import Registry
 from streamrec.scorer import load_scorer
 from streamrec.shelf import ModelShelf
@@ -114,7 +114,7 @@ class ListMaker:
         """Send the lists that rows ask for; those that were answered here before are left out."""
         done = self._next[partition]
         records = [record for record in rows if record.offset >= done]
-        answers: list[tuple[Sequence[Visitor], Proposals, list[Recommendation]]] = []
+        answers: list[tuple[Sequence[Visitor], BySource, list[Recommendation]]] = []
         asked: dict[int, int] = {}
         for visitors in self._requests(records, boards):
             asked.update((row.offset, row.record_time) for _, row in visitors)
@@ -140,7 +140,7 @@ class ListMaker:
         boards: Boards,
         models: Mapping[str, ScoreModel | None],
         partition: int,
-    ) -> tuple[Proposals, list[Recommendation]]:
+    ) -> tuple[BySource, list[Recommendation]]:
         with metrics.stage_seconds.labels("scoring").time():
             others = others_proposals(visitors, boards, self._catalogue, self._settings)
             made = lists(
@@ -155,7 +155,7 @@ class ListMaker:
         return others, made
 
     async def _challenged(
-        self, visitors: Sequence[Visitor], others: Proposals, made: list[Recommendation]
+        self, visitors: Sequence[Visitor], others: BySource, made: list[Recommendation]
     ) -> list[Recommendation]:
         """The lists to be shown: interleaved for the challenger's share of the visitors, if there is one."""
         contenders = None if self._shadows is None else self._shadows.contenders
@@ -183,7 +183,7 @@ class ListMaker:
         now = time.time_ns() // 1_000_000
         for each in lists:
             metrics.freshness.observe(max(0, now - asked[each.input_offset]) / 1000)
-        for source, n in Counter(item.sources[0] for each in lists for item in each.items).items():
+        for source, n in Counter([item.sources[0] for each in lists for item in each.items]).items():
             metrics.recommended_positions.labels(source).inc(n)
         metrics.recommendations.inc(len(lists))
 

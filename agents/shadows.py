@@ -23,7 +23,7 @@ from streamrec.engine.log import Log, Out
 from streamrec.events import Recommendation, ShadowRecommendation, encode
 from streamrec.interleaving import in_share
 from streamrec.list_requests import Visitor
-from streamrec.ranking import Proposals
+from streamrec.ranking import BySource, to_some
 
 __all__ = ["Shadows", "shadow_lists"]
 
@@ -37,7 +37,7 @@ class _Waiting(NamedTuple):
     """Visitors of one partition with what the sources but the model proposed, and what they were shown."""
 
     visitors: Sequence[Visitor]
-    others: Proposals
+    others: BySource
     shown: Sequence[Recommendation]
 
 
@@ -71,7 +71,7 @@ class Shadows:
             self._batches -= 1
             self._wake.set()
 
-    def offer(self, visitors: Sequence[Visitor], others: Proposals, shown: Sequence[Recommendation]) -> None:
+    def offer(self, visitors: Sequence[Visitor], others: BySource, shown: Sequence[Recommendation]) -> None:
         """Take lists that were sent, of one partition, to make those of the shadows beside them."""
         n_shadows = len(self.contenders.shadows)
         share, room = self._settings.contest.shadow_share, self._settings.contest.shadow_lists
@@ -86,7 +86,7 @@ class Shadows:
             self._settled.clear()
             self._n_waiting += len(part)
             self._queue.append(
-                _Waiting([visitors[n] for n in part], [others[n] for n in part], [shown[n] for n in part])
+                _Waiting([visitors[n] for n in part], to_some(others, part), [shown[n] for n in part])
             )
         self._wake.set()
 
@@ -136,7 +136,7 @@ class Shadows:
 def shadow_lists(
     shadow: Challenger,
     visitors: Sequence[Visitor],
-    others: Proposals,
+    others: BySource,
     shown: Sequence[Recommendation],
     catalogue: Catalogue,
     settings: Settings,
@@ -151,7 +151,7 @@ def shadow_lists(
         return []
     made = shadow.lists(
         [visitors[n] for n in places],
-        [others[n] for n in places],
+        to_some(others, places),
         catalogue,
         settings,
         partition=shown[0].input_partition,

@@ -7,8 +7,14 @@ clicks for every contender, each contender a process of its own:
     load       the clicks as records, a model of real size, topics filled ahead
     meter      counts events and CPU seconds inside the process under measurement
     contender  the processes themselves: raw client, stock Faust agent, state app
+    road       both apps at once on all cores, and scoring alone
     report     ratios, the table, build/bench/report.json
 
 A ratio is the CPU time that one event costs the contender it is set beside, divided by
 what it costs the work: how many times more events the work does in a CPU second.
 """
+
+import os
+
+# As the apps have it: the threads of numpy's algebra spin on cores that others need. Read when numpy is.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -2,50 +2,38 @@
 
 import argparse
 import os
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks.contender import PROGRESS, RESULT
 from benchmarks.cores import leave_a_core
 from benchmarks.freshness import freshness_entries, measure_freshness
 from benchmarks.load import MODEL, N_PARTITIONS, Load, fill, make_load, own_topics, train_model
-from benchmarks.meter import Measured, read_measured
+from benchmarks.meter import Measured
 from benchmarks.parts import measure_parts
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
+from benchmarks.road import measure_road
+from benchmarks.running import WARM_UP, Contender
 from benchmarks.training import OFFICIAL, measure_training, official_path
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS
 from streamrec.cli.output import print_error
 from streamrec.config import Settings, load_settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
-from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
 from streamrec.loadtest import Report
 from streamrec.releases import announce
 from streamrec.standalone import with_own_key
 
-_WARM_UP: Final = 0.1
-"""Share of the events before measuring begins."""
-_SILENCE_S: Final = 60.0
-"""Without a further event for so long a contender is given up."""
-_LOOK_S: Final = 0.1
-_ROOT: Final = Path(__file__).resolve().parent.parent
-
 console = Console()
-
-
-class BenchmarkError(StreamrecError):
-    """A contender did not get to its end."""
 
 
 def main() -> None:
@@ -63,12 +51,14 @@ def main() -> None:
             with _bootstrap() as bootstrap, _progress() as progress:
                 version = _train(settings, progress)
                 fresh = _measure_freshness(settings, bootstrap, version, work, options.rounds, progress)
+                load = _load(options.events)
+                road = _measure_road(settings, bootstrap, version, load, work, options.rounds, progress)
             # From here on one process is measured at a time, on a core of its own; Kafka begins anew.
             leave_a_core()
             with _bootstrap() as bootstrap, _progress() as progress:
-                # Event times end now: the last click is as fresh as if it had just come.
-                load = make_load(options.events, N_PARTITIONS, time.time_ns() // 1_000_000 - options.events)
+                load = _load(options.events)
                 rounds, quality = _measure(settings, bootstrap, version, load, work, options.rounds, progress)
+                rounds |= road
                 if official is not None:
                     task = progress.add_task("training beside the official code", total=4 * options.rounds)
                     rounds |= measure_training(work, options.rounds, lambda _: progress.advance(task))
@@ -79,7 +69,7 @@ def main() -> None:
     context["load"] = {
         "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
         "partitions": N_PARTITIONS,
-        "warm_up": f"the first {_WARM_UP:.0%} are not measured",
+        "warm_up": f"the first {WARM_UP:.0%} are not measured",
         "model": MODEL,
         "score_graph": quality,
     }
@@ -136,14 +126,39 @@ def _train(settings: Settings, progress: Progress) -> str:
 def _measure_freshness(
     settings: Settings, bootstrap: str, version: str, work: Path, n_rounds: int, progress: Progress
 ) -> dict[str, list[Report]]:
-    own = load_settings(
-        kafka={"bootstrap": bootstrap, "prefix": f"fresh-{os.getpid()}.", "partitions": N_PARTITIONS},
-        registry=settings.registry,
-        log_level="WARNING",
-    )
+    own = _under(settings, bootstrap, "fresh")
     task = progress.add_task("freshness, in turns", total=100)
     return measure_freshness(
         own, version, work, n_rounds, lambda share: progress.update(task, completed=round(100 * share))
+    )
+
+
+def _measure_road(
+    settings: Settings,
+    bootstrap: str,
+    version: str,
+    load: Load,
+    work: Path,
+    n_rounds: int,
+    progress: Progress,
+) -> dict[str, list[Measured]]:
+    task = progress.add_task("the whole road, and scoring alone", total=2 * n_rounds)
+    own = _under(settings, bootstrap, "road")
+    return measure_road(own, version, load, work, n_rounds, lambda: progress.advance(task))
+
+
+def _load(n_events: int) -> Load:
+    """Event times end now: the last click is as fresh as if it had just come."""
+    return make_load(n_events, N_PARTITIONS, time.time_ns() // 1_000_000 - n_events)
+
+
+def _under(settings: Settings, bootstrap: str, name: str, *, online: bool = True) -> Settings:
+    """Settings of contenders with topics of their own."""
+    return load_settings(
+        kafka={"bootstrap": bootstrap, "prefix": f"{name}-{os.getpid()}.", "partitions": N_PARTITIONS},
+        state={"online": online},
+        registry=settings.registry,
+        log_level="WARNING",
     )
 
 
@@ -160,27 +175,16 @@ def _measure(
     rounds: dict[str, list[Measured]] = {each.name: [] for each in WORKLOADS}
     for n in range(n_rounds):
         for number, workload in enumerate(WORKLOADS):
-            own = load_settings(
-                kafka={
-                    "bootstrap": bootstrap,
-                    "prefix": f"bench-{os.getpid()}-{n}-{number}.",
-                    "partitions": N_PARTITIONS,
-                },
-                state={"online": workload.online},
-                registry=settings.registry,
-                log_level="WARNING",
-            )
-            folder = work / f"{n}-{number}"
-            folder.mkdir()
+            own = _under(settings, bootstrap, f"bench-{n}-{number}", online=workload.online)
             name = f"{workload.name} ({n + 1}/{n_rounds})"
             with own_topics(own):
                 filled = fill(own, load, round(len(load) * workload.share))
                 if workload.step:
                     announce(own, "gru4rec", version)
                 task = progress.add_task(name, total=filled)
-                rounds[workload.name].append(
-                    _run(workload, own, filled, folder, partial(_advance, progress, task))
-                )
+                folder = work / f"{n}-{number}"
+                with Contender(workload.name, workload.kind, own, filled, folder) as contender:
+                    rounds[workload.name].append(contender.join(partial(_advance, progress, task)))
                 progress.update(task, completed=filled)
     task = progress.add_task("parts beside their peers", total=1)
     parts, quality = measure_parts(settings, version, n_rounds)
@@ -190,49 +194,6 @@ def _measure(
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:
     progress.update(task, completed=done)
-
-
-def _run(
-    workload: Workload, settings: Settings, n_events: int, folder: Path, on_events: Callable[[int], object]
-) -> Measured:
-    """Run one contender to its end. Raises BenchmarkError if it does not get there."""
-    warm_up = round(n_events * _WARM_UP)
-    arguments = [workload.kind, str(n_events), str(warm_up), str(folder)]
-    with socket.create_server(("127.0.0.1", 0)) as pages:
-        web = settings.web.model_copy(update={"fd": pages.fileno()})
-        child = Child(
-            [sys.executable, "-m", "benchmarks.contender", *arguments],
-            folder / "log",
-            cwd=_ROOT,
-            env={**os.environ, **settings.model_copy(update={"web": web}).environment()},
-            files=[pages.fileno()],
-        )
-    done, heard = 0, time.monotonic()
-    try:
-        while not child.wait(_LOOK_S) and not (folder / RESULT).exists():
-            now = _read_int(folder / PROGRESS)
-            if now > done:
-                done, heard = now, time.monotonic()
-                on_events(done)
-            elif time.monotonic() - heard > _SILENCE_S:
-                break
-        child.stop(timeout_s=20)
-    finally:
-        child.kill()
-    try:
-        return read_measured(folder / RESULT)
-    except FileNotFoundError:
-        tail = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-15:])
-        raise BenchmarkError(
-            f"{workload.name} ended after {done} of {n_events} events. Its log says last:\n{tail}"
-        ) from None
-
-
-def _read_int(path: Path) -> int:
-    try:
-        return int(path.read_text(encoding="ascii") or 0)
-    except FileNotFoundError:
-        return 0
 
 
 def _show(

@@ -1,4 +1,4 @@
-"""The processes under measurement: `python -m benchmarks.contender KIND N_EVENTS WARM_UP FOLDER`.
+"""The processes under measurement: `python -m benchmarks.contender KIND N_EVENTS WARM_UP FOLDER PINNED`.
 
 Settings come from the environment, as for the apps. Each process ends itself once it has
 done its events; what it measured lies in FOLDER.
@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks.cores import take_the_core
+from prometheus_client import Counter
+
+from benchmarks.cores import take_all_cores, take_the_core
 from benchmarks.meter import Meter
 from streamrec import metrics
 from streamrec.config import Settings, load_settings
@@ -95,23 +97,31 @@ def state(settings: Settings, _: _Counter) -> None:
     run_state(settings)
 
 
-def _accepted() -> float:
-    """The state app's own count; not the whole registry, whose process metrics cost more."""
+def scoring(settings: Settings, _: _Counter) -> None:
+    """The scoring app as it is: a list for every row that asks for one."""
+    from streamrec.agents.scoring import run_scoring
+
+    run_scoring(settings)
+
+
+def _total(counter: Counter) -> float:
+    """An app's own count; not the whole registry, whose process metrics cost more."""
     return sum(
         sample.value
-        for family in metrics.events.collect()
+        for family in counter.collect()
         for sample in family.samples
-        if sample.name == "streamrec_events_total"
+        if sample.name.endswith("_total")
     )
 
 
-def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
+def main(kind: str, n_events: str, warm_up: str, folder: str, pinned: str) -> None:
     """Run one contender under the meter."""
-    take_the_core()
+    (take_the_core if int(pinned) else take_all_cores)()
     count = _Counter()
     place = Path(folder)
+    counts = {"state": partial(_total, metrics.events), "scoring": partial(_total, metrics.recommendations)}
     Meter(
-        _accepted if kind == "state" else count,
+        counts.get(kind, count),
         int(n_events),
         int(warm_up),
         place / PROGRESS,
@@ -121,6 +131,7 @@ def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
         "raw": raw,
         "stock": partial(stock, folder=place),
         "state": state,
+        "scoring": scoring,
     }
     kinds[kind](load_settings(), count)
 

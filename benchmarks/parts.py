@@ -6,7 +6,7 @@ hits both of a pair.
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, islice, pairwise
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from river import reco
 
 from benchmarks.meter import Measured
+from benchmarks.road import SCORING
 from benchmarks.workloads import Comparison
 from streamrec.config import Settings
 from streamrec.contracts import FloatArray, IntArray
@@ -33,25 +34,41 @@ __all__ = ["COMPARISONS", "PartsError", "measure_parts"]
 
 _GRAPH: Final = "score graph: the 40 best of 18,009 items"
 _PLAIN: Final = "the same by single precision and numpy"
-_LEARN: Final = "online CF: learns a click and a negative, twice"
+_BARE: Final = "the score graph alone, in batches of 64"
+_LEARN: Final = {
+    size: f"online CF: learns a click and a negative, twice, in batches of {size}" for size in (8, 32, 256)
+}
 _RIVER_LEARN: Final = "river BiasedMF: learns the same four pairs"
 _RANK: Final = "online CF: the 40 best of 10,000 items"
 _RIVER_RANK: Final = "river BiasedMF: ranks 10,000 items"
 COMPARISONS: Final = (
+    # Everything else that a list takes is in Python: see docs/performance.md.
+    Comparison(SCORING, _BARE, 0.2),
     Comparison(_GRAPH, _PLAIN, 2.5),
-    Comparison(_LEARN, _RIVER_LEARN, 1.2),
+    Comparison(_LEARN[8], _RIVER_LEARN, 1.8),
+    Comparison(_LEARN[32], _RIVER_LEARN, 2.6),
+    Comparison(_LEARN[256], _RIVER_LEARN, 3.8),
     Comparison(_RANK, _RIVER_RANK, 20.0),
 )
 
 _N_BEST: Final = 40
 _BATCH: Final = 16
+_LARGE_BATCH: Final = 64
+"""As scoring has it by default, under load."""
 _CUTOFF: Final = 20
 _MOST_LOST: Final = 0.01
 """Of Recall and MRR, to the scores of single precision."""
 _SESSIONS: Final = 2_000
+_CLICKS: Final = 10_240
+"""To learn from, of all visitors in the order of time; so many that batches fill it."""
 _ITEMS: Final = 10_000
 _STRETCHES: Final = 10
 _CONFIG: Final = OnlineMFConfig(passes=2, negatives=1)
+
+_UNSEEN: Final = Factors()
+
+_Event = tuple[str, str, str]
+"""A visitor, the item clicked, and the negative."""
 
 _Top = Callable[[FloatArray], IntArray]
 """From hidden states (B, H) to the indices of the best items (B, n), best first."""
@@ -79,7 +96,12 @@ def measure_parts(
     hidden, clicked = _states(settings, version)
     graph, plain = _graph_top(settings, version), _plain_top(settings, version)
     quality = _same_quality(graph, plain, hidden, clicked)
-    parts = {_GRAPH: _graph_part(graph, hidden), _PLAIN: _graph_part(plain, hidden), **_online()}
+    parts = {
+        _GRAPH: _graph_part(graph, hidden, _BATCH),
+        _PLAIN: _graph_part(plain, hidden, _BATCH),
+        _BARE: _graph_part(graph, hidden, _LARGE_BATCH),
+        **_online(),
+    }
     rounds: dict[str, list[Measured]] = {name: [] for name in parts}
     for part in parts.values():
         part.do()
@@ -132,13 +154,13 @@ def _same_quality(graph: _Top, plain: _Top, hidden: FloatArray, clicked: IntArra
     return found
 
 
-def _graph_part(top: _Top, hidden: FloatArray) -> _Part:
-    batches = cycle([rows for rows in _batches(hidden) if len(rows) == _BATCH])
-    return _Part(lambda: top(next(batches)), _BATCH, 40)
+def _graph_part(top: _Top, hidden: FloatArray, size: int) -> _Part:
+    batches = cycle([rows for rows in _batches(hidden, size) if len(rows) == size])
+    return _Part(lambda: top(next(batches)), size, 640 // size)
 
 
-def _batches(hidden: FloatArray) -> Iterator[FloatArray]:
-    return (hidden[first : first + _BATCH] for first in range(0, len(hidden), _BATCH))
+def _batches(hidden: FloatArray, size: int = _BATCH) -> Iterator[FloatArray]:
+    return (hidden[first : first + size] for first in range(0, len(hidden), size))
 
 
 def _graph_top(settings: Settings, version: str) -> _Top:
@@ -192,25 +214,16 @@ def _states(settings: Settings, version: str) -> tuple[FloatArray, IntArray]:
 
 
 def _online() -> dict[str, _Part]:
-    clicks = [
-        (session.session_id, item_id)
-        for session in islice(click_sessions(bundled_clicks()), _SESSIONS)
-        for item_id in session.items
-    ]
+    clicks = bundled_clicks().first(_CLICKS)
     # To each click, as its negative, the item of one that is far from it.
-    drawn = [item_id for _, item_id in (*clicks[len(clicks) // 2 :], *clicks[: len(clicks) // 2])]
+    far = len(clicks) // 2
+    drawn = clicks.item_ids[far:] + clicks.item_ids[:far]
+    events = list(zip(clicks.session_ids, clicks.item_ids, drawn, strict=True))
     ours, theirs = OnlineMF(_CONFIG), reco.BiasedMF(n_factors=_CONFIG.factors)
-    of_visitors: dict[str, Factors] = {}
-    events = [(*click, negative) for click, negative in zip(clicks, drawn, strict=True)]
-    to_learn, to_learn_too = cycle(events), cycle(events)
-
-    def learn() -> None:
-        visitor_id, item_id, negative = next(to_learn)
-        factors = of_visitors.get(visitor_id) or ours.visitor(visitor_id)
-        of_visitors[visitor_id] = ours.learn_one(visitor_id, factors, item_id, 1.0, [negative])
+    to_learn = cycle(events)
 
     def river_learn() -> None:
-        visitor_id, item_id, negative = next(to_learn_too)
+        visitor_id, item_id, negative = next(to_learn)
         for _ in range(_CONFIG.passes):
             theirs.learn_one(visitor_id, item_id, 1.0)
             theirs.learn_one(visitor_id, negative, 0.0)
@@ -218,14 +231,40 @@ def _online() -> dict[str, _Part]:
     board, visitor, items = _board(ours), ours.visitor("somebody"), [f"i{n}" for n in range(_ITEMS)]
 
     def rank() -> Any:
-        return board.best(board.suiting([visitor])[0], _N_BEST)
+        return board.best([visitor], _N_BEST, set(), [set()])
 
     return {
-        _LEARN: _Part(learn, 1, 2_000),
+        **{
+            name: _Part(_learner(OnlineMF(_CONFIG), events, size), size, 2_048 // size)
+            for size, name in _LEARN.items()
+        },
         _RIVER_LEARN: _Part(river_learn, 1, 500),
         _RANK: _Part(rank, 1, 50),
         _RIVER_RANK: _Part(lambda: theirs.rank("somebody", items), 1, 1),
     }
+
+
+def _learner(model: OnlineMF, events: Sequence[_Event], size: int) -> Callable[[], None]:
+    """Learns the next batch of events, over and over."""
+    batches = cycle([events[start : start + size] for start in range(0, len(events), size)])
+    known: dict[str, Factors] = {}
+
+    def learn() -> None:
+        numbers: dict[str, int] = {}
+        for visitor_id, item_id, negative in next(batches):
+            before = numbers.get(visitor_id)
+            numbers[visitor_id] = model.learn(
+                visitor_id,
+                known.get(visitor_id, _UNSEEN) if before is None else before,
+                item_id,
+                1.0,
+                [negative],
+            )
+        learned = model.run()
+        for visitor_id, number in numbers.items():
+            known[visitor_id] = learned[number]
+
+    return learn
 
 
 def _board(model: OnlineMF) -> ItemBoard:

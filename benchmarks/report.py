@@ -15,12 +15,12 @@ from rich.table import Table
 
 from benchmarks.meter import Measured
 from benchmarks.parts import COMPARISONS as PARTS
+from benchmarks.road import COMPARISONS as ROAD
 from benchmarks.training import COMPARISONS as TRAINING
-from benchmarks.workloads import COMPARISONS
+from benchmarks.workloads import COMPARISONS, Comparison
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
 
-_RATIO_IS: Final = "CPU seconds per event of `beside` / CPU seconds per event of `work`"
 _PACKAGES: Final = ("streamrec", "faust-streaming", "aiokafka", "msgspec", "river", "onnxruntime", "numpy")
 
 
@@ -33,16 +33,28 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
         {
             "work": each.work,
             "beside": each.beside,
-            "of": "events in a CPU second",
-            "ratio": round(_cpu_us(rounds[each.beside]) / _cpu_us(rounds[each.work]), 4),
+            **_ratio(each, rounds[each.work], rounds[each.beside]),
             "at_least": each.at_least,
-            "ratio_is": _RATIO_IS,
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
-        for each in (*COMPARISONS, *PARTS, *TRAINING)
+        for each in (*COMPARISONS, *ROAD, *PARTS, *TRAINING)
         if each.work in rounds and each.beside in rounds
     ]
+
+
+def _ratio(
+    comparison: Comparison, work: Sequence[Measured], beside: Sequence[Measured]
+) -> dict[str, str | float]:
+    time, of = (
+        ("seconds", "events a second") if comparison.by_clock else ("CPU seconds", "events in a CPU second")
+    )
+    us = _wall_us if comparison.by_clock else _cpu_us
+    return {
+        "of": of,
+        "ratio": round(us(beside) / us(work), 4),
+        "ratio_is": f"{time} per event of `beside` / {time} per event of `work`",
+    }
 
 
 def too_low(entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -57,6 +69,10 @@ def too_low(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _cpu_us(rounds: Sequence[Measured]) -> float:
     return median(each.cpu_us for each in rounds)
+
+
+def _wall_us(rounds: Sequence[Measured]) -> float:
+    return median(each.wall_s / each.events * 1e6 for each in rounds)
 
 
 def _figures(rounds: Sequence[Measured]) -> dict[str, Any]:

@@ -17,11 +17,14 @@ class Workload(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`at_least`: the least ratio of the CPU time per event of `beside` to that of `work`."""
+    """`at_least`: the least ratio of the time per event of `beside` to that of `work`: CPU time, or time by
+    the clock where several processes share the cores.
+    """
 
     work: str
     beside: str
     at_least: float
+    by_clock: bool = False
 
 
 RAW: Final = "raw aiokafka getmany + msgspec"

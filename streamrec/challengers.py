@@ -20,7 +20,7 @@ from streamrec.contracts import ScoreModel, StepModel
 from streamrec.events import Recommendation
 from streamrec.interleaving import in_share, interleaved
 from streamrec.list_requests import Visitor
-from streamrec.ranking import Proposals, lists
+from streamrec.ranking import BySource, lists, to_some
 from streamrec.registry import Registry
 from streamrec.scorer import SessionScorer, SessionStep
 
@@ -91,7 +91,7 @@ class Challenger:
     def lists(
         self,
         visitors: Sequence[Visitor],
-        others: Proposals,
+        others: BySource,
         catalogue: Catalogue,
         settings: Settings,
         *,
@@ -120,7 +120,7 @@ def load_challenger(
 
 def challenged(
     visitors: Sequence[Visitor],
-    others: Proposals,
+    others: BySource,
     made: Sequence[Recommendation],
     challenger: Challenger,
     share: float,
@@ -144,7 +144,7 @@ def challenged(
         return shown
     theirs = challenger.lists(
         [visitors[n] for n in places],
-        [others[n] for n in places],
+        to_some(others, places),
         catalogue,
         settings,
         partition=made[0].input_partition,

@@ -7,7 +7,8 @@ The JSON Schema and AsyncAPI files under docs/schemas are generated from here.
 import hashlib
 import uuid
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -286,8 +287,21 @@ def _check_size(value: bytes, max_bytes: int, what: str) -> None:
 
 
 def recommendation_id(topic: str, partition: int, offset: int) -> str:
-    """The id of the list that the interaction at this place of the log asks for."""
-    return str(uuid.uuid5(_REC_NAMESPACE, f"{topic}/{partition}/{offset}"))
+    """The id of the list that the interaction at this place of the log asks for: a UUID of version 5.
+
+    Python's uuid5 takes eight times as long, to hash what is always the same and to check its own numbers.
+    """
+    digest = _begun(topic, partition).copy()
+    digest.update(b"%d" % offset)
+    name = digest.hexdigest()
+    variant = "89ab"[int(name[16], 16) & 3]
+    return f"{name[:8]}-{name[8:12]}-5{name[13:16]}-{variant}{name[17:20]}-{name[20:32]}"
+
+
+@lru_cache(maxsize=1024)
+def _begun(topic: str, partition: int) -> Any:
+    """RFC 9562's hash of namespace and name, up to the offset."""
+    return hashlib.sha1(_REC_NAMESPACE.bytes + f"{topic}/{partition}/".encode(), usedforsecurity=False)
 
 
 def find_offset(rec_id: str, topic: str, partition: int, offsets: Iterable[int]) -> int | None:
@@ -299,9 +313,8 @@ def find_offset(rec_id: str, topic: str, partition: int, offsets: Iterable[int])
         wanted = uuid.UUID(rec_id)
     except ValueError:
         raise RecordError("invalid", f"{rec_id!r} is no rec_id; one reads like {_REC_NAMESPACE}") from None
-    # As uuid5 does it, but the part of the name that stays is hashed once: ten times as fast.
-    begun = hashlib.sha1(_REC_NAMESPACE.bytes + f"{topic}/{partition}/".encode(), usedforsecurity=False)
     end = wanted.bytes[9:]  # behind the bytes in which uuid5 notes its version
+    begun = _begun(topic, partition)
     for offset in offsets:
         digest = begun.copy()
         digest.update(b"%d" % offset)

@@ -9,18 +9,20 @@ boards, `lists` asks the session model and blends.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.blend import Blend, Place
+from streamrec.blend import Blend, Blended
 from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
 from streamrec.config import ScoringSettings, Settings
 from streamrec.contracts import ScoreModel
 from streamrec.events import Recommendation, RecommendedItem, recommendation_id
 from streamrec.item_board import ItemBoard
+from streamrec.proposals import Proposals, of_lists
 from streamrec.state.rows import VisitorRow
 
 __all__ = [
@@ -28,12 +30,13 @@ __all__ = [
     "GRU4REC",
     "ONLINE_MF",
     "POPULARITY",
-    "Proposals",
+    "BySource",
     "blend_of",
     "lists",
     "others_proposals",
     "proposals",
     "recommend",
+    "to_some",
 ]
 
 GRU4REC: Final = "gru4rec"
@@ -58,8 +61,8 @@ _REASONS_WITH_ITEM: Final = {
 # Proposals asked for beyond those needed, so that leaving some out seldom means asking again.
 _SPARE: Final = 10
 
-Proposals: TypeAlias = Sequence[Mapping[str, Sequence[str]]]
-"""One for each visitor: source -> item ids, best first."""
+BySource: TypeAlias = Mapping[str, Proposals]
+"""What each source proposes to the visitors of a batch."""
 
 _NONE: Final[frozenset[str]] = frozenset()
 _NO_INDICES: Final = np.empty(0, dtype=np.int64)
@@ -87,20 +90,28 @@ def recommend(
 
 def others_proposals(
     visitors: Sequence[tuple[str, VisitorRow]], boards: Boards, catalogue: Catalogue, settings: Settings
-) -> Proposals:
-    """For each visitor, what every source but the session model proposes as of the boards' tick."""
+) -> BySource:
+    """What every source but the session model proposes as of the boards' tick."""
     blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
-    excluded = _excluded(rows, settings)
-    by_source = {
-        ONLINE_MF: _by_factors(blend, rows, excluded, boards.items, catalogue.unavailable),
-        POPULARITY: _by_count(blend, excluded, boards.items, catalogue.unavailable),
-    }
+    excluded, unavailable = _excluded(rows, settings), catalogue.unavailable
+    by_source = {}
+    if ONLINE_MF in blend.sources:
+        by_source[ONLINE_MF] = _by_factors(blend, rows, excluded, boards.items, unavailable)
+    if POPULARITY in blend.sources:
+        by_source[POPULARITY] = boards.items.popular(blend.depth, unavailable, excluded)
     for source in boards.sessions.sources:
-        by_source[source] = [
-            boards.sessions.best(source, row.items, blend.depth, catalogue.unavailable, left_out)
-            for row, left_out in zip(rows, excluded, strict=True)
-        ]
-    return [{source: each[i] for source, each in by_source.items()} for i in range(len(rows))]
+        by_source[source] = of_lists(
+            [
+                boards.sessions.best(source, row.items, blend.depth, unavailable, left_out)
+                for row, left_out in zip(rows, excluded, strict=True)
+            ]
+        )
+    return by_source
+
+
+def to_some(others: BySource, visitors: Sequence[int]) -> BySource:
+    """What is proposed to some of the visitors, by their places in the batch."""
+    return {source: each.of(visitors) for source, each in others.items()}
 
 
 def proposals(
@@ -109,17 +120,23 @@ def proposals(
     models: Callable[[str], ScoreModel | None],
     catalogue: Catalogue,
     settings: Settings,
-) -> Proposals:
-    """For each visitor, what every source proposes, as deep as the blend looks. See `recommend`."""
+) -> list[dict[str, list[str]]]:
+    """For each visitor, the items that every source proposes, as deep as the blend looks. See `recommend`."""
     blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
     others = others_proposals(visitors, boards, catalogue, settings)
-    by_model = _by_model(blend, rows, _excluded(rows, settings), models, catalogue.unavailable, settings)
-    return [{**each, GRU4REC: own} for each, own in zip(others, by_model, strict=True)]
+    found: list[dict[str, list[str]]] = [{} for _ in rows]
+    for model, places in _by_model(blend, rows, models):
+        by_source = _with_model(
+            model, [rows[i] for i in places], to_some(others, places), catalogue, settings
+        )
+        for place, of_batch in enumerate(places):
+            found[of_batch] = _named(blend, by_source, place, blend.depth)
+    return found
 
 
 def lists(
     visitors: Sequence[tuple[str, VisitorRow]],
-    others: Proposals,
+    others: BySource,
     models: Callable[[str], ScoreModel | None],
     catalogue: Catalogue,
     settings: Settings,
@@ -129,39 +146,40 @@ def lists(
 ) -> list[Recommendation]:
     """A list for each visitor: the version that the row names, and the others' proposals. See `recommend`."""
     blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
-    excluded = _excluded(rows, settings)
-    by_model = _by_model(blend, rows, excluded, models, catalogue.unavailable, settings)
     topic = settings.kafka.topic("interactions")
-    recommendations = []
-    for i, (visitor_id, row) in enumerate(visitors):
-        proposed = {**others[i], GRU4REC: by_model[i]}
-        by_source = {source: proposed[source] for source in blend.sources}
-        places = blend.fuse(by_source)
-        if len(places) < blend.k:
-            without = excluded[i].union(place.item_id for place in places)
-            places += _fill(blend.k - len(places), models(row.model_version), catalogue, without)
-        recommendations.append(
-            Recommendation(
+    made: dict[int, Recommendation] = {}
+    for model, places in _by_model(blend, rows, models):
+        theirs = others if len(places) == len(rows) else to_some(others, places)
+        by_source = _with_model(model, [rows[i] for i in places], theirs, catalogue, settings)
+        for place, (i, blended) in enumerate(zip(places, blend.fuse(by_source), strict=True)):
+            visitor_id, row = visitors[i]
+            if len(blended.item_ids) < blend.k:
+                blended = _filled(blended, blend.k, row, models(row.model_version), catalogue, settings)
+            made[i] = Recommendation(
                 rec_id=recommendation_id(topic, partition, row.offset),
                 visitor_id=visitor_id,
                 session_id=row.session_id,
                 event_id=row.event_id,
-                items=[_recommended(place, row, catalogue) for place in places],
+                items=_with_reasons(blended, row, catalogue),
                 model=GRU4REC,
                 release=row.model_version,
                 event_time=row.event_time,
                 emit_time=now_ms,
                 input_partition=partition,
                 input_offset=row.offset,
-                candidates=_trace(by_source, blend.k) if settings.scoring.trace else None,
+                candidates=_named(blend, by_source, place, blend.k) if settings.scoring.trace else None,
             )
-        )
-    return recommendations
+    return [made[i] for i in range(len(rows))]
 
 
 def blend_of(scoring: ScoringSettings) -> Blend:
     """How lists are blended under these settings."""
-    return Blend(scoring.weights, scoring.k, scoring.min_share, scoring.rank_constant)
+    return _blend(tuple(sorted(scoring.weights.items())), scoring.k, scoring.min_share, scoring.rank_constant)
+
+
+@lru_cache(maxsize=16)
+def _blend(weights: tuple[tuple[str, float], ...], k: int, min_share: float, rank_constant: float) -> Blend:
+    return Blend(dict(weights), k, min_share, rank_constant)
 
 
 def _excluded(rows: Sequence[VisitorRow], settings: Settings) -> list[frozenset[str]]:
@@ -169,48 +187,53 @@ def _excluded(rows: Sequence[VisitorRow], settings: Settings) -> list[frozenset[
 
 
 def _by_model(
-    blend: Blend,
-    rows: Sequence[VisitorRow],
-    excluded: Sequence[AbstractSet[str]],
-    models: Callable[[str], ScoreModel | None],
-    unavailable: AbstractSet[str],
-    settings: Settings,
-) -> list[list[str]]:
-    """GRU4Rec's proposals for each row; none for a session of which it knows no item."""
-    proposals: list[list[str]] = [[] for _ in rows]
-    if GRU4REC not in blend.sources:
-        return proposals
+    blend: Blend, rows: Sequence[VisitorRow], models: Callable[[str], ScoreModel | None]
+) -> list[tuple[ScoreModel | None, list[int]]]:
+    """The places of the rows by the model that serves them; None for a session of which it knows no item."""
     asking: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
-        if row.hidden:
-            asking.setdefault(row.model_version, []).append(i)
+        asking.setdefault(row.model_version if row.hidden and GRU4REC in blend.sources else "", []).append(i)
+    return [(models(version) if version else None, places) for version, places in asking.items()]
+
+
+def _with_model(
+    model: ScoreModel | None,
+    rows: Sequence[VisitorRow],
+    others: BySource,
+    catalogue: Catalogue,
+    settings: Settings,
+) -> BySource:
+    """What all sources propose to visitors whom the same model serves."""
+    if model is None:
+        return others
+    blend, unavailable, excluded = (
+        blend_of(settings.scoring),
+        catalogue.unavailable,
+        _excluded(rows, settings),
+    )
     # Asked for as much as every row could need, so that a list does not depend on who else is in the batch.
     most_excluded = settings.state.session_items if settings.scoring.exclude_session_items else 0
-    for version, places in asking.items():
-        model = models(version)
-        if model is None:
-            continue
-        n = blend.depth + (_SPARE if unavailable or most_excluded else 0)
-        found = _best_of(model, [rows[i] for i in places], n, _NO_INDICES)
-        short = []
-        for i, ids in zip(places, found, strict=True):
-            proposals[i] = _without(ids, unavailable, excluded[i])[: blend.depth]
-            if len(proposals[i]) < blend.k and n < len(model.items):
-                short.append(i)
-        if short:
-            gone = np.flatnonzero([item_id in unavailable for item_id in model.items])
-            found = _best_of(model, [rows[i] for i in short], blend.depth + most_excluded, gone)
-            for i, ids in zip(short, found, strict=True):
-                proposals[i] = _without(ids, _NONE, excluded[i])[: blend.depth]
-    return proposals
+    if not unavailable and not most_excluded:
+        return {**others, GRU4REC: _best_of(model, rows, blend.depth, _NO_INDICES)}
+
+    def barred(visitor: int, item_id: str) -> bool:
+        return item_id in unavailable or item_id in excluded[visitor]
+
+    found = _best_of(model, rows, blend.depth + _SPARE, _NO_INDICES).without(barred).first(blend.depth)
+    short = np.flatnonzero(found.lengths() < blend.k)
+    if short.size and blend.depth + _SPARE < len(model.items):
+        gone = np.flatnonzero([item_id in unavailable for item_id in model.items])
+        left = [rows[i] for i in short.tolist()]
+        again = _best_of(model, left, blend.depth + most_excluded, gone)
+        again = again.without(lambda place, item_id: item_id in excluded[short[place]])
+        found = found.replaced(short, again.first(blend.depth))
+    return {**others, GRU4REC: found}
 
 
-def _best_of(
-    model: ScoreModel, rows: Sequence[VisitorRow], n: int, excluded: NDArray[np.int64]
-) -> Iterator[list[str]]:
+def _best_of(model: ScoreModel, rows: Sequence[VisitorRow], n: int, excluded: NDArray[np.int64]) -> Proposals:
     hidden = np.frombuffer(b"".join([row.hidden for row in rows]), dtype="<f4")
     indices, _ = model.top(hidden.reshape(len(rows), -1), n, excluded)
-    return (list(map(model.items.__getitem__, row)) for row in indices.tolist())
+    return Proposals(model.item_keys[indices], indices, model.items)
 
 
 def _by_factors(
@@ -219,42 +242,45 @@ def _by_factors(
     excluded: Sequence[AbstractSet[str]],
     board: ItemBoard,
     unavailable: AbstractSet[str],
-) -> list[list[str]]:
+) -> Proposals:
     """Online CF's proposals for each row; none for a visitor without factors."""
-    proposals: list[list[str]] = [[] for _ in rows]
-    if ONLINE_MF not in blend.sources:
-        return proposals
     places = [i for i, row in enumerate(rows) if row.factors.vector]
-    scores = board.suiting([rows[i].factors for i in places])
-    for i, row_scores in zip(places, scores, strict=True):
-        proposals[i] = board.best(row_scores, blend.depth, unavailable, excluded[i])
-    return proposals
+    found = board.best(
+        [rows[i].factors for i in places], blend.depth, unavailable, [excluded[i] for i in places]
+    )
+    return found if len(places) == len(rows) else found.spread(places, len(rows))
 
 
-def _by_count(
-    blend: Blend, excluded: Sequence[AbstractSet[str]], board: ItemBoard, unavailable: AbstractSet[str]
-) -> list[list[str]]:
-    """The popular items, for each row without what is left out of its list."""
-    if POPULARITY not in blend.sources:
-        return [[] for _ in excluded]
-    return [board.popular(blend.depth, unavailable, left_out) for left_out in excluded]
+def _named(blend: Blend, by_source: BySource, place: int, n: int) -> dict[str, list[str]]:
+    return {
+        source: by_source[source].first(n).names(place) if source in by_source else []
+        for source in blend.sources
+    }
 
 
-def _without(ids: list[str], unavailable: AbstractSet[str], excluded: AbstractSet[str]) -> list[str]:
-    if not unavailable and not excluded:
-        return ids
-    return [item_id for item_id in ids if item_id not in unavailable and item_id not in excluded]
-
-
-def _fill(n: int, model: ScoreModel | None, catalogue: Catalogue, without: AbstractSet[str]) -> list[Place]:
-    """n more items, or as many as there are: the model's vocabulary, then the items topic by id."""
+def _filled(
+    blended: Blended,
+    k: int,
+    row: VisitorRow,
+    model: ScoreModel | None,
+    catalogue: Catalogue,
+    settings: Settings,
+) -> Blended:
+    """A list that the sources left short, with more items, or as many as there are: the model's vocabulary,
+    then the items topic by id.
+    """
+    (excluded,) = _excluded([row], settings)
+    without = {*blended.item_ids, *excluded}
     chosen: dict[str, None] = {}
     for item_id in _all_items(model, catalogue):
-        if len(chosen) == n:
+        if len(blended.item_ids) + len(chosen) == k:
             break
         if item_id not in without and item_id not in catalogue.unavailable:
             chosen[item_id] = None
-    return [Place(item_id, 0.0, [CATALOGUE]) for item_id in chosen]
+    n = len(chosen)
+    return Blended(
+        blended.item_ids + list(chosen), blended.scores + n * [0.0], blended.sources + n * [[CATALOGUE]]
+    )
 
 
 def _all_items(model: ScoreModel | None, catalogue: Catalogue) -> Iterator[str]:
@@ -263,16 +289,15 @@ def _all_items(model: ScoreModel | None, catalogue: Catalogue) -> Iterator[str]:
     yield from sorted(catalogue.items)
 
 
-def _recommended(place: Place, row: VisitorRow, catalogue: Catalogue) -> RecommendedItem:
-    lead = place.sources[0]
-    if lead in _REASONS_WITH_ITEM:
-        viewed = row.items[-1]
-        item = catalogue.items.get(viewed)
-        reason = _REASONS_WITH_ITEM[lead].format((item and item.title) or viewed)
-    else:
-        reason = _REASONS[lead]
-    return RecommendedItem(place.item_id, place.score, place.sources, reason)
+def _with_reasons(blended: Blended, row: VisitorRow, catalogue: Catalogue) -> list[RecommendedItem]:
+    viewed = row.items[-1]
+    item = catalogue.items.get(viewed)
+    name = (item and item.title) or viewed
+    reason_of = {lead: _reason(lead, name) for lead in {sources[0] for sources in blended.sources}}
+    reasons = [reason_of[sources[0]] for sources in blended.sources]
+    return list(map(RecommendedItem, blended.item_ids, blended.scores, blended.sources, reasons))
 
 
-def _trace(lists: Mapping[str, Sequence[str]], k: int) -> dict[str, list[str]]:
-    return {source: list(proposals[:k]) for source, proposals in lists.items()}
+def _reason(lead: str, viewed: str) -> str:
+    with_item = _REASONS_WITH_ITEM.get(lead)
+    return _REASONS[lead] if with_item is None else with_item.format(viewed)

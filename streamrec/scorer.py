@@ -24,6 +24,7 @@ from streamrec.contracts import FloatArray, IntArray
 from streamrec.errors import ArtifactError, Refusal
 from streamrec.events import MAX_KEY_BYTES, Id
 from streamrec.onnx_file import check_onnx
+from streamrec.proposals import item_keys
 from streamrec.registry import Registry
 
 __all__ = [
@@ -132,6 +133,7 @@ class SessionScorer:
     def __init__(self, manifest: Manifest, files: dict[str, bytes], threads: int) -> None:
         self.version = manifest.version
         self.items: Sequence[str] = _vocabulary(manifest, files)
+        self.item_keys = item_keys(self.items)
         self._graph = _Graph(manifest, files, "score.onnx", _SCORE, threads)
         self._bias: FloatArray = _bias(manifest, files)
         with self._graph.probing():

@@ -39,7 +39,7 @@ def live_order(clicks: list[tuple[int, str]], half_life_s: float) -> list[str]:
     for key, value, _ in index.flush(None):
         board.apply(key, value)
     board.advance_to(max(time_ms for time_ms, _ in clicks))
-    return board.popular(len(board))
+    return board.popular(len(board), set(), [set()]).names(0)
 
 
 def test_scores_by_hand() -> None:

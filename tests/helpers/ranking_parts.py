@@ -9,6 +9,7 @@ from state_parts import BASE
 
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.item_board import ItemBoard
+from streamrec.proposals import item_keys
 from streamrec.state.rows import Factors, ItemRow, VisitorRow, encode_row, item_key
 
 H = 4
@@ -20,6 +21,7 @@ class SmallScorer:
     def __init__(self, version: str = "v1", items: Sequence[str] = "", seed: int = 0, h: int = H) -> None:
         self.version = version
         self.items = items or [f"g{n}" for n in range(200)]
+        self.item_keys = item_keys(self.items)
         self.runs: list[int] = []
         self._vectors = np.random.default_rng(seed).normal(size=(len(self.items), h))
 

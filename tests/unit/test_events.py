@@ -403,6 +403,13 @@ def test_a_releases_digest_is_64_hexadecimal_digits() -> None:
             decode_release(encode({**good, "digest": digest}))
 
 
+@given(st.text(max_size=20), st.integers(0, 99), st.integers(0, 2**63 - 1))
+def test_a_recommendations_id_is_a_uuid_of_version_5(topic: str, partition: int, offset: int) -> None:
+    namespace = uuid.uuid5(uuid.NAMESPACE_DNS, "recommendations.streamrec")
+    expected = str(uuid.uuid5(namespace, f"{topic}/{partition}/{offset}"))
+    assert recommendation_id(topic, partition, offset) == expected
+
+
 def test_a_recommendations_id_follows_from_the_place_of_its_interaction() -> None:
     first = recommendation_id("streamrec.interactions", 0, 7)
     assert first == recommendation_id("streamrec.interactions", 0, 7)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from streamrec.errors import StateError
 from streamrec.item_board import ItemBoard
+from streamrec.proposals import item_keys
 from streamrec.state.rows import Factors, ItemRow, encode_row, item_key
 
 TICK_MS = 1000
@@ -57,8 +59,21 @@ def board_of(items: dict[str, bytes]) -> ItemBoard:
     return board
 
 
-def suiting(board: ItemBoard, vector: ArrayLike, n: int, *excluded: set[str]) -> list[str]:
-    return board.best(board.suiting([factors(vector)])[0], n, *excluded)
+def suiting(
+    board: ItemBoard, vector: ArrayLike, n: int, excluded: AbstractSet[str] = frozenset(), *unavailable: str
+) -> list[str]:
+    found = board.best([factors(vector)], n, set(unavailable), [excluded])
+    return found.names(0)
+
+
+def popular(board: ItemBoard, n: int, excluded: AbstractSet[str] = frozenset()) -> list[str]:
+    return board.popular(n, set(), [excluded]).names(0)
+
+
+def ranked(scores: dict[str, float]) -> list[str]:
+    """Best first; ties by key."""
+    keys = dict(zip(scores, item_keys(scores).tolist(), strict=True))
+    return sorted(scores, key=lambda item_id: (-scores[item_id], keys[item_id]))
 
 
 def test_rows_become_visible_at_the_next_tick_and_not_before() -> None:
@@ -70,7 +85,7 @@ def test_rows_become_visible_at_the_next_tick_and_not_before() -> None:
     assert not board.starts_tick(5_999)
     assert board.starts_tick(6_000)
     board.advance_to(6_000)
-    assert board.popular(3) == ["a"]
+    assert popular(board, 3) == ["a"]
 
 
 def test_the_first_clock_makes_everything_visible() -> None:
@@ -85,7 +100,7 @@ def test_a_deleted_row_disappears_at_the_next_tick() -> None:
     board.apply(item_key("a"), None)
     assert "a" in board
     board.advance_to(TICK_MS)
-    assert board.popular(3) == ["b"]
+    assert popular(board, 3) == ["b"]
     assert len(board) == 1
 
 
@@ -131,8 +146,8 @@ def test_answers_are_those_of_a_plain_dictionary(
         if count
     }
     assert len(board) == len(visible)
-    assert suiting(board, visitor, n, excluded) == sorted(scores, key=lambda i: (-scores[i], i))[:n]
-    assert board.popular(n, excluded) == sorted(decayed, key=lambda i: (-decayed[i], i))[:n]
+    assert suiting(board, visitor, n, excluded) == ranked(scores)[:n]
+    assert popular(board, n, excluded) == ranked(decayed)[:n]
 
 
 def random_rows(n: int) -> dict[str, bytes]:
@@ -160,42 +175,72 @@ def test_scores_and_order_do_not_depend_on_how_the_board_was_filled() -> None:
     other.advance_to(TICK_MS)
     visitor = np.random.default_rng(6).normal(size=32)
     assert suiting(one, visitor, 700) == suiting(other, visitor, 700)
-    assert one.popular(700) == other.popular(700)
+    assert popular(one, 700) == popular(other, 700)
     assert sorted(one.suiting([factors(visitor)])[0]) == sorted(other.suiting([factors(visitor)])[0])
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 300),
+    st.sampled_from([1e-4, 1.0, 60.0]),
+    st.sampled_from([0.0, 2.0**-16, 64.0]),
+)
+def test_the_best_are_those_of_the_exact_scores(seed: int, n: int, spread: float, apart: float) -> None:
+    # Many items nearly alike: rough scores alone could not tell them apart.
+    draw = np.random.default_rng(seed)
+    middle = draw.normal(size=32) * spread
+    board = board_of({f"i{k}": row(middle + draw.integers(-3, 4, 32) * apart) for k in range(400)})
+    visitors = [factors(draw.normal(size=32) * spread) for _ in range(3)]
+    exact = board.suiting(visitors)
+    found = board.best(visitors, n, set(), [set()] * 3)
+    for visitor, scores in enumerate(exact):
+        expected = ranked({f"i{k}": scores[board._places[f"i{k}"]] for k in range(400)})
+        assert found.names(visitor) == expected[:n]
 
 
 def test_popularity_is_the_decayed_count() -> None:
     board = board_of({"old": row(count=8.0, time=0), "new": row(count=3.0, time=120_000)})
-    assert board.popular(2) == ["new", "old"]  # two half-lives leave 2 of 8
+    assert popular(board, 2) == ["new", "old"]  # two half-lives leave 2 of 8
     board.apply(item_key("old"), row(count=16.0, time=0))
     board.advance_to(TICK_MS)
-    assert board.popular(2) == ["old", "new"]
+    assert popular(board, 2) == ["old", "new"]
 
 
-def test_equals_stand_in_the_order_of_their_ids() -> None:
+def test_equals_stand_in_the_order_of_their_keys() -> None:
     board = board_of({item_id: row([1.0], count=2.0) for item_id in "dbeac"})
-    assert suiting(board, [1.0], 3) == list("abc")
-    assert board.popular(4, {"a"}) == list("bcde")
+    first, *others = ranked(dict.fromkeys("abcde", 1.0))
+    assert suiting(board, [1.0], 3) == [first, *others[:2]]
+    assert popular(board, 4, {first}) == others
+
+
+def test_what_was_proposed_stays_what_it_was() -> None:
+    board = board_of({"a": row([1.0]), "b": row([2.0])})
+    before = board.best([factors([1.0])], 2, set(), [set()])
+    board.apply(item_key("b"), None)
+    board.apply(item_key("c"), row([3.0]))
+    board.advance_to(TICK_MS)
+    assert before.names(0) == ["b", "a"]
+    assert suiting(board, [1.0], 2) == ["c", "a"]
 
 
 def test_leaving_out_more_than_is_spare_still_fills_the_answer() -> None:
     board = board_of({f"i{n:03}": row([1.0 - n / 1000]) for n in range(300)})
     excluded = {f"i{n:03}" for n in range(290)}
-    assert suiting(board, [1.0], 5, excluded, {"i290"}) == [f"i{n}" for n in range(291, 296)]
-    assert board.popular(20, excluded) == [f"i{n}" for n in range(290, 300)]
+    assert suiting(board, [1.0], 5, excluded, "i290") == [f"i{n}" for n in range(291, 296)]
+    assert popular(board, 20, excluded) == ranked({f"i{n}": 1.0 for n in range(290, 300)})
 
 
 def test_items_without_a_vector_are_popular_but_suit_nobody() -> None:
     board = board_of({"counted": row(), "learned": row([1.0, 1.0], count=0.0)})
     assert suiting(board, [1.0, 1.0], 5) == ["learned"]
-    assert board.popular(5) == ["counted"]
+    assert popular(board, 5) == ["counted"]
 
 
 def test_without_any_vector_nothing_suits() -> None:
     board = board_of({"counted": row()})
     assert suiting(board, [1.0, 1.0], 5) == []
     assert suiting(new_board(), [1.0, 1.0], 5) == []
-    assert new_board().popular(5) == []
+    assert popular(new_board(), 5) == []
 
 
 def test_vectors_of_different_lengths_are_refused() -> None:

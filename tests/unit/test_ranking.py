@@ -167,7 +167,7 @@ def test_weight_zero_switches_a_source_off(source: str) -> None:
 def test_without_a_known_item_the_list_is_filled_from_what_is_popular() -> None:
     (made,) = lists([stranger()])
     assert leads(made) == {"popularity"}
-    assert ids(made) == board().popular(8)
+    assert ids(made) == board().popular(8, set(), [set()]).names(0)
 
 
 def test_then_from_the_models_vocabulary_and_then_from_the_catalogue() -> None:
