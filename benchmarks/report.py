@@ -122,7 +122,17 @@ def _cpu_model() -> str:
 def write_report(path: Path, entries: Sequence[Mapping[str, Any]], context: Mapping[str, Any]) -> None:
     """Write the entries, each with the machine and the load it holds for, unless it has one of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([{**context, **entry} for entry in entries], indent=2) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(
+            [
+                {**entry, **{name: of for name, of in context.items() if name not in entry}}
+                for entry in entries
+            ],
+            indent=2,
+        )
+        + "\n",
+        "utf-8",
+    )
 
 
 def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:
