@@ -61,8 +61,8 @@ class App(faust.App):
         """How many batches are handed on and not in work yet. Replaced by the agent (runner.add_agent)."""
         return 0
 
-    async def batch_in_work(self) -> None:
-        """Wait until the batch in work is handled. Replaced by the agent (runner.add_agent)."""
+    async def batches_in_work(self) -> None:
+        """Wait until the batches in work are handled. Replaced by the agent (runner.add_agent)."""
 
     def _create_directories(self) -> None:
         """Nothing is kept on disk; Faust would make its folders where the worker was started."""

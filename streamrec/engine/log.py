@@ -6,6 +6,7 @@ a retry after a lost acknowledgement appends nothing twice. And it can be fenced
 refuses appends to a claimed partition by whoever had claimed it before (decision 007).
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -129,6 +130,7 @@ class KafkaLog:
         self._settings = settings
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._claims: dict[tuple[str, int], AIOKafkaProducer] = {}
 
     async def _start(self, max_batch_size: int, transactional_id: str | None = None) -> Any:
@@ -151,8 +153,9 @@ class KafkaLog:
         return producer
 
     async def _started(self) -> Any:
-        if self._producer is None:
-            self._producer = await self._start(MAX_SENT_BYTES)
+        async with self._starting:  # batches of several partitions may be the first at once
+            if self._producer is None:
+                self._producer = await self._start(MAX_SENT_BYTES)
         return self._producer
 
     async def claim(self, topic: str, partition: int) -> None:

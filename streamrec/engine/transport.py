@@ -224,7 +224,7 @@ class BatchConsumer(driver.Consumer):
                 await asyncio.wait_for(self.app.taken.wait(), _LOOK_S)
         if self._were_few:
             self._were_few = False
-            await self.app.batch_in_work()
+            await self.app.batches_in_work()
             took_s = asyncio.get_running_loop().time() - self._handed_at
             await asyncio.sleep(min(took_s, _LONGEST_PAUSE_S))
 
@@ -233,7 +233,7 @@ class BatchConsumer(driver.Consumer):
         self.stop_flow()
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
-        await self.app.batch_in_work()
+        await self.app.batches_in_work()
         # Faust forgets what is acknowledged next; another worker would handle it once more.
         await self.commit()
         self.handed.clear()

@@ -127,7 +127,7 @@ class _Waiting:
     def batches_waiting(self) -> int:
         return self.waiting
 
-    async def batch_in_work(self) -> None:
+    async def batches_in_work(self) -> None:
         pass
 
     def take(self) -> None:
