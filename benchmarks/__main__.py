@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,37 +14,29 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks.contender import PROGRESS, RESULT
+from benchmarks.children import own_topics, run_contender
 from benchmarks.cores import leave_a_core
 from benchmarks.load import MODEL, Load, fill, make_load, train_model
-from benchmarks.meter import Measured, read_measured
+from benchmarks.meter import Measured
 from benchmarks.parts import measure_parts
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
 from benchmarks.training import OFFICIAL, measure_training, official_path
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.visitors import Held, absolute_entries, measure_visitors
+from benchmarks.workloads import WORKLOADS
 from streamrec.cli.output import print_error
-from streamrec.config import Settings, load_settings
+from streamrec.config import load_settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.broker import Broker
-from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
 from streamrec.releases import announce
 from streamrec.standalone import with_own_key
-from streamrec.topics import connect, create_topics
 
 _PARTITIONS: Final = 4
 _WARM_UP: Final = 0.1
 """Share of the events before measuring begins."""
-_SILENCE_S: Final = 60.0
-"""Without a further event for so long a contender is given up."""
-_LOOK_S: Final = 0.1
-_ROOT: Final = Path(__file__).resolve().parent.parent
+_VISITOR_ROUNDS: Final = 3
 
 console = Console()
-
-
-class BenchmarkError(StreamrecError):
-    """A contender did not get to its end."""
 
 
 def main() -> None:
@@ -59,14 +50,14 @@ def main() -> None:
     try:
         official = official_path()
         with _bootstrap() as bootstrap, _progress() as progress, tempfile.TemporaryDirectory(dir=out) as work:
-            rounds, load, quality = _measure(bootstrap, Path(work), options.events, options.rounds, progress)
+            rounds, load, quality, held = _measure(bootstrap, Path(work), options, progress)
             if official is not None:
                 task = progress.add_task("training beside the official code", total=4 * options.rounds)
                 rounds |= measure_training(Path(work), options.rounds, lambda _: progress.advance(task))
     except StreamrecError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
-    entries = compare(rounds)
+    entries = [*compare(rounds), *absolute_entries(rounds, held)]
     context["load"] = {
         "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
         "partitions": _PARTITIONS,
@@ -88,10 +79,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--events", type=int, default=60_000, help="events of the quickest")
     parser.add_argument("--rounds", type=int, default=5, help="times that everything is measured")
+    parser.add_argument("--visitors", type=int, default=100_000, help="visitors held by the state app")
     parser.add_argument("--out", default="build/bench", help="folder of report.json")
     options = parser.parse_args()
     if options.events < 1000 or options.rounds < 1:
         parser.error("at least 1000 events and one round are needed to measure anything")
+    if options.visitors < 1000:
+        parser.error("with less than 1000 visitors there is no telling what one of them takes")
     return options
 
 
@@ -118,9 +112,10 @@ def _progress() -> Progress:
 
 
 def _measure(
-    bootstrap: str, work: Path, n_events: int, n_rounds: int, progress: Progress
-) -> tuple[dict[str, list[Measured]], Load, dict[str, float]]:
+    bootstrap: str, work: Path, options: argparse.Namespace, progress: Progress
+) -> tuple[dict[str, list[Measured]], Load, dict[str, float], Held]:
     """Everything, round by round, so that a slow minute of the machine hits all alike."""
+    n_events, n_rounds = options.events, options.rounds
     # Event times end now: the last click is as fresh as if it had just come.
     load = make_load(n_events, _PARTITIONS, time.time_ns() // 1_000_000 - n_events)
     settings = with_own_key(load_settings(registry={"path": work / "registry"}))
@@ -141,82 +136,31 @@ def _measure(
                 registry=registry,
                 log_level="WARNING",
             )
-            folder = work / f"{n}-{number}"
-            folder.mkdir()
             name = f"{workload.name} ({n + 1}/{n_rounds})"
-            with _topics(own):
+            with own_topics(own):
                 filled = fill(own, load, round(len(load) * workload.share))
                 if workload.step:
                     announce(own, "gru4rec", version)
                 task = progress.add_task(name, total=filled)
                 rounds[workload.name].append(
-                    _run(workload, own, filled, folder, partial(_advance, progress, task))
+                    run_contender(
+                        *(workload.name, workload.kind, own, filled, round(filled * _WARM_UP)),
+                        work / f"{n}-{number}",
+                        partial(_advance, progress, task),
+                    )
                 )
                 progress.update(task, completed=filled)
+    visitors, held = measure_visitors(
+        *(bootstrap, settings, version, options.visitors, min(n_rounds, _VISITOR_ROUNDS), work, progress)
+    )
     task = progress.add_task("parts beside their peers", total=1)
     parts, quality = measure_parts(settings, version, n_rounds)
     progress.update(task, completed=1)
-    return rounds | parts, load, quality
+    return rounds | visitors | parts, load, quality, held
 
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:
     progress.update(task, completed=done)
-
-
-@contextmanager
-def _topics(settings: Settings) -> Iterator[None]:
-    """Topics of one contender's own, gone at the end with all that it made itself."""
-    create_topics(settings)
-    try:
-        yield
-    finally:
-        with connect(settings.kafka) as admin:
-            admin.delete_topics(
-                [name for name in admin.list_topics() if name.startswith(settings.kafka.prefix)]
-            )
-
-
-def _run(
-    workload: Workload, settings: Settings, n_events: int, folder: Path, on_events: Callable[[int], object]
-) -> Measured:
-    """Run one contender to its end. Raises BenchmarkError if it does not get there."""
-    warm_up = round(n_events * _WARM_UP)
-    arguments = [workload.kind, str(n_events), str(warm_up), str(folder)]
-    with socket.create_server(("127.0.0.1", 0)) as pages:
-        web = settings.web.model_copy(update={"fd": pages.fileno()})
-        child = Child(
-            [sys.executable, "-m", "benchmarks.contender", *arguments],
-            folder / "log",
-            cwd=_ROOT,
-            env={**os.environ, **settings.model_copy(update={"web": web}).environment()},
-            files=[pages.fileno()],
-        )
-    done, heard = 0, time.monotonic()
-    try:
-        while not child.wait(_LOOK_S) and not (folder / RESULT).exists():
-            now = _read_int(folder / PROGRESS)
-            if now > done:
-                done, heard = now, time.monotonic()
-                on_events(done)
-            elif time.monotonic() - heard > _SILENCE_S:
-                break
-        child.stop(timeout_s=20)
-    finally:
-        child.kill()
-    try:
-        return read_measured(folder / RESULT)
-    except FileNotFoundError:
-        tail = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-15:])
-        raise BenchmarkError(
-            f"{workload.name} ended after {done} of {n_events} events. Its log says last:\n{tail}"
-        ) from None
-
-
-def _read_int(path: Path) -> int:
-    try:
-        return int(path.read_text(encoding="ascii") or 0)
-    except FileNotFoundError:
-        return 0
 
 
 def _show(

@@ -95,6 +95,61 @@ def state(settings: Settings, _: _Counter) -> None:
     run_state(settings)
 
 
+def recovery(settings: Settings, count: _Counter) -> None:
+    """The state app with rows to recover and clicks behind them.
+
+    A row is done once it is applied, the first click of a partition once its state is made of the rows.
+    """
+    from streamrec.agents.state import StateKeeper, run_state
+    from streamrec.engine.table import RowStore
+
+    apply, handle = RowStore.apply, StateKeeper.handle
+    recovered: set[int] = set()
+
+    def counted(self: RowStore, partition: int, records: Any) -> None:
+        apply(self, partition, records)
+        count.done += len(records)
+
+    async def handled(self: StateKeeper, batch: Any) -> None:
+        await handle(self, batch)
+        count.done += batch.partition not in recovered
+        recovered.add(batch.partition)
+
+    RowStore.apply, StateKeeper.handle = counted, handled  # type: ignore[method-assign]
+    run_state(settings)
+
+
+def stock_recovery(settings: Settings, count: _Counter, *, folder: Path) -> None:
+    """A Faust table as it comes that recovers the same rows, as bytes."""
+    import faust
+
+    class Rows(faust.Table):
+        def apply_changelog_batch(self, batch: Any) -> None:
+            super().apply_changelog_batch(batch)
+            count.done += len(batch)
+
+    app = faust.App(
+        f"{settings.kafka.prefix}stock",
+        broker=f"kafka://{settings.kafka.bootstrap}",
+        topic_partitions=settings.kafka.partitions,
+        topic_replication_factor=1,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        datadir=folder / "faust",
+    )
+    raw_bytes = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    changelog = app.topic(settings.kafka.topic("visitor-states"), **raw_bytes)
+    app.tables.add(Rows(app, name="rows", changelog_topic=changelog))
+
+    async def clicks(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    app.agent(app.topic(settings.kafka.topic("interactions"), **raw_bytes), name="clicks")(clicks)
+    sys.argv = ["faust", "worker", "--without-web", "-l", "info"]
+    app.main()
+
+
 def _accepted() -> float:
     """The state app's own count; not the whole registry, whose process metrics cost more."""
     return sum(
@@ -121,6 +176,8 @@ def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
         "raw": raw,
         "stock": partial(stock, folder=place),
         "state": state,
+        "recovery": recovery,
+        "stock-recovery": partial(stock_recovery, folder=place),
     }
     kinds[kind](load_settings(), count)
 

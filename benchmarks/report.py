@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmarks.meter import Measured
 from benchmarks.parts import COMPARISONS as PARTS
 from benchmarks.training import COMPARISONS as TRAINING
+from benchmarks.visitors import COMPARISONS as VISITORS
 from benchmarks.workloads import COMPARISONS
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
@@ -39,7 +40,7 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
-        for each in (*COMPARISONS, *PARTS, *TRAINING)
+        for each in (*COMPARISONS, *PARTS, *VISITORS, *TRAINING)
         if each.work in rounds and each.beside in rounds
     ]
 
@@ -47,8 +48,8 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
 def too_low(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """What to say about every ratio below its limit; empty if none is."""
     return [
-        f"{entry['work']}: {entry['ratio']:.3g} times as many events in a CPU second as "
-        f"{entry['beside']}, {entry['at_least']:g} at least were wanted"
+        f"{entry['work']} beside {entry['beside']}: {entry['ratio']:.3g} ({entry['ratio_is']}), "
+        f"{entry['at_least']:g} at least were wanted"
         for entry in entries
         if not entry["ratio"] >= entry["at_least"]
     ]
@@ -129,8 +130,10 @@ def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:
 
 
 def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """How many times more events in a CPU second."""
-    table = Table(title="Events in a CPU second, as a multiple", title_justify="left")
+    """How many times more events in a CPU second, or how far a figure keeps its bound."""
+    table = Table(
+        title="Events in a CPU second, as a multiple; figures beside their bounds", title_justify="left"
+    )
     table.add_column("work")
     table.add_column("beside")
     for name in ("ratio", "at least", ""):
