@@ -95,25 +95,28 @@ def state(settings: Settings, _: _Counter) -> None:
     run_state(settings)
 
 
-def recovery(settings: Settings, count: _Counter) -> None:
+def recovery(settings: Settings, count: _Counter, *, n_rows: int) -> None:
     """The state app with rows to recover and clicks behind them.
 
     A row is done once it is applied, the first click of a partition once its state is made of the rows.
+    n_rows: how many there are, without those that earlier runs have left to say that they were here.
     """
     from streamrec.agents.state import StateKeeper, run_state
     from streamrec.engine.table import RowStore
 
     apply, handle = RowStore.apply, StateKeeper.handle
-    recovered: set[int] = set()
+    applied, recovered = 0, set[int]()
 
     def counted(self: RowStore, partition: int, records: Any) -> None:
+        nonlocal applied
         apply(self, partition, records)
-        count.done += len(records)
+        applied += len(records)
+        count.done = min(applied, n_rows) + len(recovered)
 
     async def handled(self: StateKeeper, batch: Any) -> None:
         await handle(self, batch)
-        count.done += batch.partition not in recovered
         recovered.add(batch.partition)
+        count.done = min(applied, n_rows) + len(recovered)
 
     RowStore.apply, StateKeeper.handle = counted, handled  # type: ignore[method-assign]
     run_state(settings)
@@ -163,6 +166,7 @@ def _accepted() -> float:
 def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
     """Run one contender under the meter."""
     take_the_core()
+    settings = load_settings()
     count = _Counter()
     place = Path(folder)
     Meter(
@@ -176,10 +180,10 @@ def main(kind: str, n_events: str, warm_up: str, folder: str) -> None:
         "raw": raw,
         "stock": partial(stock, folder=place),
         "state": state,
-        "recovery": recovery,
+        "recovery": partial(recovery, n_rows=int(n_events) - settings.kafka.partitions),
         "stock-recovery": partial(stock_recovery, folder=place),
     }
-    kinds[kind](load_settings(), count)
+    kinds[kind](settings, count)
 
 
 if __name__ == "__main__":

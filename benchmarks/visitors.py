@@ -107,7 +107,7 @@ def measure_visitors(
                 asyncio.run(_click_everywhere(own))
                 task = progress.add_task(f"{name} ({number + 1}/{n_rounds})", total=events)
                 folder = work / f"{own.kafka.prefix}{kind}-{number}"
-                # Measured from the first row on: to join the group takes seconds, whatever there is to recover.
+                # From the first row on: to join the group takes seconds, whatever there is to recover.
                 measured = run_contender(
                     *(name, kind, own, events, 1, folder), partial(_advanced, progress, task)
                 )
