@@ -19,9 +19,9 @@ _MIB = 1 << 20
 _PER_S = 500
 _WARM_S = 8.0
 _SLOW_S = 30.0
-_MOST_GROWTH_MIB = 48
-"""Of resident memory. For each of two partitions a batch in work, one that waits and one fetched ahead, each
-of a fetch at most (4 MiB), an answer of both on its way, and half as much again for what is made of them."""
+_MOST_GROWTH_MIB = 32
+"""Of resident memory. For each of two partitions a batch in work, one that waits, one fetched ahead and one on
+its way, each of a fetch at most (4 MiB)."""
 _CATCH_UP_S = 60.0
 
 # Large clicks and large rows, so that what waits is many times what may be in memory.
