@@ -18,10 +18,10 @@ from verdict import Verdict
 _MIB = 1 << 20
 _PER_S = 500
 _WARM_S = 8.0
-_SLOW_S = 30.0
+_SLOW_S = 40.0
 _MOST_GROWTH_MIB = 32
-"""Of resident memory. For each of two partitions a batch in work, one that waits, one fetched ahead and one on
-its way, each of a fetch at most (4 MiB)."""
+"""Of resident memory. For each of two partitions a batch in work, one that waits, one fetched ahead and one
+on its way, each of a fetch at most (4 MiB)."""
 _CATCH_UP_S = 60.0
 
 # Large clicks and large rows, so that what waits is many times what may be in memory.
@@ -81,7 +81,7 @@ class Found(NamedTuple):
 
 def large_clicks(seed: int) -> Iterator[dict[str, Any]]:
     """Real clicks that tell more than they need to."""
-    return ({**each, "context": {"page": "x" * 8000}} for each in real_clicks(seed))
+    return ({**each, "context": {"page": "x" * 12_000}} for each in real_clicks(seed))
 
 
 def slowed(bench: Bench, role: str, fault: str = "") -> Found:
