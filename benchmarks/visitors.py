@@ -9,7 +9,6 @@ an app that holds the same items and no visitors.
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 from rich.progress import Progress
 
@@ -187,7 +187,7 @@ def make_rows(
 
 def _arrivals(n_visitors: int, n_partitions: int) -> Iterator[tuple[int, _Arrival]]:
     """Clicks of bundled sessions, in their order, and the partition of each; each pass has other visitors."""
-    clicks, draw = bundled_clicks(), random.Random(1)
+    clicks, draw = bundled_clicks(), np.random.default_rng(1)
     now, offsets, left = time.time_ns() // 1_000_000, [count() for _ in range(n_partitions)], n_visitors
     for n_pass in count():
         visitors: dict[str, tuple[str, int] | None] = {}
@@ -214,9 +214,9 @@ def _arrivals(n_visitors: int, n_partitions: int) -> Iterator[tuple[int, _Arriva
             return
 
 
-def _uuid(draw: random.Random) -> str:
+def _uuid(draw: np.random.Generator) -> str:
     """An id of the shape that apps give."""
-    digits = f"{draw.getrandbits(128):032x}"
+    digits = draw.bytes(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -14,7 +14,7 @@ drop a million at once, more than an append holds; new ones come singly, so this
 _SPAN_MS: Final = 60_000
 """Entries of one minute wait together: few lists in a month, few entries put in order at once."""
 
-Entry = TypeVar("Entry", str, bytes)
+Entry = TypeVar("Entry", bound=str | bytes)
 
 
 class Expiry(Generic[Entry]):
