@@ -39,7 +39,7 @@ MAX_SENT_BYTES: Final = (1 << 20) - 4096
 otherwise take 1 MiB."""
 MAX_FETCH_BYTES: Final = 4 << 20
 """What a consumer fetches of a partition at once, but for a larger batch alone: what waits in a worker is
-some such fetches. Larger ones go round the processor's caches: at 16 MiB a row costs a fifth more to read."""
+some such fetches. Larger ones go round the processor's caches: at 16 MiB a row takes a fifth more to read."""
 
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
