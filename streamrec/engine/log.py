@@ -21,13 +21,26 @@ from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
 from streamrec.errors import EngineError
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_SENT_BYTES", "Append", "KafkaLog", "Log", "Out", "Record", "in_batches"]
+__all__ = [
+    "MAX_BATCH_BYTES",
+    "MAX_FETCH_BYTES",
+    "MAX_SENT_BYTES",
+    "Append",
+    "KafkaLog",
+    "Log",
+    "Out",
+    "Record",
+    "in_batches",
+]
 
 MAX_BATCH_BYTES: Final = (16 << 20) - 4096
 """The largest append, as max.message.bytes of visitor-states allows; with room for its header."""
 MAX_SENT_BYTES: Final = (1 << 20) - 4096
 """The largest batch of records that are sent, but for a larger one alone: brokers that are not told
 otherwise take 1 MiB."""
+MAX_FETCH_BYTES: Final = 4 << 20
+"""What a consumer fetches of a partition at once, but for a larger batch alone: what waits in a worker is
+some such fetches. Larger ones go round the processor's caches: at 16 MiB a row takes a fifth more to read."""
 
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]

@@ -175,6 +175,9 @@ class BatchConsumer(driver.Consumer):
         batch of each partition at most waits, and each has its turn.
         """
         await self._until_taken()
+        if not self.app.tables.actives_ready:
+            # A poll sees no partition that is let in meanwhile, and Faust's take a second.
+            timeout = _LOOK_S
         with _ending_when_refused(self.app):
             records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:

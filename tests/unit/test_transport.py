@@ -120,6 +120,7 @@ class _Waiting:
 
     def __init__(self, waiting: int) -> None:
         self.kafka = KafkaSettings()
+        self.tables = SimpleNamespace(actives_ready=True)
         self.waiting = waiting
         self.taken = asyncio.Event()
         self.consumer_generation_id = 1
@@ -181,6 +182,23 @@ async def test_after_small_batches_a_poll_waits_as_long_as_they_took(monkeypatch
             pass
         assert len(naps) == expected
     assert 0 <= naps[0] <= 0.1
+
+
+async def test_polls_are_short_until_tables_are_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is let in then waits until the poll is over that was begun without it."""
+    app, asked = _Waiting(0), list[float]()
+    consumer = polling(app, [], monkeypatch)
+
+    async def poll(timeout: float) -> Any:  # noqa: ASYNC109 (Faust's)
+        asked.append(timeout)
+        return {}, set()
+
+    monkeypatch.setattr(consumer, "_wait_next_records", poll)
+    for ready in (False, True):
+        app.tables.actives_ready = ready
+        async for _ in consumer.getmany(1.0):
+            pass
+    assert asked == [0.1, 1.0]
 
 
 async def test_errors_come_before_records_and_each_partition_has_its_share(
