@@ -12,12 +12,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from streamrec.artifact import FileEntry, Manifest, write_manifest
-from streamrec.errors import ArtifactError
-from streamrec.models._gru4rec.score_graph import score_nodes
+from streamrec.artifact import MAX_ARTIFACT_BYTES, FileEntry, Manifest, write_manifest
+from streamrec.contracts import OnStep
+from streamrec.errors import ArtifactError, DatasetError
+from streamrec.models._gru4rec.score_graph import score_bytes, score_nodes
 from streamrec.scorer import open_scorer, open_step
 
-__all__ = ["FIRST_LAYER", "MOST_PROJECTED_BYTES", "write_artifact"]
+__all__ = ["FIRST_LAYER", "MOST_PROJECTED_BYTES", "require_room", "score_model", "write_artifact"]
 
 FIRST_LAYER: Final = "first_layer.npz"
 """What the graphs may hold multiplied out only; for a training that goes on from here, not for serving."""
@@ -26,8 +27,25 @@ _OPSET: Final = 18
 _IR_VERSION: Final = 9
 # Above it, what every item gives the gates is computed at each step instead of being kept.
 MOST_PROJECTED_BYTES: Final = 256 << 20
+# protobuf counts in 31 bits; a hundredth for all that is not weights.
+_MOST_GRAPH_BYTES: Final = int(0.99 * (1 << 31))
 
 Array = NDArray[Any]
+
+
+def require_room(n_items: int, units: int, inputs: int, *, shared: bool) -> None:
+    """Raises DatasetError if an artifact of so many items could not be loaded, before it is trained.
+
+    units: width of the output weights. inputs: that of the input embedding. shared: whether both are one.
+    """
+    score, step = score_bytes(n_items, units), 4 * n_items * inputs
+    together = score + step * (1 if shared else 2)
+    if max(score, step) > _MOST_GRAPH_BYTES or together > MAX_ARTIFACT_BYTES:
+        raise DatasetError(
+            f"the clicks are on {n_items:,} items: with {units} units the graphs would have {step / 2**30:.1f} "
+            f"and {score / 2**30:.1f} GiB, and all files {together / 2**30:.1f}; an ONNX file may have 2.0, and all "
+            f"together {MAX_ARTIFACT_BYTES / 2**30:.1f}: leave out rare items, or take a smaller hidden_size"
+        )
 
 
 def write_artifact(
@@ -35,11 +53,13 @@ def write_artifact(
     weights: Mapping[str, Array],
     vocabulary: list[str],
     manifest: Callable[[dict[str, FileEntry]], Manifest],
+    on_step: OnStep | None = None,
 ) -> None:
     """Write graphs, bias, vocabulary, manifest and model card; then load and probe them.
 
     weights: items (N, H), inputs (N, D), bias (N,), and of every layer, as gru.0.weight_ih and so on,
     weight_ih (3H, D), weight_hh (3H, H), bias_ih, bias_hh (3H,); gates in the order reset, update, new.
+    on_step: told how many items of a very large catalogue are in clusters, which takes a while.
     Raises ArtifactError if a weight is no finite number, or if what was written does not give
     what the probes say.
     """
@@ -48,11 +68,12 @@ def write_artifact(
             raise ArtifactError(
                 f"{name} has weights that are not finite; train with a smaller learning_rate or momentum"
             )
+    score = score_model(weights["items"], weights["bias"], _layers(weights), on_step=on_step)
     bias = io.BytesIO()
     np.save(bias, weights["bias"].astype(np.float32), allow_pickle=False)
     files = {
         "step.onnx": _step(weights).SerializeToString(),
-        "score.onnx": _score(weights["items"], _layers(weights)).SerializeToString(),
+        "score.onnx": score.SerializeToString(),
         "bias.npy": bias.getvalue(),
         FIRST_LAYER: _first_layer(weights),
         "vocabulary.json": json.dumps(vocabulary, ensure_ascii=False).encode(),
@@ -162,10 +183,13 @@ def _inputs(weights: Mapping[str, Array]) -> tuple[list[Any], dict[str, Array]]:
     )
 
 
-def _score(items: Array, layers: int) -> Any:
-    """hidden (B, L·H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n)."""
+def score_model(items: Array, bias: Array, layers: int, **search: Any) -> Any:
+    """hidden (B, L·H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n).
+
+    search: as in score_graph.score_nodes.
+    """
     n_items, width = items.shape
-    nodes, initializers = score_nodes(items, layers)
+    nodes, initializers = score_nodes(items, bias, layers, **search)
     return _graph(
         "score",
         nodes,

@@ -100,7 +100,7 @@ def test_many_rows_of_many_items_are_taken_some_at_a_time(
     scorer: SessionScorer, hidden: FloatArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = scorer.top(hidden, 500, NONE)
-    monkeypatch.setattr(streamrec.scorer, "_MOST_WEIGHTS", 7 * 501 * hidden.shape[1])
+    monkeypatch.setattr(streamrec.scorer, "_MOST_NUMBERS", 7 * 501 * hidden.shape[1])
     np.testing.assert_array_equal(scorer.top(hidden, 500, NONE), together)
 
 
