@@ -1,9 +1,9 @@
-"""How long lists take in catalogues of other sizes: `python -m benchmarks.catalogues FOLDER N_CALLS` measures one.
+"""How long lists take in catalogues of other sizes; `python -m benchmarks.catalogues` is what is measured.
 
-The catalogues are made of vectors that were trained on real clicks: no larger ones are at hand that may be used.
-Up to as many items as were trained they are the real ones, the most clicked first. Beyond that they are copies,
-each moved away from the real one by half as much as items differ: an item then has as many others beside it as
-in a large shop, but which ones is made up. Times do not depend on that; what a search in clusters finds does.
+The catalogues are made of vectors that were trained on real clicks; no larger ones are at hand. Up to as many
+items as were trained they are the real ones, the most clicked first. Beyond that they are copies, each moved
+away from the real one by half as much as items differ: an item then has as many others beside it as in a
+large shop, but which ones is made up. Times do not depend on that, what a search in clusters finds does.
 
 Sizes are measured in turns in one process that holds them all, one thread, on states after real clicks.
 """
@@ -29,7 +29,7 @@ from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe, write_manifes
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
-from streamrec.models._gru4rec.export import score_model
+from streamrec.models._gru4rec.export import found_by, score_model
 from streamrec.scorer import SessionScorer, open_scorer
 
 __all__ = [
@@ -105,10 +105,12 @@ def scorer_files(catalogue: Catalogue, state: FloatArray, **search: Any) -> tupl
     items, bias = catalogue
     scores = items @ state + bias
     top = np.argsort(-scores, kind="stable")[:_CUTOFF]
+    probe = Probe(items=[], hidden=state.tolist(), top=top.tolist(), scores=scores[top].tolist())
+    score = score_model(items, bias, 1, **search).SerializeToString()
     array = io.BytesIO()
     np.save(array, bias, allow_pickle=False)
     files = {
-        "score.onnx": score_model(items, bias, 1, **search).SerializeToString(),
+        "score.onnx": score,
         "bias.npy": array.getvalue(),
         "vocabulary.json": json.dumps([str(n) for n in range(len(items))]).encode(),
     }
@@ -123,7 +125,7 @@ def scorer_files(catalogue: Catalogue, state: FloatArray, **search: Any) -> tupl
             name: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
             for name, value in files.items()
         },
-        probes=[Probe(items=[], hidden=state.tolist(), top=top.tolist(), scores=scores[top].tolist())],
+        probes=found_by(score, bias, [probe]),
         config={},
         seed=0,
         data={},
@@ -209,7 +211,8 @@ def _overlap(scorer: SessionScorer, hidden: FloatArray) -> float:
     for size in (1, 7):
         parts = [scorer.top(judged[n : n + size], _N_BEST, _NONE) for n in range(0, len(judged), size)]
         if not all(
-            np.array_equal(np.concatenate(each), of) for each, of in zip(zip(*parts), found, strict=True)
+            np.array_equal(np.concatenate(each), of)
+            for each, of in zip(zip(*parts, strict=True), found, strict=True)
         ):
             raise CatalogueError(
                 f"lists of {len(scorer.items):,} items depend on their batch, here of {size}"

@@ -30,7 +30,7 @@ from streamrec.models._gru4rec.graph_parts import (
 )
 from streamrec.models._gru4rec.search_graph import search_nodes
 
-__all__ = ["CLUSTERED_FROM", "SCREENED_FROM", "score_bytes", "score_nodes"]
+__all__ = ["CLUSTERED_FROM", "PROBES", "SCREENED_FROM", "score_bytes", "score_nodes"]
 
 SCREENED_FROM: Final = 4096
 """Items; a smaller catalogue is scored exactly at once, which takes no longer."""
