@@ -16,29 +16,38 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+import onnx
 import psutil
+from onnx import numpy_helper
 
 from benchmarks.cores import take_the_core
 from streamrec import __version__
 from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe, write_manifest
+from streamrec.config import Settings
 from streamrec.contracts import FloatArray, IntArray
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
 from streamrec.models._gru4rec.export import found_by, score_model
-from streamrec.scorer import SessionScorer, open_scorer
+from streamrec.registry import Registry
+from streamrec.scorer import SessionScorer, load_step, open_scorer
 
 __all__ = [
     "BATCHES",
     "Catalogue",
     "CatalogueError",
     "Figures",
+    "catalogue_entries",
+    "clicked_states",
     "enlarged",
     "measure_catalogues",
+    "real_catalogue",
     "scorer_files",
 ]
 
@@ -48,6 +57,9 @@ _CUTOFF: Final = 20
 _MOVED: Final = 0.5
 """Standard deviations of the items, by which a copy is away from what it is of."""
 _JUDGED: Final = 64
+_SESSIONS: Final = 2_000
+_AT_LEAST: Final = 0.25
+"""The p99 of a million items may be four times that of 37,000."""
 _NONE: Final = np.empty(0, np.int64)
 _HIDDEN, _RESULT = "hidden.npy", "result.json"
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -80,6 +92,28 @@ class Figures(msgspec.Struct, frozen=True):
     def ms(self, batch: int, percentile: float) -> float:
         """Milliseconds within which so many of a hundred answers came."""
         return float(np.percentile(self.seconds[batch], percentile) * 1e3)
+
+
+def real_catalogue(settings: Settings, version: str) -> Catalogue:
+    """What a version learned of its items."""
+    _, files = Registry.of(settings).read("gru4rec", version)
+    graph = onnx.load_model_from_string(files["score.onnx"]).graph
+    (items,) = (numpy_helper.to_array(each) for each in graph.initializer if each.name == "items")
+    return Catalogue(items, np.load(io.BytesIO(files["bias.npy"]), allow_pickle=False))
+
+
+def clicked_states(settings: Settings, version: str) -> tuple[FloatArray, IntArray]:
+    """Hidden states after clicks of real sessions (M, H), and the item clicked next (M,)."""
+    step = load_step(Registry.of(settings), version)
+    states, clicked = [], []
+    for session in islice(click_sessions(bundled_clicks()), _SESSIONS):
+        hidden = np.zeros((1, step.hidden_size), np.float32)
+        items = [index for index in map(step.item_index, session.items) if index >= 0]
+        for item, following in pairwise(items):
+            hidden = step.step(np.array([item]), hidden)
+            states.append(hidden)
+            clicked.append(following)
+    return np.concatenate(states), np.array(clicked)
 
 
 def enlarged(real: Catalogue, n_items: int, seed: int = 0) -> Catalogue:
@@ -170,6 +204,39 @@ def measure_catalogues(
             f"measuring {folder} ended with {child.exit_code}:\n{log.read_text(errors='replace')}"
         )
     return msgspec.json.decode((folder / _RESULT).read_bytes(), type=list[Figures])
+
+
+def catalogue_entries(figures: Sequence[Figures]) -> list[dict[str, Any]]:
+    """The entry of the report: the largest of the catalogues beside the smallest."""
+    work, beside = max(figures, key=_size), min(figures, key=_size)
+    return [
+        {
+            "work": f"a list of {work.n_items:,} items",
+            "beside": f"a list of {beside.n_items:,} items",
+            "of": "answer time (p99)",
+            "ratio": round(beside.ms(1, 99) / work.ms(1, 99), 4),
+            "at_least": _AT_LEAST,
+            "ratio_is": "p99 of answer time of `beside` / p99 of answer time of `work`, in batches of one",
+            "work_measured": _described(work),
+            "beside_measured": _described(beside),
+        }
+    ]
+
+
+def _size(figures: Figures) -> int:
+    return figures.n_items
+
+
+def _described(figures: Figures) -> dict[str, Any]:
+    per_million = 1e6 / figures.n_items / 2**20
+    return {
+        "p50_ms_by_batch": {batch: round(figures.ms(batch, 50), 3) for batch in BATCHES},
+        "p99_ms_by_batch": {batch: round(figures.ms(batch, 99), 3) for batch in BATCHES},
+        "answers_measured": {batch: len(figures.seconds[batch]) for batch in BATCHES},
+        "overlap_at_20_with_exact_scores": round(figures.overlap, 4),
+        "rss_mib_per_million_items": round(figures.rss_bytes * per_million, 1),
+        "file_mib_per_million_items": round(figures.file_bytes * per_million, 1),
+    }
 
 
 def main() -> None:

@@ -120,7 +120,8 @@ def _closeness(points: Tensor, centroids: Tensor) -> Tensor:
 
 
 def _nearest(points: Tensor, centroids: Tensor) -> Tensor:
-    return torch.cat([_closeness(some, centroids).argmax(1) for some in points.split(_AT_ONCE)])
+    parts = (points[first : first + _AT_ONCE] for first in range(0, len(points), _AT_ONCE))
+    return torch.cat([_closeness(some, centroids).argmax(1) for some in parts])
 
 
 def _placed(closeness: Array) -> Array:

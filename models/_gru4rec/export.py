@@ -68,8 +68,8 @@ def write_artifact(
 
     weights: items (N, H), inputs (N, D), bias (N,), and of every layer, as gru.0.weight_ih and so on,
     weight_ih (3H, D), weight_hh (3H, H), bias_ih, bias_hh (3H,); gates in the order reset, update, new.
-    probes: what the network gives, by which the graphs are checked. on_step: told how many items of a very large
-    catalogue are in clusters, which takes a while.
+    probes: what the network gives, by which the graphs are checked. on_step: told how many items of a
+    very large catalogue are in clusters, which takes a while.
     Raises ArtifactError if a weight is no finite number, or if what was written does not give
     what the probes say.
     """

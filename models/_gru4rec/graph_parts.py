@@ -30,7 +30,7 @@ _WEIGHT_STEPS: Final = 63
 Array = NDArray[Any]
 _node = helper.make_node
 
-CONSTANTS: Final = {
+CONSTANTS: Final[dict[str, Array]] = {
     "state_step": np.array(1 / _STATE_STEPS, np.float32),
     "state_zero": np.array(_STATE_STEPS + 1, np.uint8),
     "spare": np.array([SPARE]),
