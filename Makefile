@@ -51,7 +51,7 @@ chaos: $(VENV)/.dev ## Bring every fault on the real system and compare with the
 soak: $(VENV)/.dev ## Half an hour under load: memory, open files and state have to stay level
 	STREAMREC_REQUIRE_KAFKA=1 $(BIN)/pytest -s -m soak tests/chaos $(ARGS)
 
-bench: $(VENV)/.dev ## Measure throughput beside its limits and a stock agent
+bench: $(VENV)/.dev ## Measure throughput and freshness beside limits and peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 swap-test: $(VENV)/.dev ## Swap model versions under full load, and two hundred more with an eye on memory

@@ -183,7 +183,7 @@ class ListMaker:
         now = time.time_ns() // 1_000_000
         for each in lists:
             metrics.freshness.observe(max(0, now - asked[each.input_offset]) / 1000)
-        for source, n in Counter(item.sources[0] for each in lists for item in each.items).items():
+        for source, n in Counter([item.sources[0] for each in lists for item in each.items]).items():
             metrics.recommended_positions.labels(source).inc(n)
         metrics.recommendations.inc(len(lists))
 

@@ -5,7 +5,7 @@ hits both of a pair.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any, Final, NamedTuple
 
@@ -33,8 +33,10 @@ __all__ = ["COMPARISONS", "PartsError", "measure_parts"]
 
 _GRAPH: Final = "score graph: the 40 best of 18,009 items"
 _PLAIN: Final = "the same by single precision and numpy"
-_BARE: Final = "the score graph alone, in batches of 32"
-_LEARN: Final = "online CF: learns a click and a negative, twice"
+_BARE: Final = "the score graph alone, in batches of 64"
+_LEARN: Final = {
+    size: f"online CF: learns a click and a negative, twice, in batches of {size}" for size in (8, 32, 256)
+}
 _RIVER_LEARN: Final = "river BiasedMF: learns the same four pairs"
 _RANK: Final = "online CF: the 40 best of 10,000 items"
 _RIVER_RANK: Final = "river BiasedMF: ranks 10,000 items"
@@ -42,21 +44,30 @@ COMPARISONS: Final = (
     # Everything else that a list takes is in Python: see docs/performance.md.
     Comparison(SCORING, _BARE, 0.2),
     Comparison(_GRAPH, _PLAIN, 2.5),
-    Comparison(_LEARN, _RIVER_LEARN, 1.2),
+    Comparison(_LEARN[8], _RIVER_LEARN, 1.8),
+    Comparison(_LEARN[32], _RIVER_LEARN, 2.6),
+    Comparison(_LEARN[256], _RIVER_LEARN, 3.8),
     Comparison(_RANK, _RIVER_RANK, 20.0),
 )
 
 _N_BEST: Final = 40
 _BATCH: Final = 16
-_LARGE_BATCH: Final = 32
+_LARGE_BATCH: Final = 64
 """As scoring has it by default, under load."""
 _CUTOFF: Final = 20
 _MOST_LOST: Final = 0.01
 """Of Recall and MRR, to the scores of single precision."""
 _SESSIONS: Final = 2_000
+_CLICKS: Final = 10_240
+"""To learn from, of all visitors in the order of time; so many that batches fill it."""
 _ITEMS: Final = 10_000
 _STRETCHES: Final = 10
 _CONFIG: Final = OnlineMFConfig(passes=2, negatives=1)
+
+_UNSEEN: Final = Factors()
+
+_Event = tuple[str, str, str]
+"""A visitor, the item clicked, and the negative."""
 
 _Top = Callable[[FloatArray], IntArray]
 """From hidden states (B, H) to the indices of the best items (B, n), best first."""
@@ -189,25 +200,16 @@ def _plain_top(real: Catalogue) -> _Top:
 
 
 def _online() -> dict[str, _Part]:
-    clicks = [
-        (session.session_id, item_id)
-        for session in islice(click_sessions(bundled_clicks()), _SESSIONS)
-        for item_id in session.items
-    ]
+    clicks = bundled_clicks().first(_CLICKS)
     # To each click, as its negative, the item of one that is far from it.
-    drawn = [item_id for _, item_id in (*clicks[len(clicks) // 2 :], *clicks[: len(clicks) // 2])]
+    far = len(clicks) // 2
+    drawn = clicks.item_ids[far:] + clicks.item_ids[:far]
+    events = list(zip(clicks.session_ids, clicks.item_ids, drawn, strict=True))
     ours, theirs = OnlineMF(_CONFIG), reco.BiasedMF(n_factors=_CONFIG.factors)
-    of_visitors: dict[str, Factors] = {}
-    events = [(*click, negative) for click, negative in zip(clicks, drawn, strict=True)]
-    to_learn, to_learn_too = cycle(events), cycle(events)
-
-    def learn() -> None:
-        visitor_id, item_id, negative = next(to_learn)
-        factors = of_visitors.get(visitor_id) or ours.visitor(visitor_id)
-        of_visitors[visitor_id] = ours.learn_one(visitor_id, factors, item_id, 1.0, [negative])
+    to_learn = cycle(events)
 
     def river_learn() -> None:
-        visitor_id, item_id, negative = next(to_learn_too)
+        visitor_id, item_id, negative = next(to_learn)
         for _ in range(_CONFIG.passes):
             theirs.learn_one(visitor_id, item_id, 1.0)
             theirs.learn_one(visitor_id, negative, 0.0)
@@ -215,14 +217,40 @@ def _online() -> dict[str, _Part]:
     board, visitor, items = _board(ours), ours.visitor("somebody"), [f"i{n}" for n in range(_ITEMS)]
 
     def rank() -> Any:
-        return board.best(board.suiting([visitor]), _N_BEST, set(), [set()])
+        return board.best([visitor], _N_BEST, set(), [set()])
 
     return {
-        _LEARN: _Part(learn, 1, 2_000),
+        **{
+            name: _Part(_learner(OnlineMF(_CONFIG), events, size), size, 2_048 // size)
+            for size, name in _LEARN.items()
+        },
         _RIVER_LEARN: _Part(river_learn, 1, 500),
         _RANK: _Part(rank, 1, 50),
         _RIVER_RANK: _Part(lambda: theirs.rank("somebody", items), 1, 1),
     }
+
+
+def _learner(model: OnlineMF, events: Sequence[_Event], size: int) -> Callable[[], None]:
+    """Learns the next batch of events, over and over."""
+    batches = cycle([events[start : start + size] for start in range(0, len(events), size)])
+    known: dict[str, Factors] = {}
+
+    def learn() -> None:
+        numbers: dict[str, int] = {}
+        for visitor_id, item_id, negative in next(batches):
+            before = numbers.get(visitor_id)
+            numbers[visitor_id] = model.learn(
+                visitor_id,
+                known.get(visitor_id, _UNSEEN) if before is None else before,
+                item_id,
+                1.0,
+                [negative],
+            )
+        learned = model.run()
+        for visitor_id, number in numbers.items():
+            known[visitor_id] = learned[number]
+
+    return learn
 
 
 def _board(model: OnlineMF) -> ItemBoard:

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from benchmarks.meter import Measured
 from benchmarks.parts import COMPARISONS as PARTS
-from benchmarks.training import COMPARISONS as TRAINING
 from benchmarks.road import COMPARISONS as ROAD
+from benchmarks.training import COMPARISONS as TRAINING
 from benchmarks.workloads import COMPARISONS, Comparison
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
@@ -122,7 +122,17 @@ def _cpu_model() -> str:
 def write_report(path: Path, entries: Sequence[Mapping[str, Any]], context: Mapping[str, Any]) -> None:
     """Write the entries, each with the machine and the load it holds for, unless it has one of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([{**context, **entry} for entry in entries], indent=2) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(
+            [
+                {**entry, **{name: of for name, of in context.items() if name not in entry}}
+                for entry in entries
+            ],
+            indent=2,
+        )
+        + "\n",
+        "utf-8",
+    )
 
 
 def times_table(rounds: Mapping[str, Sequence[Measured]]) -> Table:

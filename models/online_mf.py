@@ -1,9 +1,9 @@
-"""Online matrix factorisation: implicit feedback, one interaction at a time.
+"""Online matrix factorisation: implicit feedback, one interaction after the other.
 
 Enters: interactions in the order of a partition, each with its sampled negatives.
 Leaves: Factors of visitors and items, to be kept as rows.
 
-The learning is that of river's FunkMF, bit for bit, stochastic gradient descent on the squared error of
+The learning is that of river's FunkMF, stochastic gradient descent on the squared error of
 ⟨visitor, item⟩: Simon Funk, "Netflix Update: Try This at Home", 2006. The target is 1
 for what a visitor chose, 0 for what was drawn as a negative or disliked. Items start at
 vectors drawn at random, so nearly orthogonal, and items of the same visitors are
@@ -16,15 +16,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from streamrec.errors import RecordError, StateError
+from streamrec.models._waves import Descent, Vectors, Waves
 from streamrec.state.rows import Factors
 
 __all__ = ["OnlineMF", "OnlineMFConfig"]
-
-_Vector = NDArray[np.float64]
 
 
 class OnlineMFConfig(BaseModel, frozen=True, extra="forbid"):
@@ -57,26 +55,35 @@ class OnlineMF:
         self._config = config
         self._seed = seed
         self._size_bytes = 8 * config.factors
-        self._items: dict[str, _Vector] = {}
-        self._pairs = _Pairs(config)
+        self._items: dict[str, bytes] = {}
+        self._waiting = _Waiting()
+        self._descent = Descent(
+            passes=config.passes,
+            visitor_rate=config.visitor_learning_rate,
+            item_rate=config.item_learning_rate,
+            regularization=config.regularization,
+            max_gradient=config.max_gradient,
+        )
         self._n = 0
         self._mean = 0.0
 
     def visitor(self, visitor_id: str) -> Factors:
         """Factors of a visitor never seen before: uniform, from a hash of the id and the seed."""
-        return Factors(self._initial("visitor", visitor_id, self._config.visitor_scale).tobytes())
+        return Factors(self._initial([self._of_visitor(visitor_id)])[0])
 
     def item(self, item_id: str) -> Factors:
         """Factors of an item; of one never seen, uniform from a hash of the id and the seed."""
-        return Factors(self._known(item_id).tobytes())
+        vector = self._items.get(item_id)
+        return Factors(self._initial([self._of_item(item_id)])[0] if vector is None else vector)
 
     def set_item(self, item_id: str, factors: Factors) -> None:
         """Put an item's factors in place. Raises StateError if they have another length."""
         self._items[item_id] = self._vector(f"item {item_id}", factors)
 
     def drop_item(self, item_id: str) -> None:
-        """Forget an item. Unknown ids are ignored."""
+        """Forget an item, with what waits to be learned of it. Unknown ids are ignored."""
         self._items.pop(item_id, None)
+        self._waiting.items.pop(item_id, None)
 
     def numbers(self) -> tuple[int, float]:
         """Number and mean of the targets learned from, those of negatives included."""
@@ -86,107 +93,133 @@ class OnlineMF:
         """Put those numbers in place, as after a restart."""
         self._n, self._mean = n, mean
 
+    def learn(
+        self, visitor_id: str, before: Factors | int, item_id: str, target: float, negatives: Sequence[str]
+    ) -> int:
+        """Take in an interaction and its sampled negatives; returns its number since the last run.
+
+        before: the visitor's factors, without a vector if it was never seen; or the number of the interaction
+        that it goes on from. Raises StateError if factors have another length.
+        """
+        waiting = self._waiting
+        if isinstance(before, int):
+            visitor = before
+        elif before.vector:
+            visitor = waiting.start(self._vector(f"visitor {visitor_id}", before))
+        else:
+            visitor = waiting.draw(self._of_visitor(visitor_id))
+        rows = [visitor]
+        for name in (item_id, *negatives):
+            row = waiting.items.get(name)
+            if row is None:
+                vector = self._items.get(name)
+                row = waiting.draw(self._of_item(name)) if vector is None else waiting.start(vector)
+                waiting.items[name] = row
+            rows.append(row)
+        waiting.targets += [target, *[0.0] * len(negatives)]
+        return waiting.waves.add(rows, target)
+
+    def run(self) -> list[Factors]:
+        """Learn what was taken in since the last run; returns the visitors' factors after each interaction.
+
+        Raises RecordError (`model_failed`) if a number stops being finite; then nothing of it is learned.
+        """
+        waiting, self._waiting = self._waiting, _Waiting()
+        n = len(waiting.waves)
+        if n == 0:
+            return []
+        vectors = np.empty((n + len(waiting.starts), self._config.factors), "<f8")
+        vectors[: n - 1 : -1] = self._starts(waiting)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._descent.learn(vectors, waiting.waves)
+            # A finite sum says that every number is, at half the cost; but it may overflow by itself.
+            finite = math.isfinite(vectors.sum()) or bool(np.isfinite(vectors).all())
+        if not finite:
+            raise RecordError(
+                "model_failed",
+                "online_mf: learning leaves the finite numbers; "
+                "lower online_mf.item_learning_rate or online_mf.max_gradient",
+            )
+        learned = _as_bytes(vectors)
+        for item_id, row in waiting.items.items():
+            self._items[item_id] = learned[row]
+        for target in waiting.targets:
+            self._n += 1
+            self._mean += (target - self._mean) / self._n
+        return list(map(Factors, learned[:n]))
+
     def learn_one(
         self, visitor_id: str, factors: Factors, item_id: str, target: float, negatives: Sequence[str]
     ) -> Factors:
-        """Learn one interaction and its sampled negatives; returns the visitor's new factors.
+        """Learn one interaction at once; returns the visitor's new factors. Errors as of both."""
+        self.learn(visitor_id, factors, item_id, target, negatives)
+        return self.run()[-1]
 
-        `factors` without a vector are those of a visitor never seen. Raises RecordError
-        (`model_failed`) if a number stops being finite, with every item as it was.
-        Raises StateError if `factors` have another length.
-        """
-        if factors.vector:
-            visitor = self._vector(f"visitor {visitor_id}", factors)
-        else:
-            visitor = self._initial("visitor", visitor_id, self._config.visitor_scale)
-        rows = {name: row for row, name in enumerate(dict.fromkeys([item_id, *negatives]), 1)}
-        vectors = [self._known(name) for name in rows]
-        pairs = [(rows[item_id], target), *((rows[name], 0.0) for name in negatives)]
-        learned = self._pairs.learn([visitor, *vectors], self._config.passes * pairs)
-        if learned is None:
-            raise RecordError(
-                "model_failed",
-                f"online_mf: learning {item_id} with target {target} leaves the finite numbers; "
-                "lower online_mf.item_learning_rate or online_mf.max_gradient",
-            )
-        for name, row in rows.items():
-            self._items[name] = learned[row].copy()  # a view would keep the others alive
-        self._count(target)
-        for _ in negatives:
-            self._count(0.0)
-        return Factors(learned[0].tobytes())
+    def _starts(self, waiting: "_Waiting") -> Vectors:
+        """The vectors that those who wait begin with, (starts, factors)."""
+        if waiting.draws:
+            drawn = self._initial(list(waiting.draws.values()))
+            for place, vector in zip(waiting.draws, drawn, strict=True):
+                waiting.starts[place] = vector
+        return np.frombuffer(b"".join(waiting.starts), "<f8").reshape(-1, self._config.factors)
 
-    def _initial(self, kind: str, name: str, scale: float) -> _Vector:
-        """Uniform numbers of expected squared length scale², the same on every machine.
+    def _of_visitor(self, visitor_id: str) -> tuple[bytes, float]:
+        return self._draw("visitor", visitor_id), self._config.visitor_scale
 
-        Uniform rather than normal: no logarithm or cosine, whose last bit differs between
-        mathematical libraries.
+    def _of_item(self, item_id: str) -> tuple[bytes, float]:
+        return self._draw("item", item_id), self._config.item_scale
+
+    def _draw(self, kind: str, name: str) -> bytes:
+        return hashlib.shake_128(f"{self._seed}/{kind}/{name}".encode()).digest(4 * self._config.factors)
+
+    def _initial(self, draws: Sequence[tuple[bytes, float]]) -> list[bytes]:
+        """Vectors of uniform numbers, the same on every machine.
+
+        draws: of each, random bytes and the scale; the expected squared length is scale². Uniform rather
+        than normal: no logarithm or cosine, whose last bit differs between mathematical libraries.
         """
         n = self._config.factors
-        stream = hashlib.shake_128(f"{self._seed}/{kind}/{name}".encode()).digest(4 * n)
-        numbers = np.frombuffer(stream, dtype="<u4").astype(np.float64)
+        numbers = np.frombuffer(b"".join([draw for draw, _ in draws]), "<u4").astype("<f8").reshape(-1, n)
         # (numbers + ½) / 2³¹ - 1 lies strictly between -1 and 1 and has a variance of ⅓.
-        vector: _Vector = (numbers + 0.5) * 2.0**-31 - 1.0
-        return vector * (scale * math.sqrt(3.0 / n))
+        vectors = (numbers + 0.5) * 2.0**-31 - 1.0
+        return _as_bytes(vectors * np.array([[scale * math.sqrt(3.0 / n)] for _, scale in draws]))
 
-    def _known(self, item_id: str) -> _Vector:
-        vector = self._items.get(item_id)
-        return self._initial("item", item_id, self._config.item_scale) if vector is None else vector
-
-    def _vector(self, owner: str, factors: Factors) -> _Vector:
+    def _vector(self, owner: str, factors: Factors) -> bytes:
         if len(factors.vector) != self._size_bytes:
             raise StateError(
                 f"{owner}: a stored vector has {len(factors.vector) // 8} factors, but online_mf.factors is "
                 f"{self._config.factors}; set it back or rebuild the state"
             )
-        return np.frombuffer(factors.vector, dtype="<f8")
-
-    def _count(self, target: float) -> None:
-        self._n += 1
-        self._mean += (target - self._mean) / self._n
+        return factors.vector
 
 
-class _Pairs:
-    """Steps of learning on a visitor and a few items, in room that is made once.
+class _Waiting:
+    """Interactions that wait to be learned."""
 
-    Each step is on two rows at once, the visitor's and the item's, and on whole contiguous arrays only: for
-    vectors of this length numpy takes a quarter of a microsecond so, and four times that with a plain number
-    or a stride.
-    """
+    __slots__ = ("draws", "items", "starts", "targets", "waves")
 
-    def __init__(self, config: OnlineMFConfig) -> None:
-        shape = 2, config.factors
-        self._most = config.max_gradient
-        self._penalty = np.full(shape, config.regularization)
-        self._rates = np.empty(shape)
-        self._rates[0], self._rates[1] = config.visitor_learning_rate, config.item_learning_rate
-        self._pair, self._turned, self._slopes = np.empty(shape), np.empty(shape), np.empty(shape)
-        self._gradients, self._penalties = np.empty(shape), np.empty(shape)
+    def __init__(self) -> None:
+        self.waves = Waves()
+        self.items: dict[str, int] = {}
+        """Rows of the items, by id."""
+        self.starts: list[bytes] = []
+        """The vectors that they begin with, in the order of `Waves.start`."""
+        self.draws: dict[int, tuple[bytes, float]] = {}
+        """Those of them that are still to be made, by place: random bytes and the scale."""
+        self.targets: list[float] = []
+        """Of all pairs, in order."""
 
-    def learn(self, vectors: Sequence[_Vector], pairs: Sequence[tuple[int, float]]) -> _Vector | None:
-        """The vectors, a row each, after learning; None if a number stops being finite.
+    def start(self, vector: bytes) -> int:
+        """The row of a vector that there is."""
+        self.starts.append(vector)
+        return self.waves.start()
 
-        vectors: the first one is the visitor's. pairs: row of an item, and its target, in the order in which
-        they are learned.
-        """
-        rows = np.array(vectors)
-        pair, turned, slopes, most = self._pair, self._turned, self._slopes, self._most
-        gradients, penalties = self._gradients, self._penalties
-        visitor, item = pair
-        visitor[:] = rows[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for row, target in pairs:
-                pair[1] = turned[0] = rows[row]
-                turned[1] = visitor
-                slope = 2 * (float(visitor.dot(item)) - target)
-                # In this order, what is no number stays none.
-                slopes.fill(max(min(slope, most), -most))
-                np.multiply(turned, slopes, gradients)
-                np.multiply(pair, self._penalty, penalties)
-                gradients += penalties
-                gradients *= self._rates
-                pair -= gradients
-                rows[row] = item
-            rows[0] = visitor
-            # A sum is finite only if every term is, and costs half of numpy's isfinite().all().
-            return rows if math.isfinite(rows.sum()) else None
+    def draw(self, how: tuple[bytes, float]) -> int:
+        """The row of a vector that is still to be made."""
+        self.draws[len(self.starts)] = how
+        return self.start(b"")
+
+
+def _as_bytes(vectors: Vectors) -> list[bytes]:
+    rows: list[bytes] = vectors.view((np.void, 8 * vectors.shape[1])).ravel().tolist()
+    return rows

@@ -132,7 +132,8 @@ class _Fusion:
         first[:, 1:] &= keys[:, 1:] != keys[:, :-1]
         most = np.tile(points, (len(keys), 1))
         for apart in range(1, len(self._blend.sources)):
-            rows, places = np.nonzero(first[:, :-apart] & (keys[:, apart:] == keys[:, :-apart]))
+            again = first[:, :-apart] & (keys[:, apart:] == keys[:, :-apart])
+            rows, places = np.divmod(np.flatnonzero(again), again.shape[1])
             if not rows.size:
                 break
             one, other = order[rows, places], order[rows, places + apart]

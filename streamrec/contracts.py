@@ -190,15 +190,27 @@ class OnlineModel(Protocol):
     def set_numbers(self, n: int, mean: float) -> None:
         """Put those numbers in place, as after a restart."""
 
+    def learn(
+        self, visitor_id: str, before: Factors | int, item_id: str, target: float, negatives: Sequence[str]
+    ) -> int:
+        """Take in one interaction and its sampled negatives; returns its number since the last run, from 0.
+
+        Called once per event in the order of its partition. before: the visitor's factors, without a vector
+        if it was never seen; or the number of its last interaction, if that came after the last run.
+        """
+
+    def run(self) -> list[Factors]:
+        """Learn what was taken in since the last run; returns the visitor's factors after each interaction.
+
+        Until then `item` and `numbers` know nothing of it; an item dropped in between begins afresh with the
+        next interaction. Changes the factors of the items and negatives of those interactions and no others.
+        The outcome is that of one run for each interaction, bit for bit.
+        """
+
     def learn_one(
         self, visitor_id: str, factors: Factors, item_id: str, target: float, negatives: Sequence[str]
     ) -> Factors:
-        """Learn one interaction and its sampled negatives; returns the visitor's new factors.
-
-        Called once per event in the order of its partition. Changes the factors of
-        `item_id` and `negatives` and nothing else of the items. The same calls on the
-        same factors give the same bits.
-        """
+        """Learn one interaction at once, when none waits; returns the visitor's new factors."""
 
 
 class SessionLearner(Protocol):

@@ -10,13 +10,13 @@ learned from later clicks, however the log was cut into batches.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.errors import StateError
-from streamrec.proposals import Keys, Proposals, item_keys
+from streamrec.proposals import Keys, Proposals, item_keys, of_lists
 from streamrec.state.rows import ITEM, Factors, ItemRow, decode_item_row
 
 __all__ = ["ItemBoard"]
@@ -31,9 +31,11 @@ _LEAST: Final = 256
 _GROUPS_PER_ITEM: Final = 4
 """Wanted: the more, the fewer items reach the bound by chance, and the longer the maxima take."""
 
-_LOWEST: Final = np.finfo(np.float64).min
+_ROUNDING: Final = 2.0**-24
+"""Of single precision: the most that a rounding changes a number, in proportion."""
 
 _Numbers = NDArray[np.float64]
+_Places = NDArray[np.int64]
 
 
 class ItemBoard:
@@ -51,6 +53,8 @@ class ItemBoard:
         self._places: dict[str, int] = {}
         self._ids: list[str] = []
         self._matrix: _Numbers = np.zeros((0, 0))
+        self._rough: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._longest = self._most_bias = 0.0
         self._bias: _Numbers = np.zeros(0)
         self._heat: _Numbers = np.zeros(0)
         self._keys: Keys = np.zeros(0, np.uint64)
@@ -99,14 +103,38 @@ class ItemBoard:
         return scores
 
     def best(
-        self, scores: _Numbers, n: int, unavailable: AbstractSet[str], excluded: Sequence[AbstractSet[str]]
+        self,
+        visitors: Sequence[Factors],
+        n: int,
+        unavailable: AbstractSet[str],
+        excluded: Sequence[AbstractSet[str]],
     ) -> Proposals:
         """For each visitor the n items with the highest scores, best first; ties by the items' keys.
 
-        scores: (B, items), one for every visible item, as from `suiting`; -inf leaves an item out.
-        unavailable: for nobody; excluded: for each visitor.
+        unavailable: for nobody; excluded: for each visitor. Errors as in `suiting`.
         """
-        return self._first(n, lambda wanted: self._highest(scores, wanted), unavailable, excluded)
+        items, width = len(self._ids), self._matrix.shape[1]
+        if not width:
+            return of_lists([[] for _ in visitors])
+        vectors = self._fixed([("visitor", each) for each in visitors])
+        rough = vectors.astype(np.float32) @ self._rough[:items].T
+        rough += self._bias[:items]
+        # The most that a sum loses in single precision, in whatever order it is added, and as much again:
+        # Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1.
+        sizes = np.linalg.norm(vectors, axis=1) * self._longest + self._most_bias
+        lost = 2 * (width + 2) * _ROUNDING * sizes
+
+        def exact(rows: _Places, places: _Places) -> _Numbers:
+            products = np.einsum("ij,ij->i", vectors[rows], self._matrix[places])
+            return products + self._bias[places]
+
+        def highest(wanted: int) -> Proposals:
+            # An item among the n best is at most twice the loss below the n-th best of the rough scores.
+            least = _bounds(rough, wanted) - 2 * lost
+            least = np.maximum(least - 2 * _ROUNDING * np.abs(least), _lowest(rough)).astype(np.float32)
+            return self._ranked(rough >= least[:, None], exact, wanted)
+
+        return self._first(n, highest, unavailable, excluded)
 
     def suits(self, factors: Factors, item_ids: Iterable[str]) -> dict[str, float]:
         """Scores of some items for one visitor, in the unit of the factors: bias and product.
@@ -134,7 +162,9 @@ class ItemBoard:
     def _hottest(self, n: int) -> Proposals:
         hottest = self._popular.get(n)
         if hottest is None:
-            hottest = self._popular[n] = self._highest(self._heat[None, : len(self._ids)], n)
+            heat = self._heat[None, : len(self._ids)]
+            reached = heat >= _bounds(heat, n)[:, None]
+            hottest = self._popular[n] = self._ranked(reached, lambda _, places: self._heat[places], n)
         return hottest
 
     def _first(
@@ -158,18 +188,20 @@ class ItemBoard:
                 return found.first(n)
             wanted *= 4
 
-    def _highest(self, scores: _Numbers, n: int) -> Proposals:
-        """The n items of the highest scores in each row."""
-        rows, places = np.nonzero(scores >= _bounds(scores, n)[:, None])
-        order = np.lexsort((self._keys[places], -scores[rows, places], rows))  # rows stay where they are
-        places = places[order]
+    def _ranked(
+        self, reached: NDArray[np.bool_], score: Callable[[_Places, _Places], _Numbers], n: int
+    ) -> Proposals:
+        """The n best in each row of the items that are marked there; score: of rows and places."""
+        rows, places = np.divmod(np.flatnonzero(reached), max(1, reached.shape[1]))
         nth = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        rows, places, nth = rows[nth < n], places[nth < n], nth[nth < n]
-        found = Proposals(
-            np.zeros((len(scores), n), np.uint64), np.zeros((len(scores), n), np.int64), self._ids
+        shape = len(reached), int(nth.max(initial=-1)) + 1
+        scores = np.full(shape, -math.inf)
+        keys, at = np.zeros(shape, np.uint64), np.zeros(shape, np.int64)
+        scores[rows, nth], keys[rows, nth], at[rows, nth] = score(rows, places), self._keys[places], places
+        best = np.lexsort((keys, -scores), axis=1)[:, :n]
+        return Proposals(
+            np.take_along_axis(keys, best, axis=1), np.take_along_axis(at, best, axis=1), self._ids
         )
-        found.keys[rows, nth], found.places[rows, nth] = self._keys[places], places
-        return found
 
     def _put(self, rows: Sequence[tuple[str, ItemRow]]) -> None:
         known = len(self._ids)
@@ -190,10 +222,14 @@ class ItemBoard:
         self._bias[places] = -math.inf
         if learned:
             with_vector = [place for place, _, _ in learned]
-            self._matrix[with_vector] = self._fixed([(owner, factors) for _, owner, factors in learned])
+            vectors = self._fixed([(owner, factors) for _, owner, factors in learned])
+            # Whole numbers below 2²⁴, so that single precision has them exactly as well.
+            self._matrix[with_vector] = self._rough[with_vector] = vectors
+            self._longest = max(self._longest, float(np.linalg.norm(vectors, axis=1).max()))
             biases = np.array([factors.bias for _, _, factors in learned])
             # In the unit of the product of two factors, so that the sum stays exact.
             self._bias[with_vector] = np.rint(np.clip(biases, -_LIMIT, _LIMIT) * _STEPS**2)
+            self._most_bias = max(self._most_bias, float(np.abs(self._bias[with_vector]).max()))
 
     def _place(self, item_id: str) -> int:
         place = self._places.get(item_id)
@@ -211,7 +247,7 @@ class ItemBoard:
         if place != last:
             self._ids[place] = moved
             self._places[moved] = place
-            for column in (self._matrix, self._bias, self._heat, self._keys):
+            for column in (self._matrix, self._rough, self._bias, self._heat, self._keys):
                 column[place] = column[last]
 
     def _make_room(self, width: int) -> None:
@@ -223,6 +259,7 @@ class ItemBoard:
             capacity = max(_LEAST, 2 * capacity)
         matrix = np.zeros((capacity, old_width or width))
         matrix[:before, :old_width] = self._matrix
+        self._rough = matrix.astype(np.float32)
         bias, heat, keys = np.zeros(capacity), np.zeros(capacity), np.zeros(capacity, np.uint64)
         bias[:before], heat[:before], keys[:before] = self._bias, self._heat, self._keys
         self._matrix, self._bias, self._heat, self._keys = matrix, bias, heat, keys
@@ -241,7 +278,11 @@ class ItemBoard:
         return fixed
 
 
-def _bounds(scores: _Numbers, n: int) -> _Numbers:
+def _lowest(scores: NDArray[Any]) -> float:
+    return float(np.finfo(scores.dtype).min)
+
+
+def _bounds(scores: NDArray[Any], n: int) -> _Numbers:
     """For each row a score that n items reach at least, and few more do, (B,); the least number that there
     is, where there are fewer.
 
@@ -251,7 +292,7 @@ def _bounds(scores: _Numbers, n: int) -> _Numbers:
     per_group = max(1, items // (_GROUPS_PER_ITEM * n))
     groups = items // per_group
     if groups < n:
-        return np.full(rows, _LOWEST)
+        return np.full(rows, _lowest(scores))
     best = scores[:, : per_group * groups].reshape(rows, per_group, groups).max(axis=1)
-    bounds: _Numbers = np.partition(best, groups - n, axis=1)[:, groups - n]
-    return np.maximum(bounds, _LOWEST)
+    bounds = np.partition(best, groups - n, axis=1)[:, groups - n]
+    return np.maximum(bounds.astype(np.float64), _lowest(scores))

@@ -54,7 +54,8 @@ class Proposals(NamedTuple):
 
     def lengths(self) -> _Places:
         """How many are proposed to each visitor, (B,)."""
-        return np.count_nonzero(self.keys, axis=1)
+        lengths: _Places = np.count_nonzero(self.keys, axis=1)
+        return lengths
 
     def without(self, barred: Callable[[int, str], bool]) -> "Proposals":
         """What is left when some items are barred to some visitors: those behind them move up."""

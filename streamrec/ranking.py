@@ -90,7 +90,7 @@ def recommend(
 
 def others_proposals(
     visitors: Sequence[tuple[str, VisitorRow]], boards: Boards, catalogue: Catalogue, settings: Settings
-) -> Proposals:
+) -> BySource:
     """What every source but the session model proposes as of the boards' tick."""
     blend, rows = blend_of(settings.scoring), [row for _, row in visitors]
     excluded, unavailable = _excluded(rows, settings), catalogue.unavailable
@@ -223,7 +223,7 @@ def _with_model(
     short = np.flatnonzero(found.lengths() < blend.k)
     if short.size and blend.depth + _SPARE < len(model.items):
         gone = np.flatnonzero([item_id in unavailable for item_id in model.items])
-        left = [rows[i] for i in short]
+        left = [rows[i] for i in short.tolist()]
         again = _best_of(model, left, blend.depth + most_excluded, gone)
         again = again.without(lambda place, item_id: item_id in excluded[short[place]])
         found = found.replaced(short, again.first(blend.depth))
@@ -245,8 +245,9 @@ def _by_factors(
 ) -> Proposals:
     """Online CF's proposals for each row; none for a visitor without factors."""
     places = [i for i, row in enumerate(rows) if row.factors.vector]
-    scores = board.suiting([rows[i].factors for i in places])
-    found = board.best(scores, blend.depth, unavailable, [excluded[i] for i in places])
+    found = board.best(
+        [rows[i].factors for i in places], blend.depth, unavailable, [excluded[i] for i in places]
+    )
     return found if len(places) == len(rows) else found.spread(places, len(rows))
 
 

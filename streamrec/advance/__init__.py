@@ -10,8 +10,9 @@ restored from its rows in between.
     partition  PartitionState: the rows, and what is derived from them
     batch      advance: one interaction after the other
     learning   popularity and the online model
-    stepping   which session model serves whom, and the rows that wait for its steps
+    stepping   which session model serves whom
     steps      the session model's hidden states, in rounds over the batch
+    waiting    the rows that wait for what the models make of the call
     changes    what comes out
 
 Item rows become visible to lists at ticks of event time: before the first visitor row

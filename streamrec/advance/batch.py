@@ -6,14 +6,14 @@ from typing import Final
 from streamrec.advance.changes import Changes
 from streamrec.advance.learning import Learning
 from streamrec.advance.partition import Held, PartitionState
-from streamrec.advance.records import DeadLetter, InputRecord, Intake, ModelError
+from streamrec.advance.records import BatchError, DeadLetter, InputRecord, Intake, ModelError
 from streamrec.advance.stepping import Stepping, session_model
+from streamrec.advance.waiting import Waiting
 from streamrec.canary import Canary
 from streamrec.contracts import StepModel
 from streamrec.errors import RecordError
 from streamrec.events import Interaction
 from streamrec.state.expiry import MOST_LEAVING
-from streamrec.state.items import NO_FACTORS
 from streamrec.state.rows import (
     LEARNER_KEY,
     VISITOR,
@@ -52,9 +52,13 @@ def advance(
     """
     state.begin()
     failure: ModelError | None = None
+    one_by_one = False
     while True:
         try:
-            return _Call(state, step_model, canary, failure).run(records, max_append_bytes)
+            return _Call(state, step_model, canary, failure, one_by_one).run(records, max_append_bytes)
+        except BatchError:
+            one_by_one = True
+            state.rebuild()
         except ModelError as found:
             # What came before the record is right, what came after it built on it: once more without.
             failure = found
@@ -64,7 +68,10 @@ def advance(
 
 
 class _Call:
-    """One pass over a batch. `failure` names the record to refuse because a model fails on it."""
+    """One pass over a batch. `failure` names the record to refuse because a model fails on it.
+
+    one_by_one: the online model learns records singly, so that it shows which of them it fails on.
+    """
 
     def __init__(
         self,
@@ -72,6 +79,7 @@ class _Call:
         step_model: StepModel | None,
         canary: Canary[StepModel] | None,
         failure: ModelError | None,
+        one_by_one: bool,
     ) -> None:
         settings = state.settings
         self._state = state
@@ -80,7 +88,8 @@ class _Call:
         self._in_canary = None if canary is None else Stepping(canary.model)
         self._failure = failure
         self._intake = Intake(settings, state.place.partition, state.place.n_partitions)
-        self._learning = Learning(state)
+        self._learning = Learning(state, one_by_one=one_by_one)
+        self._waiting = Waiting()
         self._ttl_ms = settings.visitor_ttl_s * 1000
         self._gap_ms = settings.session_gap_s * 1000
         self._session_items = settings.session_items
@@ -196,7 +205,7 @@ class _Call:
         held: Held | None,
         digest: bytes,
     ) -> None:
-        """Make the visitor's next row. Its hidden state follows when the steps are taken."""
+        """Make the visitor's next row. What the models make of it follows at the end of the call."""
         state, offset, time = self._state, record.offset, event.time
         row = None if held is None else held.row
         window = session_window(row, event.visitor_id, event.session_id, time, self._gap_ms)
@@ -209,7 +218,7 @@ class _Call:
             items = [*items, event.item_id]
             if len(items) > self._session_items:
                 items = items[-self._session_items :]
-        factors = NO_FACTORS if row is None else row.factors
+        factors, learns = self._learning.learn(event, weight, offset, held, self._changes)
         new = VisitorRow(
             offset,
             state.clock_ms,
@@ -222,17 +231,20 @@ class _Call:
             items,
             remember(b"" if row is None else row.recent_events, digest, self._recent_events),
             version,
-            self._learning.learn(event, weight, offset, factors, self._changes),
+            factors,
             time if row is None or time > row.last_time else row.last_time,
             hidden if waits_for is None else b"",
         )
-        state.held[event.visitor_id] = Held(new, waits_for)
+        now = state.held[event.visitor_id] = Held(new, waits_for, learns)
         rows = self._changes.rows
         value = encode_row(new)
         self._size += len(key) + len(value) + _FRAME_BYTES
-        if stepping is not None and waits_for is not None:
-            stepping.waiting.append((len(rows), key, value, waits_for))
+        if waits_for is not None and stepping is not None:
             self._size += stepping.hidden_bytes
+        if learns is not None:
+            self._size += state.items.factors_bytes
+        if waits_for is not None or learns is not None:
+            self._waiting.add(len(rows), key, value, now, stepping)
         rows.append((key, value, ()))
         if row is not None and window.is_new and self._keeps_sessions:
             # Behind the visitor's row, so that no reader meets the session twice: here and still there.
@@ -245,9 +257,7 @@ class _Call:
     def _finish(self, offset: int) -> None:
         """Complete the visitor rows, and end with the items' rest, the learner, the watermark."""
         state, changes = self._state, self._changes
-        for stepping in (self._live, self._in_canary):
-            if stepping is not None:
-                stepping.fill(changes.rows)
+        self._waiting.fill(changes.rows, self._learning.run())
         self._flush_items()
         if state.online is not None:
             learner = LearnerRow(*state.online.numbers())

@@ -33,6 +33,7 @@ from streamrec.state.rows import (
     decode_session_row,
     decode_visitor_row,
     decode_watermark,
+    encode_row,
     visitor_key,
 )
 
@@ -66,6 +67,8 @@ class Held(msgspec.Struct, gc=False):
     row: VisitorRow
     waits_for: int | None = None
     """The step whose outcome is the row's hidden state, if that is still to come."""
+    learns: int | None = None
+    """The interaction whose learning ends in the row's factors, if those are still to come."""
 
 
 class PartitionState:
@@ -144,6 +147,7 @@ class PartitionState:
             max_items=self.settings.max_items,
             half_life_ms=self.settings.popularity_half_life_s * 1000,
             draw_key=blake2b(b"%d/%d" % (self.settings.seed, self.place.partition)).digest(),
+            factors_bytes=0 if self.online is None else len(encode_row(self.online.item(""))),
         )
 
     def _restore_watermark(self) -> int:

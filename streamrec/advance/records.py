@@ -6,10 +6,10 @@ from typing import NamedTuple, Protocol
 from aiokafka.partitioner import murmur2
 
 from streamrec.config import StateSettings
-from streamrec.errors import RecordError
+from streamrec.errors import RecordError, StreamrecError
 from streamrec.events import Interaction, decode_interaction
 
-__all__ = ["DeadLetter", "InputRecord", "Intake", "ModelError", "partition_of"]
+__all__ = ["BatchError", "DeadLetter", "InputRecord", "Intake", "ModelError", "partition_of"]
 
 
 class InputRecord(Protocol):
@@ -54,6 +54,10 @@ class ModelError(RecordError):
     def __init__(self, offset: int, message: str) -> None:
         super().__init__("model_failed", f"a model failed on it: {message}")
         self.offset = offset
+
+
+class BatchError(StreamrecError):
+    """A model fails on one of several records; which one shows when they are learned one by one."""
 
 
 def partition_of(key: bytes, n_partitions: int) -> int:

@@ -1,32 +1,30 @@
-"""The session models of one call: whose steps are taken by which, and the rows that wait for them."""
+"""The session models of one call, and whose steps are taken by which."""
 
 from streamrec.advance.partition import Held
 from streamrec.advance.steps import Steps
 from streamrec.contracts import StepModel
 from streamrec.events import Interaction
-from streamrec.state.rows import Row, hidden_fields, with_hidden
+from streamrec.state.rows import hidden_fields
 
 __all__ = ["Stepping", "session_model"]
 
 
 class Stepping:
-    """A session model at work: the steps of the visitors it serves, and the rows that wait for them."""
+    """A session model at work, on the steps of the visitors it serves."""
 
-    __slots__ = ("hidden_bytes", "steps", "version", "waiting")
+    __slots__ = ("_hidden", "hidden_bytes", "steps", "version")
 
     def __init__(self, model: StepModel) -> None:
         self.version = model.version
         self.steps = Steps(model)
         self.hidden_bytes = 4 * model.hidden_size
-        self.waiting: list[tuple[int, bytes, bytes, int]] = []
+        self._hidden: list[bytes] | None = None
 
-    def fill(self, rows: list[Row]) -> None:
-        """Give the rows that wait for a hidden state theirs."""
-        if not self.waiting:
-            return
-        hidden = hidden_fields(self.steps.run())
-        for place, key, value, step in self.waiting:
-            rows[place] = (key, with_hidden(value, hidden[step]), ())
+    def hidden(self) -> list[bytes]:
+        """The hidden states that all steps end in, encoded. Raises ModelError if a step fails."""
+        if self._hidden is None:
+            self._hidden = hidden_fields(self.steps.run())
+        return self._hidden
 
 
 def session_model(

@@ -79,7 +79,7 @@ class ScoringSettings(Section):
     """Add each source's own list to every recommendation; for evaluation."""
     threads: PositiveInt = 1
     """Threads of the scoring graph."""
-    max_batch: PositiveInt = 32
+    max_batch: PositiveInt = 64
     """Most visitors scored in one run of the graph. With more, what it computes outgrows the caches."""
     tick_ms: PositiveInt = 1000
     """Item rows become visible to lists at ticks of event time this far apart."""

@@ -134,6 +134,7 @@ class _Counting:
         self.costs_s = {**step.costs_s, **score.costs_s}
         self._model = ExportedModel(self, self, depth=_DEPTH)
         self.version, self.hidden_size, self.items = step.version, step.hidden_size, score.items
+        self.item_keys = score.item_keys
 
     def scores(self, session: Session) -> Iterator[FloatArray]:
         return self._model.scores(session)

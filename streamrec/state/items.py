@@ -27,11 +27,18 @@ class ItemIndex:
     max_items: most items held; a new one beyond it takes the place of the longest unused.
     half_life_ms: time in which a count loses half its weight.
     draw_key: what makes the draws of this partition its own, at most 64 bytes.
+    factors_bytes: length of the factors in a row, encoded.
     Raises ValueError if the slots of `rows` are not exactly 0 to n-1.
     """
 
     def __init__(
-        self, rows: Iterable[tuple[str, ItemRow]], *, max_items: int, half_life_ms: float, draw_key: bytes
+        self,
+        rows: Iterable[tuple[str, ItemRow]],
+        *,
+        max_items: int,
+        half_life_ms: float,
+        draw_key: bytes,
+        factors_bytes: int = 0,
     ) -> None:
         self._rows = dict(rows)
         self._max_items = max_items
@@ -46,8 +53,7 @@ class ItemIndex:
         self._changed: dict[str, int] = {}
         self.changed_bytes = 0
         """About how many bytes the next flush takes."""
-        self.factors_bytes = 0
-        """About how many of them are the factors of one row."""
+        self.factors_bytes = factors_bytes
 
     def __len__(self) -> int:
         return len(self._rows)

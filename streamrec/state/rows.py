@@ -10,7 +10,8 @@ A partition holds five kinds of row, told apart by the first two bytes of the ke
 
 A null value deletes the row. Between the appends stand records `o:` without a value: here a
 worker has taken the partition over. Rows are positional: another order of fields is another
-format. A visitor's hidden state comes last, so that the rest can be encoded before it is known.
+format. A visitor's factors and hidden state come last, but for a time, so that the rest can be encoded
+before they are known.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ __all__ = [
     "item_key",
     "session_key",
     "visitor_key",
-    "with_hidden",
+    "with_outcomes",
 ]
 
 VISITOR: Final = b"v:"
@@ -151,9 +152,6 @@ decode_learner_row = msgspec.msgpack.Decoder(LearnerRow).decode
 decode_watermark = msgspec.msgpack.Decoder(Watermark).decode
 
 
-_NO_BYTES: Final = encode_row(b"")
-
-
 def hidden_fields(states: NDArray[np.float32]) -> list[bytes]:
     """Hidden states (n, hidden_size) as they stand at the end of visitors' rows, all encoded at once."""
     n_bytes = states.shape[1] * 4
@@ -165,9 +163,14 @@ def hidden_fields(states: NDArray[np.float32]) -> list[bytes]:
     return encoded
 
 
-def with_hidden(row: bytes, field: bytes) -> bytes:
-    """The bytes of a visitor's row whose hidden state was still empty, with one of `hidden_fields`."""
-    return row[: -len(_NO_BYTES)] + field
+def with_outcomes(row: VisitorRow, value: bytes, factors: bytes, hidden: bytes) -> bytes:
+    """The bytes of a visitor's row, `value` so far, with the factors and the hidden state it waited for.
+
+    row: as it was encoded. factors, hidden: encoded.
+    """
+    last_time = encode_row(row.last_time)
+    end = len(encode_row(row.factors)) + len(last_time) + len(encode_row(row.hidden))
+    return b"".join((value[:-end], factors, last_time, hidden))
 
 
 def deletion(key: bytes, offset: int) -> Row:

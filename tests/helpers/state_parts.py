@@ -70,11 +70,13 @@ def states(items: str, version: str = "v1") -> bytes:
 
 
 class SmallOnline:
-    """Matrix factorisation with two factors. Fails on item `bad`, having changed some items."""
+    """Matrix factorisation with two factors. Its run fails on item `bad`, having changed some items."""
 
     def __init__(self, bad: str = "") -> None:
         self.items: dict[str, tuple[float, float]] = {}
         self.bad = bad
+        self.outcomes: list[Factors] = []
+        self.failed = False
         self._numbers = (0, 0.0)
 
     def visitor(self, visitor_id: str) -> Factors:
@@ -98,9 +100,11 @@ class SmallOnline:
     def set_numbers(self, n: int, mean: float) -> None:
         self._numbers = n, mean
 
-    def learn_one(
-        self, visitor_id: str, factors: Factors, item_id: str, target: float, negatives: Sequence[str]
-    ) -> Factors:
+    def learn(
+        self, visitor_id: str, before: Factors | int, item_id: str, target: float, negatives: Sequence[str]
+    ) -> int:
+        factors = self.outcomes[before] if isinstance(before, int) else before
+        factors = factors if factors.vector else self.visitor(visitor_id)
         p, q = struct.unpack("<2d", factors.vector)
         for name, wanted in [(item_id, target), *((negative, 0.0) for negative in negatives)]:
             x, y = self._item(name)
@@ -109,9 +113,21 @@ class SmallOnline:
             error = 0.1 * (wanted - p * x - q * y - self._numbers[1])
             self.items[name] = x + error * p, y + error * q
             p, q = p + error * x, q + error * y
-        if item_id == self.bad:
+        self.failed |= item_id == self.bad
+        self.outcomes.append(Factors(struct.pack("<2d", p, q), factors.bias + target))
+        return len(self.outcomes) - 1
+
+    def run(self) -> list[Factors]:
+        if self.failed:
             raise ArithmeticError("diverged")
-        return Factors(struct.pack("<2d", p, q), factors.bias + target)
+        outcomes, self.outcomes = self.outcomes, []
+        return outcomes
+
+    def learn_one(
+        self, visitor_id: str, factors: Factors, item_id: str, target: float, negatives: Sequence[str]
+    ) -> Factors:
+        self.learn(visitor_id, factors, item_id, target, negatives)
+        return self.run()[-1]
 
 
 class Partition:

@@ -17,11 +17,12 @@ from streamrec.access import client_options
 from streamrec.backtest import Configuration, Wishes, make_plans, run_backtest
 from streamrec.cli import main
 from streamrec.config import KafkaSettings, RegistrySettings, Settings, load_settings
-from streamrec.datasets import bundled_clicks
+from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.broker import Broker
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.errors import AccessError, BrokerError, TopicError
 from streamrec.events import encode
+from streamrec.loadtest import Load, load_test
 from streamrec.releases import announce, released
 from streamrec.replay import interactions, replay
 from streamrec.rights import Right, rights
@@ -353,6 +354,21 @@ def test_a_backtest_reads_its_topics_with_the_printed_rights_alone(secured: Secu
 
 async def _replay(settings: Settings) -> None:
     await replay(settings, bundled_clicks().first(30), speed_up=1e9, on_sent=lambda _: None)
+
+
+def test_a_load_test_needs_the_rights_of_a_publisher_and_of_a_reader(
+    secured: Secured, admin: Settings
+) -> None:
+    settings = _as(secured, admin, "publisher")
+    sessions = list(click_sessions(bundled_clicks().first(30)))
+    load = Load(per_s=50, seconds=1, warm_up_s=0, visitors=5, patience_s=0)
+    read_lists = Right("READ", "TOPIC", admin.kafka.topic("recommendations"))
+    assert read_lists in rights(admin.kafka, "reader")
+    with pytest.raises(AccessError, match=f"may not READ topic {read_lists.name}"):
+        load_test(settings, sessions, load)
+    secured.grant("publisher", [read_lists])  # without that of a group
+    report = load_test(settings, sessions, load).report
+    assert (report.acknowledged, report.missing) == (50, 50)
 
 
 def test_lists_are_read_with_the_printed_rights_alone(secured: Secured, admin: Settings) -> None:

@@ -10,6 +10,7 @@ from streamrec.advance.learning import learning_target
 from streamrec.config import StateSettings
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.errors import StateError
+from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.state.rows import (
     Factors,
     LearnerRow,
@@ -152,6 +153,34 @@ def test_a_hidden_state_that_is_not_finite_is_a_failure_of_the_model() -> None:
     assert "not finite" in changes.rejected[0].message
 
 
+def test_a_batch_that_the_online_model_fails_on_where_its_records_do_not_is_learned_one_by_one() -> None:
+    class Narrow(SmallOnline):
+        def run(self) -> list[Factors]:
+            if len(self.outcomes) > 1:
+                raise RuntimeError("too wide")
+            return super().run()
+
+    narrow, wide = Partition(make_online=Narrow), Partition(make_online=SmallOnline)
+    records = [click(n, f"v{n % 3}", "abcdef"[n]) for n in range(6)]
+    assert not narrow.take(*records).rejected
+    wide.take(*records)
+    assert narrow.rows == wide.rows
+
+
+@pytest.mark.parametrize("make_online", [SmallOnline, lambda: OnlineMF(OnlineMFConfig(factors=4), 7)])
+@pytest.mark.parametrize("tick_ms", [2, 1000])
+def test_items_that_leave_and_come_back_within_a_call_begin_afresh(make_online: Any, tick_ms: int) -> None:
+    options = {"settings": StateSettings(max_items=2), "make_online": make_online, "n_negatives": 2}
+    whole, alone = Partition(**options, tick_ms=tick_ms), Partition(**options, tick_ms=tick_ms)
+    records = [click(n, "uvw"[n % 3], item, time=BASE + n) for n, item in enumerate("abcabcab")]
+    changes = whole.take(*records)
+    assert changes.evictions == {"item_bound": 6}
+    for record in records:
+        alone.take(record)
+    assert whole.rows == alone.rows
+    assert whole.visitor_log() == alone.visitor_log()
+
+
 def test_a_batch_that_fails_where_its_rows_do_not_is_stepped_row_by_row() -> None:
     class Narrow(SmallStep):
         def step(self, items: IntArray, hidden: FloatArray) -> FloatArray:
@@ -168,7 +197,7 @@ def test_a_batch_that_fails_where_its_rows_do_not_is_stepped_row_by_row() -> Non
 
 def test_a_state_that_does_not_fit_its_model_is_no_fault_of_the_record() -> None:
     class Refusing(SmallOnline):
-        def learn_one(self, *_: Any) -> Factors:
+        def learn(self, *_: Any) -> int:
             raise StateError("another number of factors")
 
     with pytest.raises(StateError, match="another number"):

@@ -62,7 +62,7 @@ def board_of(items: dict[str, bytes]) -> ItemBoard:
 def suiting(
     board: ItemBoard, vector: ArrayLike, n: int, excluded: AbstractSet[str] = frozenset(), *unavailable: str
 ) -> list[str]:
-    found = board.best(board.suiting([factors(vector)]), n, set(unavailable), [excluded])
+    found = board.best([factors(vector)], n, set(unavailable), [excluded])
     return found.names(0)
 
 
@@ -179,6 +179,25 @@ def test_scores_and_order_do_not_depend_on_how_the_board_was_filled() -> None:
     assert sorted(one.suiting([factors(visitor)])[0]) == sorted(other.suiting([factors(visitor)])[0])
 
 
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 300),
+    st.sampled_from([1e-4, 1.0, 60.0]),
+    st.sampled_from([0.0, 2.0**-16, 64.0]),
+)
+def test_the_best_are_those_of_the_exact_scores(seed: int, n: int, spread: float, apart: float) -> None:
+    # Many items nearly alike: rough scores alone could not tell them apart.
+    draw = np.random.default_rng(seed)
+    middle = draw.normal(size=32) * spread
+    board = board_of({f"i{k}": row(middle + draw.integers(-3, 4, 32) * apart) for k in range(400)})
+    visitors = [factors(draw.normal(size=32) * spread) for _ in range(3)]
+    exact = board.suiting(visitors)
+    found = board.best(visitors, n, set(), [set()] * 3)
+    for visitor, scores in enumerate(exact):
+        expected = ranked({f"i{k}": scores[board._places[f"i{k}"]] for k in range(400)})
+        assert found.names(visitor) == expected[:n]
+
+
 def test_popularity_is_the_decayed_count() -> None:
     board = board_of({"old": row(count=8.0, time=0), "new": row(count=3.0, time=120_000)})
     assert popular(board, 2) == ["new", "old"]  # two half-lives leave 2 of 8
@@ -196,7 +215,7 @@ def test_equals_stand_in_the_order_of_their_keys() -> None:
 
 def test_what_was_proposed_stays_what_it_was() -> None:
     board = board_of({"a": row([1.0]), "b": row([2.0])})
-    before = board.best(board.suiting([factors([1.0])]), 2, set(), [set()])
+    before = board.best([factors([1.0])], 2, set(), [set()])
     board.apply(item_key("b"), None)
     board.apply(item_key("c"), row([3.0]))
     board.advance_to(TICK_MS)
