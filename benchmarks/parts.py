@@ -6,7 +6,7 @@ hits both of a pair.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from benchmarks.road import SCORING
 from benchmarks.workloads import Comparison
 from streamrec.config import Settings
 from streamrec.contracts import FloatArray, IntArray
-from streamrec.datasets import bundled_clicks, click_sessions
+from streamrec.datasets import bundled_clicks
 from streamrec.errors import StreamrecError
 from streamrec.item_board import ItemBoard
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
@@ -57,7 +57,6 @@ _LARGE_BATCH: Final = 64
 _CUTOFF: Final = 20
 _MOST_LOST: Final = 0.01
 """Of Recall and MRR, to the scores of single precision."""
-_SESSIONS: Final = 2_000
 _CLICKS: Final = 10_240
 """To learn from, of all visitors in the order of time; so many that batches fill it."""
 _ITEMS: Final = 10_000
