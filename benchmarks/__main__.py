@@ -14,6 +14,13 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from benchmarks.catalogues import (
+    Figures,
+    catalogue_entries,
+    clicked_states,
+    measure_catalogues,
+    real_catalogue,
+)
 from benchmarks.cores import leave_a_core
 from benchmarks.freshness import freshness_entries, measure_freshness
 from benchmarks.load import MODEL, N_PARTITIONS, Load, fill, make_load, own_topics, train_model
@@ -35,6 +42,10 @@ from streamrec.releases import announce
 from streamrec.standalone import with_own_key
 
 _VISITOR_ROUNDS: Final = 3
+_CATALOGUES: Final = (37_000, 1_000_000)
+"""Items."""
+_CALLS: Final = 100
+"""Of each catalogue and batch in a round."""
 
 console = Console()
 
@@ -63,13 +74,19 @@ def main() -> None:
                 rounds, quality = _measure(settings, bootstrap, version, load, work, options.rounds, progress)
                 of_visitors, held = _measure_visitors(settings, bootstrap, version, work, options, progress)
                 rounds |= road | of_visitors
+                catalogues = _measure_catalogues(settings, version, work, options.rounds, progress)
                 if official is not None:
                     task = progress.add_task("training beside the official code", total=4 * options.rounds)
                     rounds |= measure_training(work, options.rounds, lambda _: progress.advance(task))
     except StreamrecError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
-    entries = [*compare(rounds), *absolute_entries(rounds, held), *freshness_entries(fresh)]
+    entries = [
+        *compare(rounds),
+        *absolute_entries(rounds, held),
+        *freshness_entries(fresh),
+        *catalogue_entries(catalogues),
+    ]
     context["load"] = {
         "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
         "partitions": N_PARTITIONS,
@@ -138,6 +155,23 @@ def _measure_freshness(
     return measure_freshness(
         own, version, work, n_rounds, lambda share: progress.update(task, completed=round(100 * share))
     )
+
+
+def _measure_catalogues(
+    settings: Settings, version: str, work: Path, n_rounds: int, progress: Progress
+) -> list[Figures]:
+    task = progress.add_task("lists of large catalogues", total=len(_CATALOGUES) + 1)
+    hidden, _ = clicked_states(settings, version)
+    found = measure_catalogues(
+        real_catalogue(settings, version),
+        hidden,
+        _CATALOGUES,
+        work / "catalogues",
+        _CALLS * n_rounds,
+        lambda done: progress.update(task, completed=done),
+    )
+    progress.update(task, completed=len(_CATALOGUES) + 1)
+    return found
 
 
 def _measure_road(

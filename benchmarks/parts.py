@@ -4,30 +4,29 @@ Everything runs in this process, on one thread, in turns and in short stretches:
 hits both of a pair.
 """
 
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle, islice, pairwise
+from itertools import cycle
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 from river import reco
 
+from benchmarks.catalogues import Catalogue, clicked_states, real_catalogue, scorer_files
 from benchmarks.meter import Measured
 from benchmarks.road import SCORING
 from benchmarks.workloads import Comparison
 from streamrec.config import Settings
 from streamrec.contracts import FloatArray, IntArray
-from streamrec.datasets import bundled_clicks, click_sessions
+from streamrec.datasets import bundled_clicks
 from streamrec.errors import StreamrecError
 from streamrec.item_board import ItemBoard
 from streamrec.models.online_mf import OnlineMF, OnlineMFConfig
 from streamrec.registry import Registry
-from streamrec.scorer import load_scorer, load_step
+from streamrec.scorer import SessionScorer, load_scorer
 from streamrec.state.rows import Factors, ItemRow, encode_row, item_key
 
 __all__ = ["COMPARISONS", "PartsError", "measure_parts"]
@@ -58,7 +57,6 @@ _LARGE_BATCH: Final = 64
 _CUTOFF: Final = 20
 _MOST_LOST: Final = 0.01
 """Of Recall and MRR, to the scores of single precision."""
-_SESSIONS: Final = 2_000
 _CLICKS: Final = 10_240
 """To learn from, of all visitors in the order of time; so many that batches fill it."""
 _ITEMS: Final = 10_000
@@ -93,9 +91,11 @@ def measure_parts(
 
     Raises PartsError if these are worse than those of exact scores, or depend on their batch.
     """
-    hidden, clicked = _states(settings, version)
-    graph, plain = _graph_top(settings, version), _plain_top(settings, version)
-    quality = _same_quality(graph, plain, hidden, clicked)
+    hidden, clicked = clicked_states(settings, version)
+    real = real_catalogue(settings, version)
+    graph, plain = _graph_top(load_scorer(Registry.of(settings), version)), _plain_top(real)
+    clustered = _graph_top(SessionScorer(*scorer_files(real, hidden[0], clustered_from=1), threads=1))
+    quality = _same_quality({"quantised": graph, "clustered": clustered}, plain, hidden, clicked)
     parts = {
         _GRAPH: _graph_part(graph, hidden, _BATCH),
         _PLAIN: _graph_part(plain, hidden, _BATCH),
@@ -132,25 +132,28 @@ def _in_turns(parts: Mapping[str, _Part]) -> dict[str, Measured]:
 # -- the score graph ----------------------------------------------------------------------------
 
 
-def _same_quality(graph: _Top, plain: _Top, hidden: FloatArray, clicked: IntArray) -> dict[str, float]:
-    """Recall and MRR of the score graph and of exact scores, on real clicks; and that batches do not matter.
+def _same_quality(
+    graphs: Mapping[str, _Top], plain: _Top, hidden: FloatArray, clicked: IntArray
+) -> dict[str, float]:
+    """Recall and MRR of score graphs and of exact scores, on real clicks; and that batches do not matter.
 
     Raises PartsError if more than a hundredth is lost, or a list depends on its batch.
     """
     found: dict[str, float] = {}
-    for name, top in (("quantised", graph), ("exact", plain)):
-        best = np.concatenate([top(rows)[:, :_CUTOFF] for rows in _batches(hidden)])
+    for name, top in {"exact": plain, **graphs}.items():
+        best = np.concatenate([top(rows)[:, :_CUTOFF] for rows in _batches(hidden, _BATCH)])
         hits = best == clicked[:, None]
         ranks = np.where(hits.any(1), hits.argmax(1) + 1.0, np.inf)
         found[f"recall_at_20_{name}"] = float(np.isfinite(ranks).mean())
         found[f"mrr_at_20_{name}"] = float((1 / ranks).mean())
-    for figure in ("recall_at_20", "mrr_at_20"):
-        if found[f"{figure}_quantised"] < (1 - _MOST_LOST) * found[f"{figure}_exact"]:
-            raise PartsError(f"the quantised graph loses too much: {found}")
-    alone = np.concatenate([graph(row[None]) for row in hidden[:64]])
-    for size in (7, 64):
-        if not np.array_equal(graph(hidden[:size]), alone[:size]):
-            raise PartsError(f"lists of the score graph depend on their batch, here of {size}")
+    for name, top in graphs.items():
+        for figure in ("recall_at_20", "mrr_at_20"):
+            if found[f"{figure}_{name}"] < (1 - _MOST_LOST) * found[f"{figure}_exact"]:
+                raise PartsError(f"the {name} graph loses too much: {found}")
+        alone = np.concatenate([top(row[None]) for row in hidden[:64]])
+        for size in (7, 64):
+            if not np.array_equal(top(hidden[:size]), alone[:size]):
+                raise PartsError(f"lists of the {name} graph depend on their batch, here of {size}")
     return found
 
 
@@ -163,17 +166,13 @@ def _batches(hidden: FloatArray, size: int = _BATCH) -> Iterator[FloatArray]:
     return (hidden[first : first + size] for first in range(0, len(hidden), size))
 
 
-def _graph_top(settings: Settings, version: str) -> _Top:
-    model = load_scorer(Registry.of(settings), version)
+def _graph_top(model: SessionScorer) -> _Top:
     return lambda hidden: model.top(hidden, _N_BEST, np.empty(0, np.int64))[0]
 
 
-def _plain_top(settings: Settings, version: str) -> _Top:
+def _plain_top(real: Catalogue) -> _Top:
     """One product in ONNX Runtime, and the best of all scores by numpy."""
-    _, files = Registry.of(settings).read("gru4rec", version)
-    graph = onnx.load_model_from_string(files["score.onnx"]).graph
-    (items,) = (numpy_helper.to_array(each) for each in graph.initializer if each.name == "items")
-    bias = np.load(io.BytesIO(files["bias.npy"]))
+    items, bias = real
     product = helper.make_graph(
         [helper.make_node("Gemm", ["hidden", "items", "bias"], ["scores"], transB=1)],
         "plain",
@@ -194,20 +193,6 @@ def _plain_top(settings: Settings, version: str) -> _Top:
         return found
 
     return top
-
-
-def _states(settings: Settings, version: str) -> tuple[FloatArray, IntArray]:
-    """Hidden states after clicks of real sessions, and the item clicked next."""
-    step = load_step(Registry.of(settings), version)
-    states, clicked = [], []
-    for session in islice(click_sessions(bundled_clicks()), _SESSIONS):
-        hidden = np.zeros((1, step.hidden_size), np.float32)
-        items = [index for index in map(step.item_index, session.items) if index >= 0]
-        for item, following in pairwise(items):
-            hidden = step.step(np.array([item]), hidden)
-            states.append(hidden)
-            clicked.append(following)
-    return np.concatenate(states), np.array(clicked)
 
 
 # -- online CF ----------------------------------------------------------------------------------

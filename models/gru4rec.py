@@ -24,12 +24,12 @@ import torch
 
 from streamrec import __version__
 from streamrec.artifact import FORMAT, MAX_ITEMS, FileEntry, Manifest, Probe
-from streamrec.contracts import Artifact, FloatArray, Session, TrainOptions, TrainReport
+from streamrec.contracts import Artifact, FloatArray, OnStep, Session, TrainOptions, TrainReport
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.models._gru4rec.batches import SessionBatches
 from streamrec.models._gru4rec.checkpoint import Checkpoint
 from streamrec.models._gru4rec.environment import environment
-from streamrec.models._gru4rec.export import write_artifact
+from streamrec.models._gru4rec.export import require_room, write_artifact
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
 from streamrec.models._gru4rec.parallel import World, device_of_this_process, world
 from streamrec.models._gru4rec.training import Progress, Trainer
@@ -64,8 +64,8 @@ class GRU4Rec:
 
         The same sessions, seed and threads give the same model on the same kind of processor.
         Going on from a start, items known to it keep their weights, as do the layers; others begin fresh.
-        Raises DatasetError if no session has two items or there are more than MAX_ITEMS, ConfigError
-        if the device cannot be used, the start does not fit or the loss grows without bounds.
+        Raises DatasetError if no session has two items or there are more items than can be served,
+        ConfigError if the device cannot be used, the start does not fit or the loss grows without bounds.
         """
         options = options or TrainOptions()
         sequences = [session.items for session in sessions if len(session.items) > 1]
@@ -76,6 +76,9 @@ class GRU4Rec:
             raise DatasetError(
                 f"the clicks are on {len(counts):,} items, {MAX_ITEMS:,} are allowed; leave out rare ones"
             )
+        config = self.config
+        shared = config.embedding == "shared"
+        require_room(len(counts), config.hidden_size, config.embedding_size, shared=shared)
         items = sorted(counts, key=lambda item_id: (-counts[item_id], item_id))
         index = {item_id: n for n, item_id in enumerate(items)}
         batches = SessionBatches(
@@ -209,15 +212,17 @@ class GRU4Rec:
         version: str | None = None,
         data: dict[str, Any] | None = None,
         metrics: dict[str, float] | None = None,
+        on_step: OnStep | None = None,
     ) -> None:
         """Write the artifact into an empty directory.
 
         version: its name; made from time and weights if not given. data, metrics: for the
-        manifest and the model card. Raises ArtifactError if a graph does not give what torch gives.
+        manifest and the model card. on_step: told of the items done, where there are very many.
+        Raises ArtifactError if a graph does not give what torch gives.
         """
         name = version or self.version()
 
-        def manifest(files: dict[str, FileEntry]) -> Manifest:
+        def manifest(files: dict[str, FileEntry], probes: list[Probe]) -> Manifest:
             return Manifest(
                 format=FORMAT,
                 model="gru4rec",
@@ -226,7 +231,7 @@ class GRU4Rec:
                 hidden_size=self.config.state_size,
                 n_items=len(self.items),
                 files=files,
-                probes=self.probes(),
+                probes=probes,
                 config=self.config.model_dump(),
                 seed=self.seed,
                 data=data or {},
@@ -237,7 +242,8 @@ class GRU4Rec:
             )
 
         weights = {key: value.detach().numpy() for key, value in self._trained().state_dict().items()}
-        write_artifact(directory, weights, list(self.items), manifest)
+        with _threads(1):  # several may sum up in another order: the files would not be the same again
+            write_artifact(directory, weights, list(self.items), self.probes(), manifest, on_step)
 
     def version(self) -> str:
         """A name for the model as it is: time of day, then a digest of its weights."""
@@ -252,11 +258,14 @@ class GRU4Rec:
         *,
         data: dict[str, Any] | None = None,
         metrics: dict[str, float] | None = None,
+        on_step: OnStep | None = None,
     ) -> str:
-        """Export into the registry; returns the version."""
+        """Export into the registry; returns the version. on_step: as in export."""
         version = self.version()
         registry.publish(
-            "gru4rec", version, lambda place: self.export(place, version=version, data=data, metrics=metrics)
+            "gru4rec",
+            version,
+            lambda place: self.export(place, version=version, data=data, metrics=metrics, on_step=on_step),
         )
         return version
 

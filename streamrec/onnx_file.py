@@ -3,7 +3,8 @@
 In: the bytes of a model. Out: nothing, or an ArtifactError if the file holds anything but
 the operators that our graphs are made of and weights of its own: no weights in other files (ONNX
 Runtime would read them from the working directory), no operators of other domains, none that
-make as much room as a number in the file says, no graphs within.
+make as much room as a number in the file says, no loops. The graphs within, which are the two
+branches of an `If`, are held to the same, and hold no others.
 
 Sources: the protobuf wire format; field numbers as in onnx.proto, ONNX 1.23.
 """
@@ -26,7 +27,8 @@ _NODE_OPERATOR: Final = 4
 _NODE_ATTRIBUTE: Final = 5
 _NODE_DOMAIN: Final = 7
 _NODE_PARTS: Final = {1, 2, 3, _NODE_OPERATOR, _NODE_ATTRIBUTE, 6, _NODE_DOMAIN, 8, 9}
-_ATTRIBUTE_PARTS: Final = {1, 2, 3, 4, 7, 8, 9, 13, 20}  # numbers and strings: no tensors, no graphs
+_ATTRIBUTE_GRAPH: Final = 6
+_ATTRIBUTE_PARTS: Final = {1, 2, 3, 4, _ATTRIBUTE_GRAPH, 7, 8, 9, 13, 20}  # no tensors, no lists of graphs
 _TENSOR_PARTS: Final = {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12}  # no segments, no external data
 _DOMAINS: Final = {b"", b"ai.onnx"}
 _OPERATORS: Final = {
@@ -36,6 +38,8 @@ _OPERATORS: Final = {
     b"Gather",
     b"GatherElements",
     b"Gemm",
+    b"Greater",
+    b"If",
     b"MatMul",
     b"MatMulInteger",
     b"Min",
@@ -86,7 +90,7 @@ def _check_model(model: memoryview) -> None:
         raise _NoOnnxError("there is no graph in it")
 
 
-def _check_graph(graph: memoryview) -> None:
+def _check_graph(graph: memoryview, *, is_branch: bool = False) -> None:
     for field, part in _fields(graph, _GRAPH_PARTS, "the graph"):
         if field == _GRAPH_INITIALIZER:
             for _ in _fields(part, _TENSOR_PARTS, "weights, which have to be in the file itself,"):
@@ -98,8 +102,16 @@ def _check_graph(graph: memoryview) -> None:
                 elif field_of_node == _NODE_OPERATOR:
                     _check_operator(value)
                 elif field_of_node == _NODE_ATTRIBUTE:
-                    for _ in _fields(value, _ATTRIBUTE_PARTS, "an attribute"):
-                        pass
+                    for field_of_attribute, part in _fields(value, _ATTRIBUTE_PARTS, "an attribute"):
+                        if field_of_attribute == _ATTRIBUTE_GRAPH:
+                            _check_branch(part, is_branch)
+
+
+def _check_branch(graph: memoryview, is_within_another: bool) -> None:
+    # One level is all that we need, and as deep as a file can make us go.
+    if is_within_another:
+        raise _NotAllowedError("a branch has branches of its own, which is not allowed")
+    _check_graph(graph, is_branch=True)
 
 
 def _check_domain(domain: memoryview) -> None:

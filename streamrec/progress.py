@@ -19,9 +19,9 @@ _LINE_S: Final = 10.0
 
 @contextmanager
 def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
-    """A bar with events per second and loss, unless that is NaN, to be fed by what is done; gone at the end.
+    """A bar with the pace, and the loss unless that is NaN, to be fed by what is done; gone at the end.
 
-    Where the console is no terminal: a line now and then.
+    Where the console is no terminal: a line now and then. Less done than before: other work has begun.
     """
     start = time.monotonic()
     if not console.is_terminal:
@@ -37,10 +37,10 @@ def progress_bar(console: Console, label: str = "training") -> Iterator[OnStep]:
     ]
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None, pace="")
+        pace = _Pace(start)
 
         def on_step(done: int, total: int, loss: float) -> None:
-            pace = _pace(done, time.monotonic() - start, loss)
-            progress.update(task, completed=done, total=total, pace=pace)
+            progress.update(task, completed=done, total=total, pace=pace.of(done, loss))
 
         yield on_step
 
@@ -51,19 +51,30 @@ class _Lines:
     def __init__(self, console: Console, label: str, start: float) -> None:
         self._console = console
         self._label = label
-        self._start = self._printed = start
+        self._printed = start
+        self._pace = _Pace(start)
 
     def on_step(self, done: int, total: int, loss: float) -> None:
-        now = time.monotonic()
+        now, pace = time.monotonic(), self._pace.of(done, loss)
         if now - self._printed >= _LINE_S:
             self._printed = now
             self._console.print(
-                f"   {self._label}: {done / total:.0%}, {_pace(done, now - self._start, loss)}",
+                f"   {self._label}: {done / total:.0%}, {pace}",
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-def _pace(done: int, seconds: float, loss: float) -> str:
-    pace = f"{done / max(1e-9, seconds):,.0f} events/s"
-    return pace if math.isnan(loss) else f"{pace}, loss {loss:.3f}"
+class _Pace:
+    """How much is done in a second, since the work began."""
+
+    def __init__(self, start: float) -> None:
+        self._start = start
+        self._done = 0
+
+    def of(self, done: int, loss: float) -> str:
+        if done < self._done:
+            self._start = time.monotonic()
+        self._done = done
+        pace = f"{done / max(1e-9, time.monotonic() - self._start):,.0f}/s"
+        return pace if math.isnan(loss) else f"{pace}, loss {loss:.3f}"

@@ -50,8 +50,8 @@ _TIMED_RUNS: Final = 10
 _TIMED_S: Final = 0.2
 _TIMED_ROWS: Final = 16
 
-# A graph that looks twice gathers the weights of what it looks at again: this many numbers at once,
-_MOST_WEIGHTS: Final = 4 << 20
+# A graph scores many items and gathers the weights of those it looks at again: this many numbers at once,
+_MOST_NUMBERS: Final = 4 << 20
 # and memory for more items than so many is not kept.
 _DEEP: Final = 1024
 
@@ -137,9 +137,6 @@ class SessionScorer:
         self._graph = _Graph(manifest, files, "score.onnx", _SCORE, threads)
         self._bias: FloatArray = _bias(manifest, files)
         with self._graph.probing():
-            # Every item's score, in single precision: what is no number comes up whoever the visitor is.
-            hidden = np.array([manifest.probes[0].hidden], np.float32)
-            self._graph.is_finite(self.top(hidden, len(self.items), _NO_ITEMS)[1])
             for probe in manifest.probes:
                 self._check(probe)
             rows = np.zeros((_TIMED_ROWS, manifest.hidden_size), np.float32)
@@ -150,6 +147,13 @@ class SessionScorer:
 
     def _check(self, probe: Probe) -> None:
         hidden = np.array([probe.hidden], np.float32)
+        # Every item's score, in single precision: what is no number comes up whoever the visitor is.
+        indices, scores = self.top(hidden, len(self.items), _NO_ITEMS)
+        self._graph.is_finite(scores)
+        by_item = np.full(len(self.items), np.nan, np.float32)
+        by_item[indices[0]] = scores[0]
+        self._graph.agrees(by_item[probe.top], probe.scores)
+        # And the list as it is asked for, which may be found in another way.
         indices, scores = self.top(hidden, len(probe.top), _NO_ITEMS)
         self._graph.agrees(scores[0], probe.scores)
         # Equal scores may stand in another order on another processor: compare as sets.
@@ -163,7 +167,7 @@ class SessionScorer:
             bias = bias.copy()
             bias[excluded] = _NEVER
         wanted = max(0, min(n, len(bias) - len(np.unique(excluded))))
-        rows = max(1, _MOST_WEIGHTS // ((wanted + 1) * hidden.shape[1]))
+        rows = max(1, _MOST_NUMBERS // max(len(bias), (wanted + 1) * hidden.shape[1]))
         if len(hidden) <= rows:
             return self._top(hidden, wanted, bias)
         parts = [
@@ -174,8 +178,16 @@ class SessionScorer:
     def _top(self, hidden: FloatArray, wanted: int, bias: FloatArray) -> tuple[IntArray, FloatArray]:
         if not len(hidden):
             return np.empty((0, wanted), np.int64), np.empty((0, wanted), np.float32)
-        inputs = {"hidden": hidden, "bias": bias, "n": np.array([wanted], np.int64)}
-        indices, scores = self._graph.run(inputs, deep=wanted > _DEEP)
+        indices, scores = self._best(hidden, wanted, bias)
+        # In the clusters looked into there may be fewer; among all items there are enough.
+        for row in np.flatnonzero(scores.min(axis=1, initial=0) == _NEVER):
+            of_all = self._best(hidden[row : row + 1], len(bias), bias)
+            indices[row], scores[row] = (each[0, :wanted] for each in of_all)
+        return indices, scores
+
+    def _best(self, hidden: FloatArray, n: int, bias: FloatArray) -> tuple[IntArray, FloatArray]:
+        inputs = {"hidden": hidden, "bias": bias, "n": np.array([n], np.int64)}
+        indices, scores = self._graph.run(inputs, deep=n > _DEEP)
         return indices, scores
 
 
@@ -198,6 +210,8 @@ class _Graph:
             self._session = ort.InferenceSession(value, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
             raise ArtifactError(f"{self._name} cannot be loaded: {error}", "wrong_shape") from None
+        # Kept by onnxruntime to load them once more with other providers; as large as all weights.
+        self._session._model_bytes = b""
         found = _Interface(
             {each.name: each.type for each in self._session.get_inputs()},
             {each.name: each.type for each in self._session.get_outputs()},

@@ -108,9 +108,10 @@ def train_gru4rec(
     metrics: dict[str, float] = {}
     if held_out is not None and len(held_out):
         with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
-            model.export(Path(place))
+            model.export(Path(place), on_step=on_step)
             metrics = evaluate_exported(Path(place), held_out)
-    version = model.publish(registry, data={**(data or {}), **origin, **_described(clicks)}, metrics=metrics)
+    described = {**(data or {}), **origin, **_described(clicks)}
+    version = model.publish(registry, data=described, metrics=metrics, on_step=on_step)
     check_artifact(registry, version, signed=False)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

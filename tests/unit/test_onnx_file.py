@@ -61,9 +61,37 @@ def foreign_operator_set(model: Any) -> None:
     model.opset_import.add(domain="com.microsoft", version=1)
 
 
-def graph_within(model: Any) -> None:
+def branches(model: Any, **inner: Any) -> None:
+    graph = helper.make_graph(
+        [inner.get("node", helper.make_node("Add", ["x", "x"], ["z"]))], "inner", [], []
+    )
+    model.graph.node.append(helper.make_node("If", ["c"], ["z"], then_branch=graph, else_branch=graph))
+
+
+def foreign_operator_in_a_branch(model: Any) -> None:
+    branches(model, node=helper.make_node("Add", ["x", "x"], ["z"], domain="com.example"))
+
+
+def unknown_operator_in_a_branch(model: Any) -> None:
+    branches(model, node=helper.make_node("Guess", ["x"], ["z"]))
+
+
+def weights_elsewhere_in_a_branch(model: Any) -> None:
+    branches(model)
+    outside = numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")
+    outside.external_data.add(key="location", value="weights.bin")
+    model.graph.node[-1].attribute[1].g.initializer.append(outside)
+
+
+def branches_of_a_branch(model: Any) -> None:
+    inner = product()
+    branches(inner)
+    branches(model, node=inner.graph.node[-1])
+
+
+def graphs_in_a_list(model: Any) -> None:
     inner = helper.make_graph([], "inner", [], [])
-    model.graph.node.append(helper.make_node("If", ["c"], ["z"], then_branch=inner, else_branch=inner))
+    model.graph.node.append(helper.make_node("Add", ["x", "x"], ["z"], branches=[inner]))
 
 
 def weights_in_an_attribute(model: Any) -> None:
@@ -93,7 +121,11 @@ def no_graph(model: Any) -> None:
         room_out_of_nothing,
         loop,
         foreign_operator_set,
-        graph_within,
+        foreign_operator_in_a_branch,
+        unknown_operator_in_a_branch,
+        weights_elsewhere_in_a_branch,
+        branches_of_a_branch,
+        graphs_in_a_list,
         weights_in_an_attribute,
         sparse_weights,
         function,
@@ -107,6 +139,12 @@ def test_more_than_operators_and_weights_is_refused(change: Callable[[Any], None
     change(model)
     with pytest.raises(ArtifactError, match=r"^m\.onnx: .*; export the model again"):
         check_onnx(model.SerializeToString(), "m.onnx")
+
+
+def test_branches_of_the_same_operators_are_let_in() -> None:
+    model = product()
+    branches(model)
+    check_onnx(model.SerializeToString(), "m.onnx")
 
 
 @given(st.data())

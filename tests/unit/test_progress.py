@@ -31,4 +31,4 @@ def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch: pytest.Mon
     with progress_bar(Console(file=out, width=120), "counting") as on_step:
         for now in (1.0, 9.9, 10.0, 12.0, 20.0):
             on_step(round(10 * now), 1000, float("nan"))
-    assert out.getvalue().splitlines() == ["   counting: 10%, 10 events/s", "   counting: 20%, 10 events/s"]
+    assert out.getvalue().splitlines() == ["   counting: 10%, 10/s", "   counting: 20%, 10/s"]
