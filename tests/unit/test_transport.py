@@ -14,6 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streamrec.config import KafkaSettings
+from streamrec.engine import transport
 from streamrec.engine.transport import BatchConsumer, Fetched, FetchedResult, ParsedRecords, _ConsumerThread
 
 HEADERS = [("campaign", b"spring"), ("empty", None)]
@@ -208,6 +209,8 @@ async def test_errors_come_before_records_and_each_partition_has_its_share(
 
     async def fetch(_: Any, consumer: Any, active: set[TP], timeout: float, max_records: int | None) -> Any:  # noqa: ASYNC109
         asked.append((active, max_records))
+        for tp in active:
+            consumer._fetcher._records.pop(tp, None)
         return {tp: Fetched([tp]) for tp in active}
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
@@ -230,3 +233,37 @@ async def test_errors_come_before_records_and_each_partition_has_its_share(
     assert asked == [({*places}, 20)]  # not the set that Faust changes: an empty one means all partitions
     assert await thread._fetch_records(consumer, live, timeout=1.0, max_records=20) == {}
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("begins", "expected"), [(3, (0, [0, 1, 2, 3, 4])), (4, (4, [3, 4]))])
+async def test_what_came_since_the_last_poll_goes_along(
+    begins: int, expected: tuple[int, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, other = TP("interactions", 0), TP("interactions", 1)
+    first, second, third = Fetched([0, 1, 2]), Fetched([3, 4]), Fetched([9])
+    first.start, first.end, second.start, second.end = 0, 3, begins, 5
+    result = FetchedResult.__new__(FetchedResult)
+    there: dict[TP, Any] = {place: result}
+    batches = {place: [first, second], other: [third]}
+    asked: list[tuple[TP, int | None]] = []
+
+    async def fetch(_: Any, consumer: Any, active: set[TP], timeout: float, max_records: int | None) -> Any:  # noqa: ASYNC109
+        (tp,) = active
+        asked.append((tp, max_records))
+        del there[tp]
+        return {tp: batches[tp].pop(0)}
+
+    async def arrive(_: float) -> None:
+        there.update({place: result, other: result})
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    monkeypatch.setattr(transport.asyncio, "sleep", arrive)
+    consumer: Any = SimpleNamespace(
+        _coordinator=SimpleNamespace(check_errors=lambda: None), _fetcher=SimpleNamespace(_records=there)
+    )
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    found = await thread._fetch_records(consumer, {place, other}, timeout=1.0, max_records=20)
+    assert (found[place].start, found[place]) == expected
+    assert found[place].end == 5
+    assert found[other] == [9]
+    assert asked == [(place, 20), (place, 17), (other, 20)]
