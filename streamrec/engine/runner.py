@@ -30,6 +30,9 @@ __all__ = ["Background", "Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
 
+# Batches in work, each of another partition: enough to wait for Kafka together, and a start with hundreds of
+# partitions does not read them all at once.
+_AT_ONCE = 8
 _STOP_TIMEOUT_S = 8.0
 """For what is under way when a worker is told to stop: supervisors kill after ten seconds and more."""
 
@@ -92,18 +95,20 @@ def add_agent(
 ) -> Background:
     """Have `handle` called with every batch of `topic`; returns the app's watchdog.
 
-    Of one partition one batch at a time is in work; while that of one waits for Kafka, those of others go on.
+    Of one partition one batch at a time is in work; while it waits for Kafka, those of some others go on.
     before: awaited once, before the first batch; for what has to be read first.
     Batches in work are finished before a rebalance goes on and before the process stops.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     works: dict[int, asyncio.Task[None]] = {}
+    slots = asyncio.Semaphore(_AT_ONCE)
     waiting: list[Batch] = []
     done: dict[int, int] = {}
     metrics.consumer_lag.read_from(partial(_lag, app, topic, done))
 
     async def finish(event: Any, batch: Batch) -> None:
-        await _or_fatal(handle(batch))
+        async with slots:
+            await _or_fatal(handle(batch))
         done[batch.partition] = batch.records[-1].offset + 1
         event.ack()
 

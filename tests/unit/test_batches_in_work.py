@@ -1,0 +1,120 @@
+"""Batches of an agent: which are in work at once, when they are acknowledged, and how they end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+from typing import Any
+
+from streamrec.config import KafkaSettings
+from streamrec.engine.runner import Batch, add_agent
+
+
+class Agent:
+    """An agent whose batches wait until they are told to go on."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[int, int]] = []
+        self.acknowledged: list[tuple[int, int]] = []
+        self._go_on: dict[tuple[int, int], asyncio.Event] = {}
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        self.app: Any = SimpleNamespace(
+            topic=lambda *_, **__: None, agent=lambda *_, **__: self._set, taken=asyncio.Event()
+        )
+        # The watchdog that it returns is not awaited.
+        add_agent(self.app, "agent", KafkaSettings(), "topic", self._handle, before=self._before)
+
+    def _set(self, run: Any) -> None:
+        self._run = run
+
+    async def _before(self) -> None:
+        pass
+
+    async def _handle(self, batch: Batch) -> None:
+        place = batch.partition, batch.records[-1].offset
+        self.begun.append(place)
+        await self._go_on.setdefault(place, asyncio.Event()).wait()
+
+    def noack(self) -> "Agent":
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        while True:
+            yield await self._events.get()
+
+    @property
+    def channel(self) -> Any:
+        return SimpleNamespace(queue=self._events)
+
+    async def hand(self, *places: tuple[int, int]) -> None:
+        """Batches of one record each."""
+        for place in places:
+            message = SimpleNamespace(partition=place[0], value=[SimpleNamespace(offset=place[1])])
+            ack = lambda place=place: self.acknowledged.append(place)  # noqa: E731
+            self._events.put_nowait(SimpleNamespace(message=message, ack=ack))
+        await self.settle()
+
+    async def finish(self, *places: tuple[int, int]) -> None:
+        for place in places:
+            self._go_on.setdefault(place, asyncio.Event()).set()
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    @contextmanager
+    def running(self) -> Iterator[asyncio.Task[None]]:
+        task = asyncio.create_task(self._run(self))
+        yield task
+        task.cancel()
+
+
+async def test_while_one_partition_waits_others_go_on_and_each_in_order() -> None:
+    agent = Agent()
+    with agent.running():
+        await agent.hand((0, 0), (1, 0), (1, 1), (2, 0))
+        assert agent.begun == [(0, 0), (1, 0)]  # the third waits for the second, and all behind it
+        assert agent.app.batches_waiting() == 2
+        await agent.finish((1, 0))
+        assert agent.begun == [(0, 0), (1, 0), (1, 1), (2, 0)]
+        assert agent.acknowledged == [(1, 0)]
+        assert agent.app.batches_waiting() == 0
+        await agent.finish((2, 0), (0, 0), (1, 1))
+        assert sorted(agent.acknowledged) == [(0, 0), (1, 0), (1, 1), (2, 0)]
+
+
+async def test_a_rebalance_waits_for_all_that_was_taken() -> None:
+    agent = Agent()
+    with agent.running():
+        await agent.app.batches_in_work()
+        await agent.hand((0, 0), (1, 0), (1, 1))
+        waits = asyncio.create_task(agent.app.batches_in_work())
+        await agent.finish((0, 0), (1, 0))
+        assert not waits.done()
+        assert agent.begun[-1] == (1, 1)
+        await agent.finish((1, 1))
+        assert waits.done()
+        assert sorted(agent.acknowledged) == [(0, 0), (1, 0), (1, 1)]
+
+
+async def test_what_is_in_work_when_it_stops_is_finished_and_acknowledged_the_rest_is_not() -> None:
+    agent = Agent()
+    with agent.running() as task:
+        await agent.hand((0, 0), (1, 0), (1, 1))
+        task.cancel()
+        await agent.settle()
+        assert not task.done()
+        await agent.finish((0, 0), (1, 0))
+        with suppress(asyncio.CancelledError):
+            await task
+    assert agent.begun == agent.acknowledged == [(0, 0), (1, 0)]
+
+
+async def test_no_more_than_some_partitions_are_in_work_at_once() -> None:
+    agent = Agent()
+    with agent.running():
+        await agent.hand(*((partition, 0) for partition in range(20)))
+        assert len(agent.begun) == 8
+        await agent.finish(*((partition, 0) for partition in range(20)))
+        assert len(agent.acknowledged) == 20
