@@ -243,7 +243,7 @@ class GRU4Rec:
 
         weights = {key: value.detach().numpy() for key, value in self._trained().state_dict().items()}
         with _threads(1):  # several may sum up in another order: the files would not be the same again
-            write_artifact(directory, weights, list(self.items), self.probes(), manifest, on_step)
+            write_artifact(directory, weights, list(self.items), self.probes, manifest, on_step)
 
     def version(self) -> str:
         """A name for the model as it is: time of day, then a digest of its weights."""

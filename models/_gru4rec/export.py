@@ -60,7 +60,7 @@ def write_artifact(
     directory: Path,
     weights: Mapping[str, Array],
     vocabulary: list[str],
-    probes: list[Probe],
+    probes: Callable[[], list[Probe]],
     manifest: Callable[[dict[str, FileEntry], list[Probe]], Manifest],
     on_step: OnStep | None = None,
 ) -> None:
@@ -68,7 +68,7 @@ def write_artifact(
 
     weights: items (N, H), inputs (N, D), bias (N,), and of every layer, as gru.0.weight_ih and so on,
     weight_ih (3H, D), weight_hh (3H, H), bias_ih, bias_hh (3H,); gates in the order reset, update, new.
-    probes: what the network gives, by which the graphs are checked. on_step: told how many items of a
+    probes: give what the network gives, by which the graphs are checked. on_step: told how many items of a
     very large catalogue are in clusters, which takes a while.
     Raises ArtifactError if a weight is no finite number, or if what was written does not give
     what the probes say.
@@ -78,7 +78,7 @@ def write_artifact(
             raise ArtifactError(
                 f"{name} has weights that are not finite; train with a smaller learning_rate or momentum"
             )
-    score, probes = _checked_score(weights, probes, on_step)
+    score, found = _checked_score(weights, probes(), on_step)
     bias = io.BytesIO()
     np.save(bias, weights["bias"].astype(np.float32), allow_pickle=False)
     files = {
@@ -95,7 +95,7 @@ def write_artifact(
             name: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
             for name, value in files.items()
         },
-        probes,
+        found,
     )
     digest = write_manifest(directory, made)
     (directory / "MODEL_CARD.md").write_text(_card(made), encoding="utf-8")
