@@ -181,7 +181,8 @@ def measure_catalogues(
     """One for each size, the smallest first.
 
     hidden: (M, H), states that lists are asked for. folder: for the files, gigabytes of a large catalogue.
-    n_calls: answers of each size in batches of one; of larger ones a fifth. on_step: called with how many of the sizes are exported.
+    n_calls: answers of each size in batches of one; of larger ones a fifth. on_step: called with how many of
+    the sizes are exported.
     Raises CatalogueError if a list depends on its batch.
     """
     folder.mkdir()
