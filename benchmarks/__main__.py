@@ -30,6 +30,7 @@ from benchmarks.report import compare, machine, ratios_table, times_table, too_l
 from benchmarks.road import measure_road
 from benchmarks.running import WARM_UP, Contender
 from benchmarks.training import OFFICIAL, measure_training, official_path
+from benchmarks.visitors import Held, absolute_entries, measure_visitors
 from benchmarks.workloads import WORKLOADS
 from streamrec.cli.output import print_error
 from streamrec.config import Settings, load_settings
@@ -40,6 +41,7 @@ from streamrec.loadtest import Report
 from streamrec.releases import announce
 from streamrec.standalone import with_own_key
 
+_VISITOR_ROUNDS: Final = 3
 _CATALOGUES: Final = (37_000, 1_000_000)
 """Items."""
 _CALLS: Final = 100
@@ -70,7 +72,8 @@ def main() -> None:
             with _bootstrap() as bootstrap, _progress() as progress:
                 load = _load(options.events)
                 rounds, quality = _measure(settings, bootstrap, version, load, work, options.rounds, progress)
-                rounds |= road
+                of_visitors, held = _measure_visitors(settings, bootstrap, version, work, options, progress)
+                rounds |= road | of_visitors
                 catalogues = _measure_catalogues(settings, version, work, options.rounds, progress)
                 if official is not None:
                     task = progress.add_task("training beside the official code", total=4 * options.rounds)
@@ -78,7 +81,12 @@ def main() -> None:
     except StreamrecError as error:
         print_error(str(error))
         sys.exit(error.exit_code)
-    entries = [*compare(rounds), *freshness_entries(fresh), *catalogue_entries(catalogues)]
+    entries = [
+        *compare(rounds),
+        *absolute_entries(rounds, held),
+        *freshness_entries(fresh),
+        *catalogue_entries(catalogues),
+    ]
     context["load"] = {
         "events": f"{len(load):,} bundled real clicks as JSON, {load.value_bytes:.0f} bytes each",
         "partitions": N_PARTITIONS,
@@ -100,10 +108,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--events", type=int, default=60_000, help="events of the quickest")
     parser.add_argument("--rounds", type=int, default=5, help="times that everything is measured")
+    parser.add_argument("--visitors", type=int, default=100_000, help="visitors held by the state app")
     parser.add_argument("--out", default="build/bench", help="folder of report.json")
     options = parser.parse_args()
     if options.events < 1000 or options.rounds < 1:
         parser.error("at least 1000 events and one round are needed to measure anything")
+    if options.visitors < 1000:
+        parser.error("with less than 1000 visitors there is no telling what one of them takes")
     return options
 
 
@@ -220,6 +231,18 @@ def _measure(
     parts, quality = measure_parts(settings, version, n_rounds)
     progress.update(task, completed=1)
     return rounds | parts, quality
+
+
+def _measure_visitors(
+    settings: Settings,
+    bootstrap: str,
+    version: str,
+    work: Path,
+    options: argparse.Namespace,
+    progress: Progress,
+) -> tuple[dict[str, list[Measured]], Held]:
+    n_rounds = min(options.rounds, _VISITOR_ROUNDS)
+    return measure_visitors(bootstrap, settings, version, options.visitors, n_rounds, work, progress)
 
 
 def _advance(progress: Progress, task: TaskID, done: int) -> None:

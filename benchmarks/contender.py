@@ -104,6 +104,64 @@ def scoring(settings: Settings, _: _Counter) -> None:
     run_scoring(settings)
 
 
+def recovery(settings: Settings, count: _Counter, *, n_rows: int) -> None:
+    """The state app with rows to recover and clicks behind them.
+
+    A row is done once it is applied, the first click of a partition once its state is made of the rows.
+    n_rows: how many there are, without those that earlier runs have left to say that they were here.
+    """
+    from streamrec.agents.state import StateKeeper, run_state
+    from streamrec.engine.table import RowStore
+
+    apply, handle = RowStore.apply, StateKeeper.handle
+    applied, recovered = 0, set[int]()
+
+    def counted(self: RowStore, partition: int, records: Any) -> None:
+        nonlocal applied
+        apply(self, partition, records)
+        applied += len(records)
+        count.done = min(applied, n_rows) + len(recovered)
+
+    async def handled(self: StateKeeper, batch: Any) -> None:
+        await handle(self, batch)
+        recovered.add(batch.partition)
+        count.done = min(applied, n_rows) + len(recovered)
+
+    RowStore.apply, StateKeeper.handle = counted, handled  # type: ignore[method-assign]
+    run_state(settings)
+
+
+def stock_recovery(settings: Settings, count: _Counter, *, folder: Path) -> None:
+    """A Faust table as it comes that recovers the same rows, as bytes."""
+    import faust
+
+    class Rows(faust.Table):
+        def apply_changelog_batch(self, batch: Any) -> None:
+            super().apply_changelog_batch(batch)
+            count.done += len(batch)
+
+    app = faust.App(
+        f"{settings.kafka.prefix}stock",
+        broker=f"kafka://{settings.kafka.bootstrap}",
+        topic_partitions=settings.kafka.partitions,
+        topic_replication_factor=1,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        datadir=folder / "faust",
+    )
+    raw_bytes = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    changelog = app.topic(settings.kafka.topic("visitor-states"), **raw_bytes)
+    app.tables.add(Rows(app, name="rows", changelog_topic=changelog))
+
+    async def clicks(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    app.agent(app.topic(settings.kafka.topic("interactions"), **raw_bytes), name="clicks")(clicks)
+    sys.argv = ["faust", "worker", "--without-web", "-l", "info"]
+    app.main()
+
+
 def _total(counter: Counter) -> float:
     """An app's own count; not the whole registry, whose process metrics cost more."""
     return sum(
@@ -117,6 +175,7 @@ def _total(counter: Counter) -> float:
 def main(kind: str, n_events: str, warm_up: str, folder: str, pinned: str) -> None:
     """Run one contender under the meter."""
     (take_the_core if int(pinned) else take_all_cores)()
+    settings = load_settings()
     count = _Counter()
     place = Path(folder)
     counts = {"state": partial(_total, metrics.events), "scoring": partial(_total, metrics.recommendations)}
@@ -132,8 +191,10 @@ def main(kind: str, n_events: str, warm_up: str, folder: str, pinned: str) -> No
         "stock": partial(stock, folder=place),
         "state": state,
         "scoring": scoring,
+        "recovery": partial(recovery, n_rows=int(n_events) - settings.kafka.partitions),
+        "stock-recovery": partial(stock_recovery, folder=place),
     }
-    kinds[kind](load_settings(), count)
+    kinds[kind](settings, count)
 
 
 if __name__ == "__main__":

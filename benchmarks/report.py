@@ -17,6 +17,7 @@ from benchmarks.meter import Measured
 from benchmarks.parts import COMPARISONS as PARTS
 from benchmarks.road import COMPARISONS as ROAD
 from benchmarks.training import COMPARISONS as TRAINING
+from benchmarks.visitors import COMPARISONS as VISITORS
 from benchmarks.workloads import COMPARISONS, Comparison
 
 __all__ = ["compare", "machine", "ratios_table", "times_table", "too_low", "write_report"]
@@ -38,7 +39,7 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
-        for each in (*COMPARISONS, *ROAD, *PARTS, *TRAINING)
+        for each in (*COMPARISONS, *ROAD, *PARTS, *VISITORS, *TRAINING)
         if each.work in rounds and each.beside in rounds
     ]
 

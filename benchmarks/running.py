@@ -31,17 +31,27 @@ class BenchmarkError(StreamrecError):
 class Contender:
     """One contender at work; a context manager that kills what has not ended.
 
-    kind: what `benchmarks.contender` runs. pinned: it has the last core to itself.
+    kind: what `benchmarks.contender` runs. folder: a new one, for its log and results.
+    warm_up: events before measuring begins, else a tenth. pinned: it has the last core to itself.
     """
 
     def __init__(
-        self, name: str, kind: str, settings: Settings, n_events: int, folder: Path, *, pinned: bool = True
+        self,
+        name: str,
+        kind: str,
+        settings: Settings,
+        n_events: int,
+        folder: Path,
+        *,
+        warm_up: int | None = None,
+        pinned: bool = True,
     ) -> None:
         self._name = name
         self._n_events = n_events
         self._folder = folder
         folder.mkdir()
-        arguments = [kind, str(n_events), str(round(n_events * WARM_UP)), str(folder), str(int(pinned))]
+        before = round(n_events * WARM_UP) if warm_up is None else warm_up
+        arguments = [kind, str(n_events), str(before), str(folder), str(int(pinned))]
         with socket.create_server(("127.0.0.1", 0)) as pages:
             web = settings.web.model_copy(update={"fd": pages.fileno()})
             self._child = Child(

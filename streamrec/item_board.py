@@ -125,8 +125,9 @@ class ItemBoard:
         lost = 2 * (width + 2) * _ROUNDING * sizes
 
         def exact(rows: _Places, places: _Places) -> _Numbers:
-            products = np.einsum("ij,ij->i", vectors[rows], self._matrix[places])
-            return products + self._bias[places]
+            found: _Numbers = np.einsum("ij,ij->i", vectors[rows], self._matrix[places])
+            found += self._bias[places]
+            return found
 
         def highest(wanted: int) -> Proposals:
             # An item among the n best is at most twice the loss below the n-th best of the rough scores.

@@ -69,7 +69,7 @@ class Visits:
         self._max_visitors = max_visitors or settings.state.max_visitors
         self._on_forget = on_forget
         self._visitors: dict[str, _Visitor] = {}
-        self._silence = Expiry(lambda visitor_id: self._visitors[visitor_id].last_time)
+        self._silence: Expiry[str] = Expiry(lambda visitor_id: self._visitors[visitor_id].last_time)
         self._clock_ms = 0
         self.crowded_out = 0
         """Visitors forgotten for lack of room."""

@@ -22,7 +22,6 @@ from streamrec.state.rows import (
     VisitorRow,
     deletion,
     encode_row,
-    visitor_key,
 )
 from streamrec.state.sessions import event_digest, is_repeat, remember, session_window
 
@@ -134,7 +133,7 @@ class _Call:
         state, intake = self._state, self._intake
         event, record_key = intake.read(record)
         key = VISITOR + record_key
-        held = state.visitor(event.visitor_id, key)
+        held = state.visitor(key)
         if held is None:  # else it was checked when the row was made
             intake.check_partition(record_key)
         clock = event.time if event.time > state.clock_ms else state.clock_ms
@@ -162,28 +161,27 @@ class _Call:
     def _part_with_silent(self, horizon: int, offset: int) -> None:
         """Forget visitors who have been silent since before `horizon`."""
         for _ in range(MOST_LEAVING):
-            visitor_id = self._state.visitors.pop_before(horizon)
-            if visitor_id is None:
+            key = self._state.visitors.pop_before(horizon)
+            if key is None:
                 break
-            self._forget(visitor_id, offset, "visitor_ttl")
+            self._forget(key, offset, "visitor_ttl")
 
     def _welcome(self, event: Interaction, key: bytes, offset: int) -> None:
         """Make room for a visitor who is new, or was silent for too long and starts afresh."""
         state = self._state
-        if state.visitor(event.visitor_id, key) is not None:
+        if state.visitor(key) is not None:
             # Its turn to leave had not come yet. Its place among the visitors serves the new row.
-            self._forget(event.visitor_id, offset, "visitor_ttl")
+            self._forget(key, offset, "visitor_ttl")
             return
         for _ in range(MOST_LEAVING):
             if len(state.visitors) < state.settings.max_visitors:
                 break
             self._forget(state.visitors.pop(), offset, "visitor_bound")
-        state.visitors.add(event.time, event.visitor_id)
+        state.visitors.add(event.time, key)
 
-    def _forget(self, visitor_id: str, offset: int, reason: str) -> None:
-        key = visitor_key(visitor_id)
-        left = self._state.visitor(visitor_id, key) if self._keeps_sessions else None
-        self._state.held[visitor_id] = None
+    def _forget(self, key: bytes, offset: int, reason: str) -> None:
+        left = self._state.visitor(key) if self._keeps_sessions else None
+        self._state.held[key] = None
         self._changes.rows.append(deletion(key, offset))
         self._size += len(key) + _FRAME_BYTES
         self._changes.evictions[reason] += 1
@@ -235,7 +233,7 @@ class _Call:
             time if row is None or time > row.last_time else row.last_time,
             hidden if waits_for is None else b"",
         )
-        now = state.held[event.visitor_id] = Held(new, waits_for, learns)
+        now = state.held[key] = Held(new, waits_for, learns)
         rows = self._changes.rows
         value = encode_row(new)
         self._size += len(key) + len(value) + _FRAME_BYTES

@@ -34,7 +34,6 @@ from streamrec.state.rows import (
     decode_visitor_row,
     decode_watermark,
     encode_row,
-    visitor_key,
 )
 
 __all__ = ["Held", "PartitionState", "Place"]
@@ -121,7 +120,7 @@ class PartitionState:
         )
 
     def _rebuild(self) -> None:
-        last_times: list[tuple[int, str]] = []
+        visitors: Expiry[bytes] = Expiry(self._last_time)
         items: list[tuple[str, ItemRow]] = []
         slots: list[tuple[int, int]] = []
         self.size_bytes = 0
@@ -130,15 +129,16 @@ class PartitionState:
             self.size_bytes += len(key) + len(value)
             kind = key[:2]
             if kind == VISITOR:
-                last_times.append((_decode_last_time(value).last_time, key[2:].decode()))
+                visitors.add(_decode_last_time(value).last_time, key)
             elif kind == ITEM:
                 items.append((key[2:].decode(), decode_item_row(value)))
             elif kind == SESSION:
                 slots.append((decode_session_row(value).number, int(key[2:])))
         self.uncommitted = False
-        self.held: dict[str, Held | None] = {}
-        """Visitors met in the call at hand; None if forgotten in it."""
-        self.visitors = Expiry(self._last_time, last_times)
+        self.held: dict[bytes, Held | None] = {}
+        """Visitors met in the call at hand, by key; None if forgotten in it."""
+        self.visitors = visitors
+        """By key: the very object that is the row's, so that a visitor has one."""
         n_sessions = self._restore_watermark()
         self.past = SessionRing(self.settings.recent_sessions, n_sessions, slots)
         self._restore_learner(items)
@@ -190,10 +190,10 @@ class PartitionState:
         if value is not None:
             self.online.set_numbers(self.learner.n, self.learner.mean)
 
-    def visitor(self, visitor_id: str, key: bytes) -> Held | None:
-        """A visitor as of now, by id and key of the row; None if there is no row."""
-        if visitor_id in self.held:
-            return self.held[visitor_id]
+    def visitor(self, key: bytes) -> Held | None:
+        """A visitor as of now, by the key of the row; None if there is no row."""
+        if key in self.held:
+            return self.held[key]
         value = self.rows.get(key)
         if value is None:
             return None
@@ -202,11 +202,11 @@ class PartitionState:
         except msgspec.DecodeError as error:
             raise self._unreadable(error) from error
 
-    def _last_time(self, visitor_id: str) -> int:
-        held = self.held.get(visitor_id)
+    def _last_time(self, key: bytes) -> int:
+        held = self.held.get(key)
         if held is not None:
             return held.row.last_time
-        last_time: int = _decode_last_time(self.rows[visitor_key(visitor_id)]).last_time
+        last_time: int = _decode_last_time(self.rows[key]).last_time
         return last_time
 
     def begin(self) -> None:

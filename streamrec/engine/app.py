@@ -16,6 +16,7 @@ from mode.utils.queues import FlowControlEvent
 
 from streamrec.access import addresses, client_options
 from streamrec.config import KafkaSettings, Settings
+from streamrec.engine.log import MAX_FETCH_BYTES
 from streamrec.engine.tested import TESTED
 from streamrec.errors import EngineError
 
@@ -61,8 +62,8 @@ class App(faust.App):
         """How many batches are handed on and not in work yet. Replaced by the agent (runner.add_agent)."""
         return 0
 
-    async def batch_in_work(self) -> None:
-        """Wait until the batch in work is handled. Replaced by the agent (runner.add_agent)."""
+    async def batches_in_work(self) -> None:
+        """Wait until the batches in work are handled. Replaced by the agent (runner.add_agent)."""
 
     def _create_directories(self) -> None:
         """Nothing is kept on disk; Faust would make its folders where the worker was started."""
@@ -95,7 +96,7 @@ def create_app(settings: Settings, role: str) -> App:
         key_serializer="raw",
         value_serializer="raw",
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=16 << 20,
+        consumer_max_fetch_size=MAX_FETCH_BYTES,
         broker_max_poll_records=kafka.max_poll_records,
         broker_max_poll_interval=_MAX_POLL_INTERVAL_S,
         broker_session_timeout=kafka.session_timeout_s,

@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streamrec import metrics
 from streamrec.access import client_options, may
 from streamrec.config import KafkaSettings
+from streamrec.engine.log import MAX_FETCH_BYTES
 from streamrec.errors import TopicError
 
 __all__ = ["BroadcastReader", "RangeReader", "open_consumer", "read_range"]
 
-_MAX_FETCH_BYTES = 16 << 20
 _MAX_RECORDS = 2000
 
 
@@ -31,7 +31,7 @@ async def open_consumer(settings: KafkaSettings, topic: str) -> AsyncIterator[An
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_partition_fetch_bytes=_MAX_FETCH_BYTES,
+        max_partition_fetch_bytes=MAX_FETCH_BYTES,
     )
     with may(settings, "READ", topic):
         await consumer.start()

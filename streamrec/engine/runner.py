@@ -90,46 +90,48 @@ def add_agent(
     *,
     before: Callable[[], Awaitable[None]],
 ) -> Background:
-    """Have `handle` called with every batch of `topic`, one at a time; returns the app's watchdog.
+    """Have `handle` called with every batch of `topic`; returns the app's watchdog.
 
+    Of one partition one batch at a time is in work; while that of one waits for Kafka, those of others go on.
     before: awaited once, before the first batch; for what has to be read first.
-    A batch in work is finished before a rebalance goes on and before the process stops.
+    Batches in work are finished before a rebalance goes on and before the process stops.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    busy = asyncio.Lock()
+    works: dict[int, asyncio.Task[None]] = {}
+    waiting: list[Batch] = []
     done: dict[int, int] = {}
     metrics.consumer_lag.read_from(partial(_lag, app, topic, done))
 
-    async def finish(batch: Batch) -> None:
-        async with busy:
-            work = asyncio.ensure_future(_or_fatal(handle(batch)))
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                # Stopping: what was begun is brought to its end, so that it can be committed.
-                await work
-                raise
-            finally:
-                done[batch.partition] = batch.records[-1].offset + 1
+    async def finish(event: Any, batch: Batch) -> None:
+        await _or_fatal(handle(batch))
+        done[batch.partition] = batch.records[-1].offset + 1
+        event.ack()
+
+    async def batches_in_work() -> None:
+        while waiting or not all(work.done() for work in works.values()):
+            await asyncio.wait(works.values())
+            await asyncio.sleep(0)  # what waited for one of them is begun
 
     async def run(stream: Any) -> None:
-        app.batches_waiting = stream.channel.queue.qsize
+        queue = stream.channel.queue
+        app.batches_waiting = lambda: queue.qsize() + len(waiting)
         await _or_fatal(before())
-        async for event in stream.events():
-            app.taken.set()
-            batch = Batch(event.message.partition, event.message.value)
-            try:
-                await finish(batch)
-            except asyncio.CancelledError:
-                if done.get(batch.partition, 0) > batch.records[-1].offset:
-                    event.ack()
-                raise
+        try:
+            # Not acknowledged by Faust as soon as the next one is asked for.
+            async for event in stream.noack().events():
+                batch = Batch(event.message.partition, event.message.value)
+                if (last := works.get(batch.partition)) is not None:
+                    waiting.append(batch)
+                    await asyncio.wait([last])
+                    waiting.clear()
+                works[batch.partition] = asyncio.create_task(finish(event, batch))
+                app.taken.set()
+        finally:
+            # Stopping: what was begun is brought to its end, so that it can be committed.
+            waiting.clear()
+            await batches_in_work()
 
-    async def batch_in_work() -> None:
-        async with busy:
-            pass
-
-    app.batch_in_work = batch_in_work
+    app.batches_in_work = batches_in_work
     app.agent(channel, name=name, concurrency=1)(run)
     return partial(watch, app, settings, topic, done)
 

@@ -7,6 +7,7 @@ Registered under the entry point group `faust.transports`.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -29,6 +30,8 @@ _FETCH_MAX_WAIT_MS = 50
 
 # While batches wait to be taken into work: how often to look whether that has an end in another way.
 _LOOK_S = 0.1
+# Between two takes of a poll: about what a fetch takes.
+_AGAIN_S = 0.003
 # A batch of fewer records costs more in Faust and Kafka than in its records.
 _FEW = 16
 _LONGEST_PAUSE_S = 0.1
@@ -113,16 +116,35 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         active_partitions = set(active_partitions)
         if not active_partitions:
             return {}
+        room = dict.fromkeys(active_partitions, max_records or sys.maxsize)
+        found = await self._take(consumer, room)
+        if not found:
+            return await super()._fetch_records(
+                consumer, active_partitions, timeout=timeout, max_records=max_records
+            )
+        # It has lain there since right after the last poll: a partition is not fetched again before what is
+        # there is taken. What came since is on its way now.
+        await asyncio.sleep(_AGAIN_S)
+        left = {tp: n - len(found.get(tp, ())) for tp, n in room.items()}
+        for tp, more in (await self._take(consumer, left)).items():
+            before = found.get(tp)
+            if before is not None and before.end == more.start:
+                more[:0], more.start = before, before.start
+            found[tp] = more  # where they do not join the first is left out, which its handler makes up for
+        return found
+
+    async def _take(self, consumer: Any, room: Mapping[TP, int]) -> dict[TP, Fetched]:
+        """What has been fetched by now, of each partition as much as there is room for.
+
+        Of each: taken together, a partition with a backlog would leave the others nothing.
+        """
         fetched = dict(consumer._fetcher._records)
-        found: dict[TP, Any] = {}
-        # max_records of each: taken together, a partition with a backlog would leave the others nothing.
+        found: dict[TP, Fetched] = {}
         # Errors first: they are raised, and what was taken before would have to be read again.
         for tp in sorted(fetched, key=lambda tp: isinstance(fetched[tp], FetchedResult)):
-            if tp in active_partitions:
-                found |= await super()._fetch_records(consumer, {tp}, timeout=0, max_records=max_records)
-        return found or await super()._fetch_records(
-            consumer, active_partitions, timeout=timeout, max_records=max_records
-        )
+            if room.get(tp, 0) > 0:
+                found |= await super()._fetch_records(consumer, {tp}, timeout=0, max_records=room[tp])
+        return found
 
 
 @contextmanager
@@ -175,6 +197,9 @@ class BatchConsumer(driver.Consumer):
         batch of each partition at most waits, and each has its turn.
         """
         await self._until_taken()
+        if not self.app.tables.actives_ready:
+            # A poll sees no partition that is let in meanwhile, and Faust's take a second.
+            timeout = _LOOK_S
         with _ending_when_refused(self.app):
             records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
@@ -224,7 +249,7 @@ class BatchConsumer(driver.Consumer):
                 await asyncio.wait_for(self.app.taken.wait(), _LOOK_S)
         if self._were_few:
             self._were_few = False
-            await self.app.batch_in_work()
+            await self.app.batches_in_work()
             took_s = asyncio.get_running_loop().time() - self._handed_at
             await asyncio.sleep(min(took_s, _LONGEST_PAUSE_S))
 
@@ -233,7 +258,7 @@ class BatchConsumer(driver.Consumer):
         self.stop_flow()
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
-        await self.app.batch_in_work()
+        await self.app.batches_in_work()
         # Faust forgets what is acknowledged next; another worker would handle it once more.
         await self.commit()
         self.handed.clear()

@@ -23,6 +23,7 @@ Bugs are such as somebody might build in; the bench has to catch them:
     bug-early       a write counts as done at once, and is done a second later
     bug-replay      nobody looks whether a record was counted before
     bug-swallow     the N-th write fails, and the error is swallowed
+    bug-hoard       polls do not wait until what the last one brought is in work
 """
 
 import asyncio
@@ -233,6 +234,13 @@ def bug_swallow(countdown: Countdown) -> None:
             await send(*arguments)
 
     scoring.ListMaker._send = swallowing  # type: ignore[method-assign]
+
+
+def bug_hoard(_: Countdown) -> None:
+    async def at_once(_: BatchConsumer) -> None:
+        pass
+
+    BatchConsumer._until_taken = at_once  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from engine_app import WATERMARK, Mark, changed
 from kafka import TopicPartition
 
 from streamrec.config import Settings
-from streamrec.engine.log import KafkaLog, Out
+from streamrec.engine.log import MAX_FETCH_BYTES, KafkaLog, Out
 from streamrec.engine.reader import BroadcastReader, RangeReader, read_range
 from streamrec.engine.table import RowStore
 from streamrec.errors import EngineError, TopicError
@@ -439,6 +439,18 @@ def test_a_broadcast_reader_reads_every_partition(settings: Settings) -> None:
     topic = settings.kafka.topic("interactions")
     write(settings, *(lambda log, at=at: log.send(topic, at, rows(10 + at)) for at in (0, 1)))
     assert follow(settings, "interactions", 21)[1] == 21
+
+
+def test_appends_larger_than_a_fetch_are_read_from_every_partition(settings: Settings) -> None:
+    topic = settings.kafka.topic("visitor-states")
+    large = rows(10, 1 << 20)
+    assert sum(len(each.value) for each in large) > 2 * MAX_FETCH_BYTES
+    for at in (0, 1):
+        append = [
+            lambda log, at=at, some=some: log.append(topic, at, some) for some in (large, rows(1), large)
+        ]
+        write(settings, lambda log, at=at: log.claim(topic, at), *append)
+    assert follow(settings, "visitor-states", 42)[1] == 42
 
 
 def test_a_broadcast_reader_names_a_topic_that_is_missing(settings: Settings) -> None:

@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from streamrec.state.expiry import Expiry
 
+# Several of a minute, and several minutes.
+times_ms = st.integers(0, 25).map(lambda n: n * 13_000)
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("see"), st.sampled_from("abcdefg"), st.integers(0, 20)),
+        st.tuples(st.just("see"), st.sampled_from("abcdefg"), times_ms),
         st.tuples(st.just("pop"), st.just(""), st.just(0)),
-        st.tuples(st.just("pop before"), st.just(""), st.integers(0, 25)),
+        st.tuples(st.just("pop before"), st.just(""), times_ms),
         st.tuples(st.just("restart"), st.just(""), st.just(0)),
     ),
     max_size=80,
@@ -27,6 +29,7 @@ def test_the_oldest_by_time_and_id_leaves_first_whatever_was_noted(steps: list[t
             if name not in times:
                 expiry.add(time, name)
             times[name] = max(time, times.get(name, 0))
+            assert expiry.earliest <= min(times.values())
         elif action == "restart":
             expiry = Expiry(times.__getitem__, [(seen, entry) for entry, seen in times.items()])
         elif action == "pop" and oldest is not None:

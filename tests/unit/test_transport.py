@@ -14,6 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streamrec.config import KafkaSettings
+from streamrec.engine import transport
 from streamrec.engine.transport import BatchConsumer, Fetched, FetchedResult, ParsedRecords, _ConsumerThread
 
 HEADERS = [("campaign", b"spring"), ("empty", None)]
@@ -120,6 +121,7 @@ class _Waiting:
 
     def __init__(self, waiting: int) -> None:
         self.kafka = KafkaSettings()
+        self.tables = SimpleNamespace(actives_ready=True)
         self.waiting = waiting
         self.taken = asyncio.Event()
         self.consumer_generation_id = 1
@@ -127,7 +129,7 @@ class _Waiting:
     def batches_waiting(self) -> int:
         return self.waiting
 
-    async def batch_in_work(self) -> None:
+    async def batches_in_work(self) -> None:
         pass
 
     def take(self) -> None:
@@ -183,6 +185,23 @@ async def test_after_small_batches_a_poll_waits_as_long_as_they_took(monkeypatch
     assert 0 <= naps[0] <= 0.1
 
 
+async def test_polls_are_short_until_tables_are_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is let in then waits until the poll is over that was begun without it."""
+    app, asked = _Waiting(0), list[float]()
+    consumer = polling(app, [], monkeypatch)
+
+    async def poll(timeout: float) -> Any:  # noqa: ASYNC109 (Faust's)
+        asked.append(timeout)
+        return {}, set()
+
+    monkeypatch.setattr(consumer, "_wait_next_records", poll)
+    for ready in (False, True):
+        app.tables.actives_ready = ready
+        async for _ in consumer.getmany(1.0):
+            pass
+    assert asked == [0.1, 1.0]
+
+
 async def test_errors_come_before_records_and_each_partition_has_its_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,6 +209,8 @@ async def test_errors_come_before_records_and_each_partition_has_its_share(
 
     async def fetch(_: Any, consumer: Any, active: set[TP], timeout: float, max_records: int | None) -> Any:  # noqa: ASYNC109
         asked.append((active, max_records))
+        for tp in active:
+            consumer._fetcher._records.pop(tp, None)
         return {tp: Fetched([tp]) for tp in active}
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
@@ -212,3 +233,37 @@ async def test_errors_come_before_records_and_each_partition_has_its_share(
     assert asked == [({*places}, 20)]  # not the set that Faust changes: an empty one means all partitions
     assert await thread._fetch_records(consumer, live, timeout=1.0, max_records=20) == {}
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("begins", "expected"), [(3, (0, [0, 1, 2, 3, 4])), (4, (4, [3, 4]))])
+async def test_what_came_since_the_last_poll_goes_along(
+    begins: int, expected: tuple[int, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, other = TP("interactions", 0), TP("interactions", 1)
+    first, second, third = Fetched([0, 1, 2]), Fetched([3, 4]), Fetched([9])
+    first.start, first.end, second.start, second.end = 0, 3, begins, 5
+    result = FetchedResult.__new__(FetchedResult)
+    there: dict[TP, Any] = {place: result}
+    batches = {place: [first, second], other: [third]}
+    asked: list[tuple[TP, int | None]] = []
+
+    async def fetch(_: Any, consumer: Any, active: set[TP], timeout: float, max_records: int | None) -> Any:  # noqa: ASYNC109
+        (tp,) = active
+        asked.append((tp, max_records))
+        del there[tp]
+        return {tp: batches[tp].pop(0)}
+
+    async def arrive(_: float) -> None:
+        there.update({place: result, other: result})
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    monkeypatch.setattr(transport.asyncio, "sleep", arrive)
+    consumer: Any = SimpleNamespace(
+        _coordinator=SimpleNamespace(check_errors=lambda: None), _fetcher=SimpleNamespace(_records=there)
+    )
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    found = await thread._fetch_records(consumer, {place, other}, timeout=1.0, max_records=20)
+    assert (found[place].start, found[place]) == expected
+    assert found[place].end == 5
+    assert found[other] == [9]
+    assert asked == [(place, 20), (place, 17), (other, 20)]
