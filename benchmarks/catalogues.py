@@ -34,7 +34,7 @@ from streamrec.contracts import FloatArray, IntArray
 from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.child import Child
 from streamrec.errors import StreamrecError
-from streamrec.models._gru4rec.export import found_by, score_model
+from streamrec.models._gru4rec.score_export import found_by, score_model
 from streamrec.models._gru4rec.search_graph import MOST_SEARCHED
 from streamrec.registry import Registry
 from streamrec.scorer import SessionScorer, load_step, open_scorer

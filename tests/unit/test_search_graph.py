@@ -16,9 +16,9 @@ from session_models import rewrite
 from streamrec.artifact import read_artifact
 from streamrec.contracts import FloatArray, IntArray, Session
 from streamrec.errors import ArtifactError, DatasetError
-from streamrec.models._gru4rec import export as exporting
+from streamrec.models._gru4rec import score_export as exporting
 from streamrec.models._gru4rec.clusters import CAPACITY, NOBODY, clusters
-from streamrec.models._gru4rec.export import require_room, score_model
+from streamrec.models._gru4rec.score_export import require_room, score_model
 from streamrec.models._gru4rec.score_graph import SCREENED_FROM, score_bytes
 from streamrec.models._gru4rec.search_graph import MOST_SEARCHED
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
