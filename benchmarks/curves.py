@@ -24,7 +24,7 @@ from streamrec.standalone import with_own_key
 __all__ = ["Curve", "Line"]
 
 _SIZES: Final = (5_000, 18_000, 37_000, 100_000, 300_000, 1_000_000)
-_CALLS: Final = 200
+_CALLS: Final = 500
 
 OnDone = Callable[[int, int], None]
 """Called with the steps done, and how many there are."""

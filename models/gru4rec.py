@@ -29,9 +29,10 @@ from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.models._gru4rec.batches import SessionBatches
 from streamrec.models._gru4rec.checkpoint import Checkpoint
 from streamrec.models._gru4rec.environment import environment
-from streamrec.models._gru4rec.export import require_room, write_artifact
+from streamrec.models._gru4rec.export import write_artifact
 from streamrec.models._gru4rec.network import GRU4RecConfig, Network
 from streamrec.models._gru4rec.parallel import World, device_of_this_process, world
+from streamrec.models._gru4rec.score_export import require_room
 from streamrec.models._gru4rec.training import Progress, Trainer
 from streamrec.models._gru4rec.warm import carry_over, read_items, read_weights, unlike
 from streamrec.registry import Registry
@@ -243,7 +244,7 @@ class GRU4Rec:
 
         weights = {key: value.detach().numpy() for key, value in self._trained().state_dict().items()}
         with _threads(1):  # several may sum up in another order: the files would not be the same again
-            write_artifact(directory, weights, list(self.items), self.probes(), manifest, on_step)
+            write_artifact(directory, weights, list(self.items), self.probes, manifest, on_step)
 
     def version(self) -> str:
         """A name for the model as it is: time of day, then a digest of its weights."""

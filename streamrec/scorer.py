@@ -162,11 +162,12 @@ class SessionScorer:
 
     def top(self, hidden: FloatArray, n: int, excluded: IntArray) -> tuple[IntArray, FloatArray]:
         """The n best items for each hidden state. See contracts.ScoreModel."""
-        bias = self._bias
+        bias, n_left = self._bias, len(self._bias)
         if len(excluded):
             bias = bias.copy()
             bias[excluded] = _NEVER
-        wanted = max(0, min(n, len(bias) - len(np.unique(excluded))))
+            n_left = int(np.count_nonzero(bias != _NEVER))
+        wanted = max(0, min(n, n_left))
         rows = max(1, _MOST_NUMBERS // max(len(bias), (wanted + 1) * hidden.shape[1]))
         if len(hidden) <= rows:
             return self._top(hidden, wanted, bias)

@@ -3,64 +3,38 @@
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from streamrec.artifact import MAX_ARTIFACT_BYTES, FileEntry, Manifest, Probe, write_manifest
+from streamrec.artifact import FileEntry, Manifest, Probe, write_manifest
 from streamrec.contracts import OnStep
-from streamrec.errors import ArtifactError, DatasetError
-from streamrec.models._gru4rec.score_graph import CLUSTERED_FROM, PROBES, score_bytes, score_nodes
+from streamrec.errors import ArtifactError
+from streamrec.models._gru4rec.onnx_model import onnx_model, single
+from streamrec.models._gru4rec.score_export import checked_score
 from streamrec.scorer import open_scorer, open_step
 
-__all__ = ["FIRST_LAYER", "MOST_PROJECTED_BYTES", "found_by", "require_room", "score_model", "write_artifact"]
+__all__ = ["FIRST_LAYER", "MOST_PROJECTED_BYTES", "write_artifact"]
 
 FIRST_LAYER: Final = "first_layer.npz"
 """What the graphs may hold multiplied out only; for a training that goes on from here, not for serving."""
 
-_OPSET: Final = 18
-_IR_VERSION: Final = 9
 # Above it, what every item gives the gates is computed at each step instead of being kept.
 MOST_PROJECTED_BYTES: Final = 256 << 20
-# protobuf counts in 31 bits; a hundredth for all that is not weights.
-_MOST_GRAPH_BYTES: Final = int(0.99 * (1 << 31))
 
-# Of what comes best by the probes: with less, lists would be much worse than by all items.
-_LEAST_FOUND: Final = 0.75
-_TOLERANCE: Final = 1e-3
 
 Array = NDArray[Any]
-log = logging.getLogger(__name__)
-
-
-def require_room(n_items: int, units: int, inputs: int, *, shared: bool) -> None:
-    """Raises DatasetError if an artifact of so many items could not be loaded, before it is trained.
-
-    units: width of the output weights. inputs: that of the input embedding. shared: whether both are one.
-    """
-    score, step = score_bytes(n_items, units), 4 * n_items * inputs
-    together = score + step * (1 if shared else 2)
-    if max(score, step) > _MOST_GRAPH_BYTES or together > MAX_ARTIFACT_BYTES:
-        raise DatasetError(
-            f"the clicks are on {n_items:,} items: with {units} units the graphs would have "
-            f"{step / 2**30:.1f} and {score / 2**30:.1f} GiB, and all files {together / 2**30:.1f}; an ONNX "
-            f"file may have 2.0, and all together {MAX_ARTIFACT_BYTES / 2**30:.1f}: leave out rare items, or "
-            "take a smaller hidden_size"
-        )
 
 
 def write_artifact(
     directory: Path,
     weights: Mapping[str, Array],
     vocabulary: list[str],
-    probes: list[Probe],
+    probes: Callable[[], list[Probe]],
     manifest: Callable[[dict[str, FileEntry], list[Probe]], Manifest],
     on_step: OnStep | None = None,
 ) -> None:
@@ -68,7 +42,7 @@ def write_artifact(
 
     weights: items (N, H), inputs (N, D), bias (N,), and of every layer, as gru.0.weight_ih and so on,
     weight_ih (3H, D), weight_hh (3H, H), bias_ih, bias_hh (3H,); gates in the order reset, update, new.
-    probes: what the network gives, by which the graphs are checked. on_step: told how many items of a
+    probes: give what the network gives, by which the graphs are checked. on_step: told how many items of a
     very large catalogue are in clusters, which takes a while.
     Raises ArtifactError if a weight is no finite number, or if what was written does not give
     what the probes say.
@@ -78,7 +52,7 @@ def write_artifact(
             raise ArtifactError(
                 f"{name} has weights that are not finite; train with a smaller learning_rate or momentum"
             )
-    score, probes = _checked_score(weights, probes, on_step)
+    score, found = checked_score(weights["items"], weights["bias"], _layers(weights), probes(), on_step)
     bias = io.BytesIO()
     np.save(bias, weights["bias"].astype(np.float32), allow_pickle=False)
     files = {
@@ -95,7 +69,7 @@ def write_artifact(
             name: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
             for name, value in files.items()
         },
-        probes,
+        found,
     )
     digest = write_manifest(directory, made)
     (directory / "MODEL_CARD.md").write_text(_card(made), encoding="utf-8")
@@ -109,7 +83,7 @@ def _first_layer(weights: Mapping[str, Array]) -> bytes:
     if not np.array_equal(weights["inputs"], weights["items"]):
         names.append("inputs")
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **{name: _single(weights[name]) for name in names})
+    np.savez(file, allow_pickle=False, **{name: single(weights[name]) for name in names})
     return file.getvalue()
 
 
@@ -132,7 +106,7 @@ def _step(weights: Mapping[str, Array]) -> Any:
         nodes.append(node("Concat", after, ["hidden_after"], axis=1))
     kept = [name for name in weights if name.startswith("gru.") and not name.startswith("gru.0.")]
     kept += ["gru.0.weight_hh", "gru.0.bias_hh"]
-    return _graph(
+    return onnx_model(
         "step",
         nodes,
         inputs=[("items", TensorProto.INT64, ["B"]), ("hidden", TensorProto.FLOAT, ["B", layers * width])],
@@ -192,106 +166,6 @@ def _inputs(weights: Mapping[str, Array]) -> tuple[list[Any], dict[str, Array]]:
         ],
         {"inputs": inputs, "gru.0.weight_ih": weight, "gru.0.bias_ih": bias},
     )
-
-
-def _checked_score(
-    weights: Mapping[str, Array], probes: list[Probe], on_step: OnStep | None
-) -> tuple[bytes, list[Probe]]:
-    """The score graph, and the probes with the lists that it finds.
-
-    Where a search in clusters would find too little, it looks through all items. Raises ArtifactError if the
-    best items have not the scores that they have in the probes.
-    """
-    items, bias, layers = weights["items"], weights["bias"], _layers(weights)
-    if len(items) < CLUSTERED_FROM:
-        return score_model(items, bias, layers).SerializeToString(), probes
-    score: bytes = score_model(
-        items, bias, layers, clustered_from=CLUSTERED_FROM, probes=PROBES, on_step=on_step
-    ).SerializeToString()
-    found = found_by(score, bias, probes)
-    share = np.mean(
-        [len({*one.top} & {*other.top}) / len(one.top) for one, other in zip(probes, found, strict=True)]
-    )
-    if share >= _LEAST_FOUND:
-        return score, found
-    log.warning(
-        "only %.0f%% of the best items would be found in clusters: every list looks through all %d items",
-        100 * share,
-        len(items),
-    )
-    return score_model(items, bias, layers, clustered_from=len(items) + 1).SerializeToString(), probes
-
-
-def found_by(score: bytes, bias: Array, probes: list[Probe]) -> list[Probe]:
-    """The probes with what a search in clusters finds.
-
-    Raises ArtifactError if the best items have not the scores that they have in the probes.
-    """
-    session = ort.InferenceSession(score, providers=["CPUExecutionProvider"])
-    found = []
-    for probe in probes:
-        inputs = {"hidden": np.array([probe.hidden], np.float32), "bias": _single(bias)}
-        indices, scores = session.run(None, {**inputs, "n": np.array([len(bias)])})
-        by_item = np.empty_like(scores[0])
-        by_item[indices[0]] = scores[0]
-        if not np.allclose(by_item[probe.top], probe.scores, rtol=_TOLERANCE, atol=_TOLERANCE):
-            raise ArtifactError("the score graph does not give the scores of training; report this as a bug")
-        indices, scores = session.run(None, {**inputs, "n": np.array([len(probe.top)])})
-        found.append(probe.model_copy(update={"top": indices[0].tolist(), "scores": scores[0].tolist()}))
-    return found
-
-
-def score_model(items: Array, bias: Array, layers: int, **search: Any) -> Any:
-    """hidden (B, L·H), bias (N,), n (1,) -> indices and scores of the n best items, both (B, n).
-
-    search: as in score_graph.score_nodes.
-    """
-    n_items, width = items.shape
-    nodes, initializers = score_nodes(items, bias, layers, **search)
-    return _graph(
-        "score",
-        nodes,
-        inputs=[
-            ("hidden", TensorProto.FLOAT, ["B", layers * width]),
-            ("bias", TensorProto.FLOAT, [n_items]),
-            ("n", TensorProto.INT64, [1]),
-        ],
-        outputs=[
-            ("indices", TensorProto.INT64, ["B", "n_best"]),
-            ("scores", TensorProto.FLOAT, ["B", "n_best"]),
-        ],
-        initializers=initializers,
-    )
-
-
-def _graph(
-    name: str,
-    nodes: list[Any],
-    *,
-    inputs: list[tuple[str, int, list[Any]]],
-    outputs: list[tuple[str, int, list[Any]]],
-    initializers: Mapping[str, Array],
-) -> Any:
-    graph = helper.make_graph(
-        nodes,
-        name,
-        [helper.make_tensor_value_info(*each) for each in inputs],
-        [helper.make_tensor_value_info(*each) for each in outputs],
-        [numpy_helper.from_array(_single(value), key) for key, value in initializers.items()],
-    )
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-        producer_name="streamrec",
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _single(value: Array) -> Array:
-    """Floats in single precision; integers as they are."""
-    return value.astype(np.float32) if value.dtype.kind == "f" else value
 
 
 def _card(manifest: Manifest) -> str:

@@ -144,7 +144,7 @@ def _rough(found: Clusters, items: Array, bias: Array) -> Nodes:
     `probed_items`, `probed_products` and `probed_biases`.
 
     The weights of a cluster lie side by side, so that one copy takes them to the product. Biases are those of
-    export: to look up all those of now, which lie apart, takes as long as everything else.
+    export: to look up all those of now, which lie apart, takes nearly as long as the rest.
     """
     nobody = found.members == NOBODY
     whole, scales = in_whole_numbers(items)

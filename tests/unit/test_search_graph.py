@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 from session_models import rewrite
 
-import streamrec.models._gru4rec.export
 from streamrec.artifact import read_artifact
 from streamrec.contracts import FloatArray, IntArray, Session
 from streamrec.errors import ArtifactError, DatasetError
+from streamrec.models._gru4rec import score_export as exporting
 from streamrec.models._gru4rec.clusters import CAPACITY, NOBODY, clusters
-from streamrec.models._gru4rec.export import require_room, score_model
+from streamrec.models._gru4rec.score_export import require_room, score_model
 from streamrec.models._gru4rec.score_graph import SCREENED_FROM, score_bytes
 from streamrec.models._gru4rec.search_graph import MOST_SEARCHED
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
@@ -60,8 +60,8 @@ def sessions() -> list[Session]:
 def export(model: GRU4Rec, directory: Path, probes: int = PROBES) -> None:
     """As if the catalogue were very large."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streamrec.models._gru4rec.export, "CLUSTERED_FROM", SCREENED_FROM)
-        patch.setattr(streamrec.models._gru4rec.export, "PROBES", probes)
+        patch.setattr(exporting, "CLUSTERED_FROM", SCREENED_FROM)
+        patch.setattr(exporting, "PROBES", probes)
         model.export(directory)
 
 
@@ -334,6 +334,6 @@ def test_more_items_than_files_can_hold_are_refused_before_training(monkeypatch:
         require_room(4_000_000, 128, 128, shared=True)
     with pytest.raises(DatasetError, match="all files"):
         require_room(3_500_000, 100, 100, shared=False)
-    monkeypatch.setattr("streamrec.models._gru4rec.export._MOST_GRAPH_BYTES", 1000)
+    monkeypatch.setattr(exporting, "_MOST_GRAPH_BYTES", 1000)
     with pytest.raises(DatasetError, match="the clicks are on 3 items"):
         GRU4Rec().train([Session(["a", "b", "c"])])
