@@ -24,11 +24,14 @@ __all__ = [
     "N_COLOURS",
     "bars",
     "differences",
+    "inline_svg",
     "lorenz_curves",
     "need_matplotlib",
+    "new_plot",
     "popularity_bands",
     "recall_by_k",
     "recall_by_position",
+    "series_colour",
 ]
 
 Values = NDArray[np.float64]
@@ -88,7 +91,7 @@ def need_matplotlib() -> None:
         ) from None
 
 
-def _svg(draw: Callable[Arguments, "Figure"]) -> Callable[Arguments, str]:
+def inline_svg(draw: Callable[Arguments, "Figure"]) -> Callable[Arguments, str]:
     """The figure that a function draws, as an element of a page."""
 
     @wraps(draw)
@@ -119,14 +122,14 @@ def _inline(svg: str) -> str:
     return svg
 
 
-@_svg
+@inline_svg
 def bars(metrics: Mapping[str, Mapping[str, Interval]]) -> "Figure":
     """For each metric a bar a model with its interval, side by side; metrics: by metric, then model."""
     models = list(next(iter(metrics.values())))
     figure, axes = _panels(len(models), len(metrics))
     for axis, (metric, intervals) in zip(axes, metrics.items(), strict=True):
         for row, each in enumerate(intervals.values()):
-            axis.barh(row, each.mean, 0.62, color=_colour(row))
+            axis.barh(row, each.mean, 0.62, color=series_colour(row))
             axis.plot([each.low, each.high], [row, row], color=_INK, linewidth=1.3)
             axis.text(each.high, row, f" {each.mean:.3f}", va="center", fontsize=8.5)
         axis.set_title(metric)
@@ -135,7 +138,7 @@ def bars(metrics: Mapping[str, Mapping[str, Interval]]) -> "Figure":
     return figure
 
 
-@_svg
+@inline_svg
 def differences(metrics: Mapping[str, Mapping[str, Interval]], colours: Mapping[str, int]) -> "Figure":
     """Paired differences to one model with their intervals; metrics: by metric, then model.
 
@@ -146,7 +149,7 @@ def differences(metrics: Mapping[str, Mapping[str, Interval]], colours: Mapping[
     for axis, (metric, intervals) in zip(axes, metrics.items(), strict=True):
         axis.axvline(0, color=_FAINT, linewidth=1)
         for row, (model, each) in enumerate(intervals.items()):
-            colour = _colour(colours[model])
+            colour = series_colour(colours[model])
             axis.plot([each.low, each.high], [row, row], color=colour, solid_capstyle="butt")
             axis.plot(each.mean, row, color=colour, marker="o", markersize=6)
         axis.set_title(metric)
@@ -154,28 +157,28 @@ def differences(metrics: Mapping[str, Mapping[str, Interval]], colours: Mapping[
     return figure
 
 
-@_svg
+@inline_svg
 def recall_by_k(ranks: Mapping[str, Values], k: int) -> "Figure":
     """Share of the next clicks within the first 1, 2, … k places."""
-    figure, axis = _plot()
+    figure, axis = new_plot()
     ks = np.arange(1, k + 1)
     for n, (model, each) in enumerate(ranks.items()):
         found = np.searchsorted(np.sort(each), ks, side="right") / len(each)
-        axis.plot(ks, found, color=_colour(n), linestyle=_line(n), label=model)
+        axis.plot(ks, found, color=series_colour(n), linestyle=_line(n), label=model)
     axis.set(xlabel="places looked at, k", ylabel="recall@k", xlim=(1, k), ylim=(0, None))
     axis.set_xticks([1, *range(10, k + 1, 10)])
     _legend(axis, len(ranks))
     return figure
 
 
-@_svg
+@inline_svg
 def recall_by_position(
     labels: Sequence[str], counts: Sequence[int], recall: Mapping[str, Values]
 ) -> "Figure":
     """Recall after so many clicks of a session; labels: how many, counts: next clicks there."""
-    figure, axis = _plot()
+    figure, axis = new_plot()
     for n, (model, each) in enumerate(recall.items()):
-        axis.plot(range(len(labels)), each, color=_colour(n), marker=_marker(n), label=model)
+        axis.plot(range(len(labels)), each, color=series_colour(n), marker=_marker(n), label=model)
     ticks = [f"{label}\n({_short(count)})" for label, count in zip(labels, counts, strict=True)]
     axis.set_xticks(range(len(labels)), ticks)
     axis.set(xlabel="clicks seen before (and next clicks measured there)", ylabel="recall", ylim=(0, None))
@@ -183,14 +186,14 @@ def recall_by_position(
     return figure
 
 
-@_svg
+@inline_svg
 def popularity_bands(labels: Sequence[str], clicked: Values, recommended: Mapping[str, Values]) -> "Figure":
     """Shares of clicks and of recommended places by the popularity of the item."""
-    figure, axis = _plot()
+    figure, axis = new_plot()
     places = np.arange(len(labels))
     axis.bar(places, clicked, 0.8, color=_GRID, label="clicked in the test")
     for n, (model, each) in enumerate(recommended.items()):
-        axis.plot(places, each, color=_colour(n), marker=_marker(n), label=model)
+        axis.plot(places, each, color=series_colour(n), marker=_marker(n), label=model)
     axis.set_xticks(places, labels)
     axis.set(ylabel="share", ylim=(0, None), xlabel="items, the most popular first, and how many they are")
     axis.grid(axis="x", visible=False)
@@ -198,10 +201,10 @@ def popularity_bands(labels: Sequence[str], clicked: Values, recommended: Mappin
     return figure
 
 
-@_svg
+@inline_svg
 def lorenz_curves(exposures: Mapping[str, Values], ginis: Mapping[str, float]) -> "Figure":
     """Cumulative share of recommended places of the items recommended least, with the Gini coefficients."""
-    figure, axis = _plot()
+    figure, axis = new_plot()
     axis.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=":", label="all items alike")
     for n, (model, exposure) in enumerate(exposures.items()):
         shares = np.concatenate([[0.0], np.cumsum(np.sort(exposure)) / max(1, exposure.sum())])
@@ -209,7 +212,7 @@ def lorenz_curves(exposures: Mapping[str, Values], ginis: Mapping[str, float]) -
         axis.plot(
             places / (len(shares) - 1),
             shares[places],
-            color=_colour(n),
+            color=series_colour(n),
             linestyle=_line(n),
             label=f"{model} (Gini {ginis[model]:.2f})",
         )
@@ -219,7 +222,8 @@ def lorenz_curves(exposures: Mapping[str, Values], ginis: Mapping[str, float]) -
     return figure
 
 
-def _plot() -> tuple["Figure", "Axes"]:
+def new_plot() -> tuple["Figure", "Axes"]:
+    """A figure half a page wide, for a function under `inline_svg`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_HALF)
@@ -243,7 +247,8 @@ def _legend(axis: "Axes", n: int) -> None:
     axis.legend(fontsize=8.5, ncols=1 if n <= 5 else 2)
 
 
-def _colour(n: int) -> str:
+def series_colour(n: int) -> str:
+    """What the n-th of the things compared is drawn in, under `inline_svg`."""
     return _SERIES[n % N_COLOURS]
 
 
