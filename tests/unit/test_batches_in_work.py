@@ -6,8 +6,17 @@ from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from streamrec.config import KafkaSettings
+from streamrec.engine import runner
 from streamrec.engine.runner import Batch, add_agent
+
+
+@pytest.fixture(autouse=True)
+def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lag of an agent is asked for as long as the process lives."""
+    monkeypatch.setattr(runner.metrics, "consumer_lag", SimpleNamespace(read_from=lambda _: None))
 
 
 class Agent:
