@@ -69,15 +69,7 @@ def stock(settings: Settings, count: _Counter, *, folder: Path) -> None:
             super()._on_changelog_sent(fut)
             count.done += 1
 
-    app = faust.App(
-        f"{settings.kafka.prefix}stock",
-        broker=f"kafka://{settings.kafka.bootstrap}",
-        topic_partitions=settings.kafka.partitions,
-        topic_replication_factor=1,
-        table_standby_replicas=0,
-        consumer_auto_offset_reset="earliest",
-        datadir=folder / "faust",
-    )
+    app = _stock_app(settings, folder)
     topic = app.topic(settings.kafka.topic("interactions"), key_type=str)
     counts = app.tables.add(Counts(app, name="counts", default=int))
 
@@ -86,8 +78,23 @@ def stock(settings: Settings, count: _Counter, *, folder: Path) -> None:
             counts[click["visitor_id"]] += 1
 
     app.agent(topic, name="clicks")(clicks)
-    sys.argv = ["faust", "worker", "--without-web", "-l", "info"]
     app.main()
+
+
+def _stock_app(settings: Settings, folder: Path) -> Any:
+    """A Faust app as its tutorial has it; `main` runs it as `worker -l info`."""
+    import faust
+
+    sys.argv = ["faust", "worker", "--without-web", "-l", "info"]
+    return faust.App(
+        f"{settings.kafka.prefix}stock",
+        broker=f"kafka://{settings.kafka.bootstrap}",
+        topic_partitions=settings.kafka.partitions,
+        topic_replication_factor=1,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        datadir=folder / "faust",
+    )
 
 
 def state(settings: Settings, _: _Counter) -> None:
@@ -140,15 +147,7 @@ def stock_recovery(settings: Settings, count: _Counter, *, folder: Path) -> None
             super().apply_changelog_batch(batch)
             count.done += len(batch)
 
-    app = faust.App(
-        f"{settings.kafka.prefix}stock",
-        broker=f"kafka://{settings.kafka.bootstrap}",
-        topic_partitions=settings.kafka.partitions,
-        topic_replication_factor=1,
-        table_standby_replicas=0,
-        consumer_auto_offset_reset="earliest",
-        datadir=folder / "faust",
-    )
+    app = _stock_app(settings, folder)
     raw_bytes = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
     changelog = app.topic(settings.kafka.topic("visitor-states"), **raw_bytes)
     app.tables.add(Rows(app, name="rows", changelog_topic=changelog))
@@ -158,7 +157,6 @@ def stock_recovery(settings: Settings, count: _Counter, *, folder: Path) -> None
             pass
 
     app.agent(app.topic(settings.kafka.topic("interactions"), **raw_bytes), name="clicks")(clicks)
-    sys.argv = ["faust", "worker", "--without-web", "-l", "info"]
     app.main()
 
 

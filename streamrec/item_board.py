@@ -178,13 +178,9 @@ class ItemBoard:
         """The first n without what is left out; `best` gives the first so many with it."""
         if not unavailable and not any(excluded):
             return best(n)
-
-        def barred(visitor: int, item_id: str) -> bool:
-            return item_id in unavailable or item_id in excluded[visitor]
-
         wanted = n + _SPARE
         while True:
-            found = best(wanted).without(barred)
+            found = best(wanted).without(unavailable, excluded)
             if wanted >= len(self._ids) or found.lengths().min(initial=n) >= n:
                 return found.first(n)
             wanted *= 4

@@ -4,7 +4,7 @@ An item is known by its key, a hash of its id, so that the same item is found in
 propose without a table of all ids: of two items one in 2⁶⁴ pairs has the same key.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -57,17 +57,13 @@ class Proposals(NamedTuple):
         lengths: _Places = np.count_nonzero(self.keys, axis=1)
         return lengths
 
-    def without(self, barred: Callable[[int, str], bool]) -> "Proposals":
-        """What is left when some items are barred to some visitors: those behind them move up."""
-        gone = np.array(
-            [
-                [bool(key) and barred(row, self.ids[place]) for key, place in zip(keys, places, strict=True)]
-                for row, (keys, places) in enumerate(
-                    zip(self.keys.tolist(), self.places.tolist(), strict=True)
-                )
-            ],
-            dtype=bool,
-        ).reshape(self.keys.shape)
+    def without(self, unavailable: Set[str], excluded: Sequence[Set[str]]) -> "Proposals":
+        """What is left when some items are for nobody, and some not for a visitor: those behind move up."""
+        gone = np.zeros(self.keys.shape, bool)
+        for row, (keys, places) in enumerate(zip(self.keys.tolist(), self.places.tolist(), strict=True)):
+            ids = [self.ids[place] if key else "" for key, place in zip(keys, places, strict=True)]
+            gone[row] = [item_id in unavailable or item_id in excluded[row] for item_id in ids]
+        gone &= self.keys != 0
         order = np.argsort(gone, axis=1, kind="stable")
         keys = np.take_along_axis(np.where(gone, np.uint64(0), self.keys), order, axis=1)
         return Proposals(keys, np.take_along_axis(self.places, order, axis=1), self.ids)

@@ -215,17 +215,14 @@ def _with_model(
     most_excluded = settings.state.session_items if settings.scoring.exclude_session_items else 0
     if not unavailable and not most_excluded:
         return {**others, GRU4REC: _best_of(model, rows, blend.depth, _NO_INDICES)}
-
-    def barred(visitor: int, item_id: str) -> bool:
-        return item_id in unavailable or item_id in excluded[visitor]
-
-    found = _best_of(model, rows, blend.depth + _SPARE, _NO_INDICES).without(barred).first(blend.depth)
+    found = _best_of(model, rows, blend.depth + _SPARE, _NO_INDICES)
+    found = found.without(unavailable, excluded).first(blend.depth)
     short = np.flatnonzero(found.lengths() < blend.k)
     if short.size and blend.depth + _SPARE < len(model.items):
         gone = np.flatnonzero([item_id in unavailable for item_id in model.items])
         left = [rows[i] for i in short.tolist()]
         again = _best_of(model, left, blend.depth + most_excluded, gone)
-        again = again.without(lambda place, item_id: item_id in excluded[short[place]])
+        again = again.without(_NONE, [excluded[i] for i in short.tolist()])
         found = found.replaced(short, again.first(blend.depth))
     return {**others, GRU4REC: found}
 

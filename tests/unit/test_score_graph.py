@@ -1,16 +1,16 @@
 """Lists of a large catalogue, looked through in whole numbers first: those of exact scores all the same."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from exact_scores import best, exact, states
 from onnx import numpy_helper
 from session_models import rewrite
 
 import streamrec.scorer
-from streamrec.contracts import FloatArray, IntArray, Session
+from streamrec.contracts import FloatArray, Session
 from streamrec.errors import ArtifactError
 from streamrec.models._gru4rec.score_graph import SCREENED_FROM
 from streamrec.models.gru4rec import GRU4Rec, GRU4RecConfig
@@ -49,23 +49,7 @@ def scorer(large: tuple[Path, GRU4Rec]) -> SessionScorer:
 
 @pytest.fixture(scope="module")
 def hidden(large: tuple[Path, GRU4Rec]) -> FloatArray:
-    """States from the middle of their range to its very ends."""
-    size = json.loads((large[0] / "manifest.json").read_text())["hidden_size"]
-    states = np.random.default_rng(1).uniform(-1, 1, (64, size)).astype(np.float32)
-    states[:8], states[8:16] = np.sign(states[:8]), 0
-    return states
-
-
-def exact(model: GRU4Rec, hidden: FloatArray) -> FloatArray:
-    assert model.network is not None
-    items, bias = model.network.items.detach().numpy(), model.network.bias.detach().numpy()
-    scores: FloatArray = hidden[:, -items.shape[1] :] @ items.T + bias
-    return scores
-
-
-def best(scores: FloatArray, n: int) -> IntArray:
-    order: IntArray = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    return order
+    return states(large[0])
 
 
 @pytest.mark.parametrize("n", [1, 20, 50, 500])

@@ -1,6 +1,5 @@
 """Lists of a very large catalogue, looked for in clusters; here of a smaller one that is treated like it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from exact_scores import best, exact, states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
@@ -72,23 +72,7 @@ def scorer(large: tuple[Path, GRU4Rec]) -> SessionScorer:
 
 @pytest.fixture(scope="module")
 def hidden(large: tuple[Path, GRU4Rec]) -> FloatArray:
-    """States from the middle of their range to its very ends."""
-    size = json.loads((large[0] / "manifest.json").read_text())["hidden_size"]
-    states = np.random.default_rng(1).uniform(-1, 1, (64, size)).astype(np.float32)
-    states[:8], states[8:16] = np.sign(states[:8]), 0
-    return states
-
-
-def exact(model: GRU4Rec, hidden: FloatArray) -> FloatArray:
-    assert model.network is not None
-    items, bias = model.network.items.detach().numpy(), model.network.bias.detach().numpy()
-    scores: FloatArray = hidden[:, -items.shape[1] :] @ items.T + bias
-    return scores
-
-
-def best(scores: FloatArray, n: int) -> IntArray:
-    order: IntArray = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    return order
+    return states(large[0])
 
 
 def shared(found: IntArray, wanted: IntArray) -> float:
