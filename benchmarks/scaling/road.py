@@ -9,7 +9,7 @@ What the workers do is what `streamrec/engine/transport.py` and `runner.py` make
 - Up to eight batches are in work at once, each of another partition: a fixed cost and one for each click, one
   after the other, then the time until Kafka has acknowledged, side by side. The next poll is made when the
   last batch of this one is in work, so that what arrives meanwhile makes the next batches larger.
-- After a poll of fewer than 16 records a partition a worker first finishes it, and pauses for as long as that
+- After a poll of fewer than 4 records a partition a worker first finishes it, and pauses for as long as that
   took, 100 ms at most.
 
 Partitions do not know of each other: a worker's share of them, with the traffic of its share, stands for the
@@ -33,7 +33,7 @@ __all__ = ["Costs", "Hop", "Outage", "Road", "Worker"]
 
 # As in streamrec/engine/transport.py.
 _FETCH_WAIT_S: Final = 0.05
-_FEW: Final = 16
+_FEW: Final = 4
 _LONGEST_PAUSE_S: Final = 0.1
 _AGAIN_S: Final = 0.003
 # As in streamrec/engine/runner.py.

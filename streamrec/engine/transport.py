@@ -33,7 +33,7 @@ _LOOK_S = 0.1
 # Between two takes of a poll: about what a fetch takes.
 _AGAIN_S = 0.003
 # A batch of fewer records costs more in Faust and Kafka than in its records.
-_FEW = 16
+_FEW = 4
 _LONGEST_PAUSE_S = 0.1
 
 

@@ -281,10 +281,10 @@ def test_who_reads_several_records_a_click_has_many_sooner(bench: Any) -> None:
         found.run(2.0)
         return float(found.emitted_s[0][1])
 
-    # After a batch of few records a pause as long as it took; sixteen of a click are not few.
+    # After a batch of few records a pause as long as it took; four of a click are not few.
     assert second_s(1.0) == pytest.approx(1.0 + 3 * 0.013 + 0.003)
     # No pause: taken 3 ms after the first, and begun when that one is done.
-    assert second_s(16.0) == pytest.approx(1.0 + 2 * 0.013)
+    assert second_s(4.0) == pytest.approx(1.0 + 2 * 0.013)
 
 
 def test_batches_of_partitions_wait_for_kafka_together_and_compute_in_turn(bench: Any) -> None:
