@@ -23,7 +23,7 @@ from benchmarks.catalogues import (
 )
 from benchmarks.cores import leave_a_core
 from benchmarks.freshness import freshness_entries, measure_freshness
-from benchmarks.load import MODEL, N_PARTITIONS, Load, fill, make_load, own_topics, train_model
+from benchmarks.load import MODEL, N_PARTITIONS, Load, fill, make_load, own_settings, own_topics, train_model
 from benchmarks.meter import Measured
 from benchmarks.parts import measure_parts
 from benchmarks.report import compare, machine, ratios_table, times_table, too_low, write_report
@@ -150,7 +150,7 @@ def _train(settings: Settings, progress: Progress) -> str:
 def _measure_freshness(
     settings: Settings, bootstrap: str, version: str, work: Path, n_rounds: int, progress: Progress
 ) -> dict[str, list[Report]]:
-    own = _under(settings, bootstrap, "fresh")
+    own = own_settings(settings, bootstrap, "fresh")
     task = progress.add_task("freshness, in turns", total=100)
     return measure_freshness(
         own, version, work, n_rounds, lambda share: progress.update(task, completed=round(100 * share))
@@ -184,23 +184,13 @@ def _measure_road(
     progress: Progress,
 ) -> dict[str, list[Measured]]:
     task = progress.add_task("the whole road, and scoring alone", total=2 * n_rounds)
-    own = _under(settings, bootstrap, "road")
+    own = own_settings(settings, bootstrap, "road")
     return measure_road(own, version, load, work, n_rounds, lambda: progress.advance(task))
 
 
 def _load(n_events: int) -> Load:
     """Event times end now: the last click is as fresh as if it had just come."""
     return make_load(n_events, N_PARTITIONS, time.time_ns() // 1_000_000 - n_events)
-
-
-def _under(settings: Settings, bootstrap: str, name: str, *, online: bool = True) -> Settings:
-    """Settings of contenders with topics of their own."""
-    return load_settings(
-        kafka={"bootstrap": bootstrap, "prefix": f"{name}-{os.getpid()}.", "partitions": N_PARTITIONS},
-        state={"online": online},
-        registry=settings.registry,
-        log_level="WARNING",
-    )
 
 
 def _measure(
@@ -216,7 +206,7 @@ def _measure(
     rounds: dict[str, list[Measured]] = {each.name: [] for each in WORKLOADS}
     for n in range(n_rounds):
         for number, workload in enumerate(WORKLOADS):
-            own = _under(settings, bootstrap, f"bench-{n}-{number}", online=workload.online)
+            own = own_settings(settings, bootstrap, f"bench-{n}-{number}", online=workload.online)
             name = f"{workload.name} ({n + 1}/{n_rounds})"
             with own_topics(own):
                 filled = fill(own, load, round(len(load) * workload.share))

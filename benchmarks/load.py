@@ -1,20 +1,21 @@
 """What the contenders work on: real clicks as records, a model of real size, filled topics."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from streamrec.advance import partition_of
-from streamrec.config import Settings
+from streamrec.config import Settings, load_settings
 from streamrec.datasets import bundled_clicks, click_sessions
 from streamrec.engine.log import KafkaLog, Out
 from streamrec.events import Interaction, encode
 from streamrec.registry import Registry
 from streamrec.topics import connect, create_topics
 
-__all__ = ["MODEL", "N_PARTITIONS", "Load", "fill", "make_load", "own_topics", "train_model"]
+__all__ = ["MODEL", "N_PARTITIONS", "Load", "fill", "make_load", "own_settings", "own_topics", "train_model"]
 
 MODEL: Final = "GRU4Rec, 100 units, trained for one epoch on the bundled clicks"
 
@@ -91,6 +92,18 @@ def train_model(settings: Settings, on_step: Callable[..., None]) -> str:
     model = GRU4Rec(GRU4RecConfig(epochs=1, batch_size=256, n_sample=1024))
     model.train(click_sessions(bundled_clicks()), TrainOptions(device="cpu", on_step=on_step))
     return str(model.publish(Registry.of(settings)))
+
+
+def own_settings(
+    settings: Settings, bootstrap: str, name: str, *, partitions: int = N_PARTITIONS, online: bool = True
+) -> Settings:
+    """Settings with the same registry and topics of their own, whose names this process alone has."""
+    return load_settings(
+        kafka={"bootstrap": bootstrap, "prefix": f"{name}-{os.getpid()}.", "partitions": partitions},
+        state={"online": online},
+        registry=settings.registry,
+        log_level="WARNING",
+    )
 
 
 @contextmanager

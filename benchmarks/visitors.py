@@ -8,7 +8,6 @@ an app that holds the same items and no visitors.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ import numpy as np
 from msgspec.structs import replace
 from rich.progress import Progress
 
-from benchmarks.load import own_topics
+from benchmarks.load import own_settings, own_topics
 from benchmarks.meter import Measured
 from benchmarks.running import Contender
 from benchmarks.workloads import Comparison
 from streamrec.advance import Place, advance, partition_of
-from streamrec.config import Settings, load_settings
+from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks
 from streamrec.engine.log import KafkaLog, Out, Record
 from streamrec.events import Interaction, encode
@@ -38,7 +37,16 @@ from streamrec.state.rows import VISITOR, WATERMARK_KEY, decode_watermark, encod
 from streamrec.state_opener import state_opener
 from streamrec.topics import known_topics
 
-__all__ = ["COMPARISONS", "Held", "absolute_entries", "make_rows", "measure_visitors", "write_rows"]
+__all__ = [
+    "COMPARISONS",
+    "Arrival",
+    "Held",
+    "Worked",
+    "absolute_entries",
+    "make_rows",
+    "measure_visitors",
+    "write_rows",
+]
 
 RECOVERY: Final = "state: a row of visitor-states recovered"
 _STOCK: Final = "stock Faust table: a row of the same recovered"
@@ -49,7 +57,6 @@ _LEAST_ROWS_PER_S: Final = 100_000
 _MOST_BYTES: Final = 2_000
 """Of memory for a visitor held."""
 _STOCK_SHARE: Final = 0.05
-_PARTITIONS: Final = 4
 _APART_MS: Final = 1
 _BATCH: Final = 2_000
 
@@ -63,8 +70,18 @@ class Held(NamedTuple):
     """Mean size of a visitor's row, key and value."""
 
 
+class Worked(NamedTuple):
+    """What a batch of clicks came to."""
+
+    visitors: int
+    """That were not known before."""
+    clicks: int
+    cpu_s: float
+    """Of the state step."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class Arrival:
     """A record of the input, as `advance` takes it."""
 
     offset: int
@@ -88,10 +105,11 @@ def measure_visitors(
     settings: with the registry that holds the version. Raises BenchmarkError if a process does not get there.
     """
     rounds: dict[str, list[Measured]] = {}
-    full, empty = (_own(bootstrap, settings, name) for name in ("held", "empty"))
+    full, empty = (own_settings(settings, bootstrap, name) for name in ("held", "empty"))
     with own_topics(full), own_topics(empty):
         task = progress.add_task(f"{n_visitors:,} visitors", total=n_visitors)
-        rows, n = make_rows(full, version, n_visitors, partial(progress.advance, task)), full.kafka.partitions
+        rows = make_rows(full, version, n_visitors, lambda worked: progress.advance(task, worked.visitors))
+        n = full.kafka.partitions
         sizes = [len(key) + len(row) for each in rows for key, row in each.items() if key[:2] == VISITOR]
         held = Held(len(sizes), write_rows(full, rows), round(mean(sizes), 1))
         items = write_rows(empty, [_without_visitors(each) for each in rows])
@@ -122,11 +140,6 @@ def _without_visitors(rows: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 def _advanced(progress: Progress, task: Any, done: int) -> None:
     progress.update(task, completed=done)
-
-
-def _own(bootstrap: str, settings: Settings, name: str) -> Settings:
-    kafka = {"bootstrap": bootstrap, "prefix": f"bench-{os.getpid()}-{name}.", "partitions": _PARTITIONS}
-    return load_settings(kafka=kafka, registry=settings.registry, log_level="WARNING")
 
 
 def absolute_entries(rounds: dict[str, list[Measured]], held: Held) -> list[dict[str, Any]]:
@@ -160,23 +173,26 @@ def absolute_entries(rounds: dict[str, list[Measured]], held: Held) -> list[dict
 
 
 def make_rows(
-    settings: Settings, version: str, n_visitors: int, on_visitors: Callable[[int], object]
+    settings: Settings, version: str, n_visitors: int, on_batch: Callable[[Worked], object]
 ) -> list[dict[bytes, bytes]]:
-    """The rows of so many visitors and of their clicks' items, by partition, as the state app makes them."""
+    """The rows of so many visitors and of their clicks' items, by partition, as the state app makes them.
+
+    on_batch: called with what each batch came to.
+    """
     n_partitions, open_state = settings.kafka.partitions, state_opener(settings)
     step = load_step(Registry.of(settings), version)
     states = [open_state({}, Place("", each, n_partitions)) for each in range(n_partitions)]
-    waiting: list[list[_Arrival]] = [[] for _ in states]
+    waiting: list[list[Arrival]] = [[] for _ in states]
 
     def work_off(partition: int) -> None:
         state, records = states[partition], waiting[partition]
-        before = len(state.visitors)
+        before, clicks, began_s = len(state.visitors), len(records), time.thread_time()
         while records:
             changes = advance(records, state, step)
             state.commit(changes)
             records = records[changes.consumed :]
         waiting[partition] = []
-        on_visitors(len(state.visitors) - before)
+        on_batch(Worked(len(state.visitors) - before, clicks, time.thread_time() - began_s))
 
     for partition, arrival in _arrivals(n_visitors, n_partitions):
         waiting[partition].append(arrival)
@@ -187,7 +203,7 @@ def make_rows(
     return [state.rows for state in states]
 
 
-def _arrivals(n_visitors: int, n_partitions: int) -> Iterator[tuple[int, _Arrival]]:
+def _arrivals(n_visitors: int, n_partitions: int) -> Iterator[tuple[int, Arrival]]:
     """Clicks of bundled sessions, in their order, and the partition of each; each pass has other visitors."""
     clicks, draw = bundled_clicks(), np.random.default_rng(1)
     now, offsets, left = time.time_ns() // 1_000_000, [count() for _ in range(n_partitions)], n_visitors
@@ -211,7 +227,7 @@ def _arrivals(n_visitors: int, n_partitions: int) -> Iterator[tuple[int, _Arriva
                 time=now,
                 session_id=f"{session_id}-{n_pass}",
             )
-            yield partition, _Arrival(next(offsets[partition]), now, name.encode(), encode(event))
+            yield partition, Arrival(next(offsets[partition]), now, name.encode(), encode(event))
         if not left:
             return
 
