@@ -1,4 +1,4 @@
-"""A worker that gets too little of the machine: memory stays bounded, nothing is lost, and it catches up."""
+"""A worker whose writes take too long: memory stays bounded, nothing is lost, and it catches up."""
 
 import signal
 import threading
@@ -19,6 +19,7 @@ _MIB = 1 << 20
 _PER_S = 500
 _WARM_S = 8.0
 _SLOW_S = 40.0
+_LONGER_S = 5
 _MOST_GROWTH_MIB = 32
 """Of resident memory. For each of two partitions a batch in work, one that waits, one fetched ahead and one
 on its way, each of a fetch at most (4 MiB)."""
@@ -32,19 +33,14 @@ LARGE = {
 }
 
 
-class Starved:
-    """Watches a worker's memory and, while `slow` is set, stops it again and again; a context manager.
+class Watched:
+    """Looks at a worker's memory as long as the block lasts; a context manager."""
 
-    It then runs a fiftieth of the time: a quiet machine does a load of clicks in a twentieth.
-    """
-
-    _RUNS_S, _STOPPED_S = 0.02, 0.98
+    _LOOK_S = 0.05
 
     def __init__(self, worker: Worker) -> None:
-        self.slow = threading.Event()
         self.rss_mib: list[float] = []
         """Its resident memory, oldest first."""
-        self._worker = worker
         self._process = psutil.Process(worker.pid)
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,11 +56,7 @@ class Starved:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._enough.wait(self._RUNS_S):
-            if self.slow.is_set():
-                self._worker.signal(signal.SIGSTOP)
-                self._enough.wait(self._STOPPED_S)
-                self._worker.signal(signal.SIGCONT)
+        while not self._enough.wait(self._LOOK_S):
             self.rss_mib.append(self._process.memory_info().rss / _MIB)
 
 
@@ -84,26 +76,29 @@ def large_clicks(seed: int) -> Iterator[dict[str, Any]]:
     return ({**each, "context": {"page": "x" * 12_000}} for each in real_clicks(seed))
 
 
-def slowed(bench: Bench, role: str, fault: str = "") -> Found:
-    """Slow a worker down under a load that is too much for it then, and let it go again."""
+def slowed(bench: Bench, role: str, fault: str = "slow") -> Found:
+    """Have a worker wait with its writes under a load that is too much for it then, and let it go again."""
     topic = {"state": "interactions", "scoring": "visitor-states"}[role]
     with bench.system() as system:
-        workers = {each: system.start(each, [fault] if each == role else ()) for each in ("state", "scoring")}
-        with Starved(workers[role]) as starved:
+        workers = {
+            each: system.start(each, [f"{fault} {_LONGER_S}"] if each == role else ())
+            for each in ("state", "scoring")
+        }
+        with Watched(workers[role]) as watched:
             with system.traffic(_PER_S, large_clicks(bench.seed)):
                 system.wait_until_flowing()
                 time.sleep(_WARM_S)
-                level = max(starved.rss_mib)
-                starved.slow.set()
+                level = max(watched.rss_mib)
+                workers[role].signal(signal.SIGRTMIN)
                 time.sleep(_SLOW_S)
                 handled, _ = committed(bench.settings, topic, role)
-            starved.slow.clear()
+            workers[role].signal(signal.SIGRTMIN)
             start = time.monotonic()
             system.settle(_CATCH_UP_S)
             catch_up_s = time.monotonic() - start
-            growth = max(starved.rss_mib) - level
+            growth = max(watched.rss_mib) - level
         system.stop()
-        verdict = bench.judge(system, report=not fault)
+        verdict = bench.judge(system, report=fault == "slow")
         found = Found(growth, size_mib(system, topic, handled), catch_up_s, verdict)
     print(f"{role}: {found[:3]}, {verdict.clicks} clicks")  # noqa: T201
     return found

@@ -14,6 +14,7 @@ Failpoints kill the process (SIGKILL) at the N-th time that it gets there:
 
     model           the session model fails on the item "cursed", every time
     slow-write      every write takes a second longer, so that a process can be stopped in it
+    slow            from a SIGRTMIN to the next, every write takes N seconds longer
     skip            the N-th poll that brings input comes while the flow is stopped, as in a rebalance
 
     clock           the clock is N seconds ahead, or behind; see shifted.py
@@ -23,7 +24,7 @@ Bugs are such as somebody might build in; the bench has to catch them:
     bug-early       a write counts as done at once, and is done a second later
     bug-replay      nobody looks whether a record was counted before
     bug-swallow     the N-th write fails, and the error is swallowed
-    bug-hoard       polls do not wait until what the last one brought is in work
+    bug-hoard       polls do not wait until what the last one brought is in work; slow, too
 """
 
 import asyncio
@@ -165,6 +166,21 @@ def model(_: Countdown) -> None:
     SessionStep.step = failing  # type: ignore[method-assign]
 
 
+def slow(_: Countdown) -> None:
+    is_slow, longer_s = asyncio.Event(), float(*TIMES)
+    signal.signal(signal.SIGRTMIN, lambda *_: is_slow.clear() if is_slow.is_set() else is_slow.set())
+
+    def replaced(write: Callable[..., Any]) -> Callable[..., Any]:
+        async def later(*arguments: Any) -> Any:
+            if is_slow.is_set():
+                await asyncio.sleep(longer_s)
+            return await write(*arguments)
+
+        return later
+
+    around_writes(replaced)
+
+
 def slow_write(_: Countdown) -> None:
     def replaced(write: Callable[..., Any]) -> Callable[..., Any]:
         async def slow(*arguments: Any) -> Any:
@@ -236,7 +252,9 @@ def bug_swallow(countdown: Countdown) -> None:
     scoring.ListMaker._send = swallowing  # type: ignore[method-assign]
 
 
-def bug_hoard(_: Countdown) -> None:
+def bug_hoard(countdown: Countdown) -> None:
+    slow(countdown)
+
     async def at_once(_: BatchConsumer) -> None:
         pass
 
