@@ -42,6 +42,8 @@ from streamrec.releases import announce
 from streamrec.standalone import with_own_key
 
 _VISITOR_ROUNDS: Final = 3
+_LEAST_EVENTS: Final = 20_000
+"""Fewer are over before a contender's meter has looked twice."""
 _CATALOGUES: Final = (37_000, 1_000_000)
 """Items."""
 _CALLS: Final = 100
@@ -111,8 +113,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--visitors", type=int, default=100_000, help="visitors held by the state app")
     parser.add_argument("--out", default="build/bench", help="folder of report.json")
     options = parser.parse_args()
-    if options.events < 1000 or options.rounds < 1:
-        parser.error("at least 1000 events and one round are needed to measure anything")
+    if options.events < _LEAST_EVENTS or options.rounds < 1:
+        parser.error(f"at least {_LEAST_EVENTS:,} events and one round are needed to measure anything")
     if options.visitors < 1000:
         parser.error("with less than 1000 visitors there is no telling what one of them takes")
     return options
