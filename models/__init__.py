@@ -11,8 +11,18 @@ from pydantic import ValidationError
 
 from streamrec.contracts import SessionModel
 from streamrec.errors import ConfigError
+from streamrec.recommender import Recommender
 
-__all__ = ["SESSION_MODELS", "make_config", "session_model", "session_model_class", "session_model_name"]
+__all__ = [
+    "RECOMMENDERS",
+    "SESSION_MODELS",
+    "make_config",
+    "recommender",
+    "recommender_class",
+    "session_model",
+    "session_model_class",
+    "session_model_name",
+]
 
 SESSION_MODELS: Final[Mapping[str, str]] = {
     "popularity": "Popularity",
@@ -25,6 +35,11 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
     "vs_knn": "VSKNN",
 }
 """Models that rank what comes next in a session: name and file, and the class in it."""
+
+RECOMMENDERS: Final[Mapping[str, str]] = {
+    "baseline_predictor": "BaselinePredictor",
+}
+"""Recommenders of items for visitors: name and file, and the class in it."""
 
 # What only those who train install.
 _TRAIN_EXTRA: Final = ("torch", "onnx")
@@ -46,17 +61,37 @@ def session_model_name(name: str) -> str:
 
     Raises ConfigError if there is no such model.
     """
-    known = {_plain(each): each for each in SESSION_MODELS}
-    if _plain(name) not in known:
-        raise ConfigError(f"there is no model {name!r}; known are {', '.join(SESSION_MODELS)}")
-    return known[_plain(name)]
+    return _listed(name, SESSION_MODELS)
 
 
 def session_model_class(name: str) -> Any:
     """The class of a session model; its configuration is the class attribute `Config`."""
-    module = session_model_name(name)
+    return _class(name, SESSION_MODELS)
+
+
+def recommender(name: str, parameters: Mapping[str, Any] | None = None) -> Recommender:
+    """An untrained recommender by its name, as `session_model`."""
+    made = recommender_class(name)
+    model: Recommender = made(make_config(_listed(name, RECOMMENDERS), made.Config, parameters or {}))
+    return model
+
+
+def recommender_class(name: str) -> Any:
+    """The class of a recommender; its configuration is the class attribute `Config`."""
+    return _class(name, RECOMMENDERS)
+
+
+def _listed(name: str, models: Mapping[str, str]) -> str:
+    known = {_plain(each): each for each in models}
+    if _plain(name) not in known:
+        raise ConfigError(f"there is no model {name!r}; known are {', '.join(models)}")
+    return known[_plain(name)]
+
+
+def _class(name: str, models: Mapping[str, str]) -> Any:
+    module = _listed(name, models)
     try:
-        return getattr(import_module(f"{__name__}.{module}"), SESSION_MODELS[module])
+        return getattr(import_module(f"{__name__}.{module}"), models[module])
     except ModuleNotFoundError as error:
         if str(error.name).split(".")[0] not in _TRAIN_EXTRA:
             raise

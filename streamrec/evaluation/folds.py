@@ -1,0 +1,86 @@
+"""Rating predictors by cross-validation: how far off the ratings are that they did not see.
+
+In: Feedback and a model that is made anew for each fold. Out: errors. A rating that the model cannot foretell
+counts as if it had said the mean of its training ratings, and how many these are is told.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from streamrec.contracts import FloatArray, IntArray, TrainOptions
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.evaluation.metrics import mae, rmse
+from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.recommender import Recommender, Visitor
+
+__all__ = ["Fold", "cross_validate", "fold_places", "predict"]
+
+
+class Fold(NamedTuple):
+    """What a fold came to."""
+
+    rmse: float
+    mae: float
+    unscored: float
+    """Share of the ratings that the model could not foretell."""
+    ratings: int
+
+
+def cross_validate(
+    make: Callable[[], Recommender],
+    feedback: Feedback,
+    knowledge: Knowledge = NOTHING,
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    on_fold: Callable[[int], object] = lambda _: None,
+) -> list[Fold]:
+    """Each fold foretold by a model of all others. on_fold: called after each with how many are done.
+
+    Raises ConfigError or DatasetError if there cannot be so many folds.
+    """
+    found = []
+    for number, held_out in enumerate(fold_places(len(feedback), n_folds, seed), 1):
+        rest = np.ones(len(feedback), bool)
+        rest[held_out] = False
+        train = feedback.take(rest)
+        model = make()
+        model.train(train, knowledge, TrainOptions(seed=seed))
+        test = feedback.take(held_out)
+        predicted = predict(model, test)
+        unscored = np.isnan(predicted)
+        predicted[unscored] = train.values.mean(dtype=np.float64)
+        found.append(
+            Fold(rmse(predicted, test.values), mae(predicted, test.values), float(unscored.mean()), len(test))
+        )
+        on_fold(number)
+    return found
+
+
+def fold_places(n: int, n_folds: int, seed: int) -> Iterator[IntArray]:
+    """For each fold the places held out, drawn at random; sizes differ by one at most."""
+    if n_folds < 2:
+        raise ConfigError(f"{n_folds} folds: at least two are needed, one to train on and one to foretell")
+    if n < n_folds:
+        raise DatasetError(f"{n} ratings cannot be cut into {n_folds} folds")
+    order = np.random.default_rng(seed).permutation(n)
+    yield from np.array_split(order, n_folds)
+
+
+def predict(model: Recommender, feedback: Feedback) -> FloatArray:
+    """The rating that a model expects of each interaction, (n,); NaN where it cannot tell."""
+    predicted = np.full(len(feedback), np.nan, np.float32)
+    order = np.argsort(feedback.users, kind="stable")
+    of_users = np.split(order, np.flatnonzero(np.diff(feedback.users[order])) + 1)
+    for places in of_users if len(feedback) else ():
+        visitor = Visitor(feedback.user_ids[feedback.users[places[0]]])
+        items = [feedback.item_ids[index] for index in feedback.items[places].tolist()]
+        if not feedback.contexts:
+            predicted[places] = model.score(visitor, items)
+            continue
+        for place, item_id in zip(places.tolist(), items, strict=True):
+            context = {name: labels[place] for name, labels in feedback.contexts.items()}
+            predicted[place] = model.score(visitor._replace(context=context), [item_id])[0]
+    return predicted

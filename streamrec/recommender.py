@@ -1,0 +1,87 @@
+"""What a recommender of items for visitors promises: one contract from popularity to graphs.
+
+Scores for a visitor and items, whether to foretell ratings or to be ranked by. Models of what comes next in
+a session promise contracts.SessionModel.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
+
+from streamrec.contracts import FloatArray, TrainOptions, TrainReport
+from streamrec.feedback import NOTHING, Feedback, Knowledge
+
+__all__ = ["Reason", "Recommender", "StreamRecommender", "Task", "Visitor"]
+
+Task = Literal["rating", "top-n"]
+"""What a Recommender's scores are for: to foretell ratings, or to be ranked by."""
+
+
+class Visitor(NamedTuple):
+    """Who asks a Recommender, and what is known of it now."""
+
+    visitor_id: str = ""
+    items: Sequence[str] = ()
+    """What it had, oldest first: counts for a model that has learned nothing of the visitor."""
+    values: Sequence[float] = ()
+    """A rating for each of the items, or none at all."""
+    context: Mapping[str, str] = {}
+    """As in Feedback.contexts."""
+
+
+class Reason(NamedTuple):
+    """Why an item has its score: one of what speaks for it."""
+
+    kind: Literal["item", "user", "tag", "category", "group", "popularity", "rating"]
+    """What `of` is; of a rating nothing: the mean from which a score starts."""
+    of: str
+    """An id or a name; empty where the kind says all."""
+    weight: float
+    """Its part in the score, in the score's unit where parts add up; else the more the higher."""
+
+
+class Recommender(Protocol):
+    """Scores items for visitors. One class a file in models/, its configuration beside it.
+
+    A visitor that the model has learned is scored by that; any other by what it had (`Visitor.items`), if the
+    model can tell anything from that; and where it can tell nothing, scores are NaN.
+    """
+
+    tasks: ClassVar[frozenset[Task]]
+
+    @property
+    def items(self) -> Sequence[str]:
+        """The items it can score, by dense index; empty before training."""
+
+    def train(
+        self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
+    ) -> TrainReport:
+        """Fit to feedback; what was learned before is forgotten.
+
+        The same feedback, knowledge and options give the same model. Raises DatasetError if there is
+        nothing to learn from.
+        """
+
+    def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
+        """Scores of items, (n,) float32; of `self.items` if none are named.
+
+        Higher is better; for the task "rating" a score is the rating expected. NaN: it cannot score,
+        an item it does not know, a visitor of whom it knows nothing. Never raises on ids. Changes nothing.
+        """
+
+    def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
+        """What speaks for an item most, weightiest first; none if it cannot score it. Changes nothing."""
+
+    def save(self, directory: Path) -> None:
+        """Write the trained model to an empty directory, without pickle."""
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """The model as it was saved: scores are equal, bit for bit. Raises ArtifactError if that fails."""
+
+
+class StreamRecommender(Recommender, Protocol):
+    """A Recommender that goes on learning; what it learned one by one is what training on all gives."""
+
+    def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
+        """Take in one more interaction, later than all before. Memory: users, items and pairs at most."""

@@ -1,0 +1,74 @@
+"""Every recommender on small feedback, and digests of all that it answers.
+
+Run by itself it writes the digests, for a comparison between processes.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from streamrec.contracts import TrainOptions
+from streamrec.feedback import Feedback, make_feedback
+from streamrec.models import RECOMMENDERS, recommender
+from streamrec.recommender import Recommender, Visitor
+
+QUICK: Final[Mapping[str, Mapping[str, Any]]] = {}
+"""Hyperparameters for a training of a moment, of models whose defaults take longer."""
+
+KINDS: Final = ("black", "white")
+WITHHELD: Final = ("black-0", "black0")
+"""A visitor and an item of one colour, which are never put together."""
+
+
+def quick(name: str) -> Recommender:
+    """An untrained recommender that is soon trained."""
+    return recommender(name, QUICK.get(name))
+
+
+def ratings(n_users: int = 40, n_items: int = 25, n: int = 500, seed: int = 0) -> Feedback:
+    """Ratings of 1 to 5, each pair once at most: visitors and items have levels of their own."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.permutation(n_users * n_items)[:n]
+    users, items = np.divmod(pairs, n_items)
+    level = rng.normal(0, 0.6, n_users)[users] + rng.normal(0, 0.9, n_items)[items]
+    values = np.clip(np.round(3.4 + level + rng.normal(0, 0.5, n)), 1, 5)
+    return make_feedback(
+        [f"u{user:02d}" for user in users], [f"i{item:02d}" for item in items], values, np.arange(n) * 60_000
+    )
+
+
+def checkerboard() -> Feedback:
+    """Two kinds of visitors and of items: like to like is rated 5, others 1. One like pair is withheld."""
+    rows = [
+        (f"{kind}-{user}", f"{colour}{item}", 5.0 if kind == colour else 1.0)
+        for item in range(8)
+        for user in range(12)
+        for kind in KINDS
+        for colour in KINDS
+        if (user + item) % 3 and (f"{kind}-{user}", f"{colour}{item}") != WITHHELD
+    ]
+    rows += [(WITHHELD[0], "white0", 1.0)]
+    users, items, values = zip(*rows, strict=True)
+    return make_feedback(users, items, values, np.arange(len(rows)) * 1000)
+
+
+def answers(model: Recommender, feedback: Feedback) -> bytes:
+    """The model's items and all its scores, for visitors known and unknown, bit for bit."""
+    strangers = [Visitor("nobody"), Visitor("", feedback.item_ids[:3], [5.0, 1.0, 3.0])]
+    visitors = [*(Visitor(user_id) for user_id in feedback.user_ids), *strangers]
+    return b"".join(["\n".join(model.items).encode(), *(model.score(each).tobytes() for each in visitors)])
+
+
+def digest(name: str) -> str:
+    """A digest of what a recommender answers after a training of its own."""
+    model = quick(name)
+    model.train(ratings(), options=TrainOptions(seed=3))
+    return hashlib.sha256(answers(model, ratings())).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({name: digest(name) for name in RECOMMENDERS}))
