@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streamrec.access import client_options, refusal
+from streamrec.backoff import with_backoff
 from streamrec.config import Settings
 from streamrec.errors import BrokerError
 from streamrec.events import Interaction, encode
@@ -104,12 +105,14 @@ async def publisher(settings: Settings, name: str) -> AsyncIterator[Publisher]:
     """
     await asyncio.to_thread(require_topics, settings, ["interactions"], to="WRITE")
     kafka, topic = settings.kafka, settings.kafka.topic("interactions")
-    producer = AIOKafkaProducer(
-        **client_options(kafka),
-        client_id=kafka.topic(name),
-        enable_idempotence=True,
-        linger_ms=0,  # the pace lets them gather already
-        max_batch_size=_MAX_BATCH_BYTES,
+    producer = with_backoff(
+        AIOKafkaProducer(
+            **client_options(kafka),
+            client_id=kafka.topic(name),
+            enable_idempotence=True,
+            linger_ms=0,  # the pace lets them gather already
+            max_batch_size=_MAX_BATCH_BYTES,
+        )
     )
     try:
         await producer.start()

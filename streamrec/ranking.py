@@ -219,7 +219,7 @@ def _with_model(
     found = found.without(unavailable, excluded).first(blend.depth)
     short = np.flatnonzero(found.lengths() < blend.k)
     if short.size and blend.depth + _SPARE < len(model.items):
-        gone = np.flatnonzero([item_id in unavailable for item_id in model.items])
+        gone = catalogue.places_unavailable(model.items)
         left = [rows[i] for i in short.tolist()]
         again = _best_of(model, left, blend.depth + most_excluded, gone)
         again = again.without(_NONE, [excluded[i] for i in short.tolist()])

@@ -80,6 +80,7 @@ class ModelShelf(Generic[Model]):
         self._rolled_back: set[str] = set()
         self._refused: deque[_Name] = deque(maxlen=_REMEMBERED)
         self._waits_s: dict[_Name, float] = {}
+        self._loading: dict[str, asyncio.Future[Model]] = {}
         """Of the releases whose store is away, how long each waits."""
         self._taken: dict[str, ModelRelease] = {}
         self._held: dict[str, _Held[Model]] = {}
@@ -164,11 +165,16 @@ class ModelShelf(Generic[Model]):
         StreamrecError.
         """
         held = self._find(version)
-        if held is None and version:
-            held = _Held(version, None, await patiently(partial(self._load, version, None)))
-            if self._find(version) is None:  # else it was given a role meanwhile
-                self._retire(held)
-        return None if held is None else held.model
+        if held is not None or not version:
+            return None if held is None else held.model
+        if version not in self._loading:  # else the batch of another partition has asked for it, too
+            load = asyncio.ensure_future(patiently(partial(self._load, version, None)))
+            load.add_done_callback(lambda _: self._loading.pop(version))
+            self._loading[version] = load
+        model: Model = await asyncio.shield(self._loading[version])
+        if self._find(version) is None:  # else it was given a role meanwhile
+            self._retire(_Held(version, None, model))
+        return model
 
     def _next(self) -> ModelRelease | None:
         """What is to be loaded next."""

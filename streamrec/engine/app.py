@@ -11,6 +11,7 @@ from typing import Any
 import aiokafka
 import faust
 from faust.serializers import codecs
+from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
@@ -18,6 +19,7 @@ from streamrec.access import addresses, client_options
 from streamrec.config import KafkaSettings, Settings
 from streamrec.engine.log import MAX_FETCH_BYTES
 from streamrec.engine.tested import TESTED
+from streamrec.engine.works import Works
 from streamrec.errors import EngineError
 
 __all__ = ["App", "check_app", "create_app"]
@@ -51,19 +53,20 @@ class App(faust.App):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.taken = asyncio.Event()
-        """Set whenever the agent has taken a batch into work."""
+        """Set whenever the agent has begun or ended a batch."""
+        self.full: frozenset[TP] = frozenset()
+        """Partitions of which a batch waits for the one in work: none of their records is asked for."""
+        self.works: Works | None = None
+        """The batches that the agent has taken. Set by runner.add_agent, as the two above are kept by it."""
 
     @cached_property
     def flow_control(self) -> FlowControlEvent:
         """Whether batches go into queues now. Asked for by Faust."""
         return _Flow()
 
-    def batches_waiting(self) -> int:
-        """How many batches are handed on and not in work yet. Replaced by the agent (runner.add_agent)."""
+    def batches_queued(self) -> int:
+        """How many batches are handed on and not taken by the agent yet. Replaced by runner.add_agent."""
         return 0
-
-    async def batches_in_work(self) -> None:
-        """Wait until the batches in work are handled. Replaced by the agent (runner.add_agent)."""
 
     def _create_directories(self) -> None:
         """Nothing is kept on disk; Faust would make its folders where the worker was started."""

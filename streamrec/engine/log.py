@@ -18,6 +18,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol import produce, types
 
 from streamrec.access import client_options, may
+from streamrec.backoff import with_backoff
 from streamrec.config import KafkaSettings
 from streamrec.errors import EngineError
 
@@ -147,13 +148,15 @@ class KafkaLog:
         self._claims: dict[tuple[str, int], AIOKafkaProducer] = {}
 
     async def _start(self, max_batch_size: int, transactional_id: str | None = None) -> Any:
-        producer = AIOKafkaProducer(
-            **client_options(self._settings),
-            client_id=self._client_id,
-            enable_idempotence=True,
-            acks="all",
-            max_batch_size=max_batch_size,
-            transactional_id=transactional_id,
+        producer = with_backoff(
+            AIOKafkaProducer(
+                **client_options(self._settings),
+                client_id=self._client_id,
+                enable_idempotence=True,
+                acks="all",
+                max_batch_size=max_batch_size,
+                transactional_id=transactional_id,
+            )
         )
         # Where a broker that is away said before that it leads no longer, aiokafka gives what waits for it up
         # when a request would be. To wait costs nothing: who ends begins anew, and waits as well.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import faust
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
+from faust.types import TP
 from mode import Service
 
 from streamrec import metrics
@@ -24,15 +25,13 @@ from streamrec.engine.app import check_app
 from streamrec.engine.client_log import ClientLog
 from streamrec.engine.watchdog import watch
 from streamrec.engine.web import OperatorsPages
+from streamrec.engine.works import Works
 from streamrec.errors import BrokerError, EngineError, StreamrecError
 
 __all__ = ["Background", "Batch", "add_agent", "fatal", "run_worker"]
 
 log = logging.getLogger(__name__)
 
-# Batches in work, each of another partition: enough to wait for Kafka together, and a start with hundreds of
-# partitions does not read them all at once.
-_AT_ONCE = 8
 _STOP_TIMEOUT_S = 8.0
 """For what is under way when a worker is told to stop: supervisors kill after ten seconds and more."""
 
@@ -95,48 +94,39 @@ def add_agent(
 ) -> Background:
     """Have `handle` called with every batch of `topic`; returns the app's watchdog.
 
-    Of one partition one batch at a time is in work; while it waits for Kafka, those of some others go on.
+    Of one partition one batch at a time is in work; those of some others go on meanwhile.
     before: awaited once, before the first batch; for what has to be read first.
     Batches in work are finished before a rebalance goes on and before the process stops.
     """
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    works: dict[int, asyncio.Task[None]] = {}
-    slots = asyncio.Semaphore(_AT_ONCE)
-    waiting: list[Batch] = []
     done: dict[int, int] = {}
     metrics.consumer_lag.read_from(partial(_lag, app, topic, done))
 
-    async def finish(event: Any, batch: Batch) -> None:
-        async with slots:
-            await _or_fatal(handle(batch))
+    async def finish(event: Any) -> None:
+        batch = Batch(event.message.partition, event.message.value)
+        await handle(batch)
         done[batch.partition] = batch.records[-1].offset + 1
         event.ack()
 
-    async def batches_in_work() -> None:
-        while waiting or not all(work.done() for work in works.values()):
-            await asyncio.wait(works.values())
-            await asyncio.sleep(0)  # what waited for one of them is begun
+    def on_change(waiting: frozenset[int]) -> None:
+        app.full = frozenset(TP(topic, partition) for partition in waiting)
+        app.taken.set()
+
+    works = Works(lambda event: _or_fatal(finish(event)), on_change)
 
     async def run(stream: Any) -> None:
         queue = stream.channel.queue
-        app.batches_waiting = lambda: queue.qsize() + len(waiting)
+        app.batches_queued = queue.qsize
         await _or_fatal(before())
         try:
             # Not acknowledged by Faust as soon as the next one is asked for.
             async for event in stream.noack().events():
-                batch = Batch(event.message.partition, event.message.value)
-                if (last := works.get(batch.partition)) is not None:
-                    waiting.append(batch)
-                    await asyncio.wait([last])
-                    waiting.clear()
-                works[batch.partition] = asyncio.create_task(finish(event, batch))
-                app.taken.set()
+                works.take(event)
         finally:
             # Stopping: what was begun is brought to its end, so that it can be committed.
-            waiting.clear()
-            await batches_in_work()
+            await works.end()
 
-    app.batches_in_work = batches_in_work
+    app.works = works
     app.agent(channel, name=name, concurrency=1)(run)
     return partial(watch, app, settings, topic, done)
 

@@ -113,22 +113,28 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._coordinator.check_errors()
         # A copy: Faust changes its set meanwhile, in another thread, and to aiokafka an empty one means all.
         # What it then brings of others is dropped later, and nothing reads it again.
-        active_partitions = set(active_partitions)
+        full = self.app.full
+        active_partitions = set(active_partitions) - full
         if not active_partitions:
             return {}
         room = dict.fromkeys(active_partitions, max_records or sys.maxsize)
         found = await self._take(consumer, room)
         if not found:
+            # A poll sees no partition that comes back meanwhile, and Faust's take a second.
+            timeout = _LOOK_S if full else timeout
             return await super()._fetch_records(
                 consumer, active_partitions, timeout=timeout, max_records=max_records
             )
         # It has lain there since right after the last poll: a partition is not fetched again before what is
         # there is taken. What came since is on its way now.
-        await asyncio.sleep(_AGAIN_S)
         left = {tp: n - len(found.get(tp, ())) for tp, n in room.items()}
+        if not any(left.values()):
+            return found
+        await asyncio.sleep(_AGAIN_S)
         for tp, more in (await self._take(consumer, left)).items():
             before = found.get(tp)
-            if before is not None and before.end == more.start:
+            # Behind a marker of a transaction the read goes on where the records before it end; see _join.
+            if before is not None and more.start in (before.end, before[-1].offset + 1):
                 more[:0], more.start = before, before.start
             found[tp] = more  # where they do not join the first is left out, which its handler makes up for
         return found
@@ -167,8 +173,8 @@ class BatchConsumer(driver.Consumer):
         self._sought: dict[tuple[str, int], int | None] = {}
         self._handed_at = 0.0
         """When the batches of the last call were handed on, in the loop's time,"""
-        self._were_few = False
-        """and whether there were few records in them."""
+        self._few: list[int] = []
+        """and their partitions if there were few records in them."""
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -193,10 +199,10 @@ class BatchConsumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 (Faust's)
         """One message per partition with new records. Called by Faust's fetcher.
 
-        Not before those of the last call are in work: what arrives meanwhile makes the next ones larger, a
-        batch of each partition at most waits, and each has its turn.
+        Of no partition of which one waits: what arrives meanwhile makes the next one larger, and a batch of
+        each partition at most waits.
         """
-        await self._until_taken()
+        await self._until_room()
         if not self.app.tables.actives_ready:
             # A poll sees no partition that is let in meanwhile, and Faust's take a second.
             timeout = _LOOK_S
@@ -205,7 +211,8 @@ class BatchConsumer(driver.Consumer):
         if records is None or self.should_stop:
             return
         self._handed_at = asyncio.get_running_loop().time()
-        self._were_few = sum(map(len, records.values())) < _FEW * len(records)
+        few = sum(map(len, records.values())) < _FEW * len(records)
+        self._few = [tp.partition for tp in records] if few else []
         generation = self.app.consumer_generation_id
         if not self.flow_active:
             # Fetched while a rebalance began: forget it, and read again from what is committed.
@@ -238,27 +245,33 @@ class BatchConsumer(driver.Consumer):
             self.handed[tp] = last.offset + 1
             yield tp, message
 
-    async def _until_taken(self) -> None:
-        """Wait until no batch waits; where they were small, until all are handled, and as long again.
+    async def _until_room(self) -> None:
+        """Wait until a batch could be begun or wait; after small ones for their end, and as long again.
 
         A worker that polls without a pause keeps a core busy with batches of a few records.
         """
-        while self.app.batches_waiting() and self.flow_active and not self.should_stop:
+        while self._no_room() and self.flow_active and not self.should_stop:
             self.app.taken.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.app.taken.wait(), _LOOK_S)
-        if self._were_few:
-            self._were_few = False
-            await self.app.batches_in_work()
+        if self._few:
+            few, self._few = self._few, []
+            if self.app.works is not None:
+                await self.app.works.ended(few, _LONGEST_PAUSE_S)
             took_s = asyncio.get_running_loop().time() - self._handed_at
             await asyncio.sleep(min(took_s, _LONGEST_PAUSE_S))
+
+    def _no_room(self) -> bool:
+        full = self.app.full
+        return self.app.batches_queued() > 0 or bool(full and full >= self._get_active_partitions())
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish the batch in work and commit it, before the partitions go. Called in a rebalance."""
         self.stop_flow()
         self.app.flow_control.suspend()
         self.app.flow_control.clear()
-        await self.app.batches_in_work()
+        if self.app.works is not None:
+            await self.app.works.end()
         # Faust forgets what is acknowledged next; another worker would handle it once more.
         await self.commit()
         self.handed.clear()

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
+from streamrec.backoff import with_backoff
 from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks
 
@@ -75,11 +76,13 @@ class Traffic:
             self._error = error
 
     async def _publish(self) -> None:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka.bootstrap,
-            enable_idempotence=True,
-            linger_ms=5,
-            request_timeout_ms=_PATIENCE_MS,
+        producer = with_backoff(
+            AIOKafkaProducer(
+                bootstrap_servers=self._settings.kafka.bootstrap,
+                enable_idempotence=True,
+                linger_ms=5,
+                request_timeout_ms=_PATIENCE_MS,
+            )
         )
         await producer.start()
         topic = self._settings.kafka.topic("interactions")

@@ -79,45 +79,78 @@ class Agent:
         task.cancel()
 
 
+def full(agent: Agent) -> list[int]:
+    """The partitions of which a batch waits."""
+    return sorted(tp.partition for tp in agent.app.full)
+
+
 async def test_while_one_partition_waits_others_go_on_and_each_in_order() -> None:
     agent = Agent()
     with agent.running():
         await agent.hand((0, 0), (1, 0), (1, 1), (2, 0))
-        assert agent.begun == [(0, 0), (1, 0)]  # the third waits for the second, and all behind it
-        assert agent.app.batches_waiting() == 2
+        assert agent.begun == [(0, 0), (1, 0), (2, 0)]  # a slow partition keeps no other waiting
+        assert full(agent) == [1]
         await agent.finish((1, 0))
-        assert agent.begun == [(0, 0), (1, 0), (1, 1), (2, 0)]
+        assert agent.begun[-1] == (1, 1)
         assert agent.acknowledged == [(1, 0)]
-        assert agent.app.batches_waiting() == 0
+        assert full(agent) == []
         await agent.finish((2, 0), (0, 0), (1, 1))
         assert sorted(agent.acknowledged) == [(0, 0), (1, 0), (1, 1), (2, 0)]
 
 
-async def test_a_rebalance_waits_for_all_that_was_taken() -> None:
+async def test_a_rebalance_waits_for_what_is_in_work_and_gives_up_what_waits() -> None:
     agent = Agent()
     with agent.running():
-        await agent.app.batches_in_work()
+        await agent.app.works.end()
         await agent.hand((0, 0), (1, 0), (1, 1))
-        waits = asyncio.create_task(agent.app.batches_in_work())
-        await agent.finish((0, 0), (1, 0))
+        waits = asyncio.create_task(agent.app.works.end())
+        await agent.finish((0, 0))
         assert not waits.done()
-        assert agent.begun[-1] == (1, 1)
-        await agent.finish((1, 1))
+        await agent.finish((1, 0))
         assert waits.done()
-        assert sorted(agent.acknowledged) == [(0, 0), (1, 0), (1, 1)]
+        assert agent.begun == agent.acknowledged == [(0, 0), (1, 0)]
+        assert full(agent) == []
+        await agent.hand((1, 1))  # read again
+        assert agent.begun[-1] == (1, 1)
 
 
 async def test_what_is_in_work_when_it_stops_is_finished_and_acknowledged_the_rest_is_not() -> None:
     agent = Agent()
+    partitions = [(partition, 0) for partition in range(12)]
     with agent.running() as task:
-        await agent.hand((0, 0), (1, 0), (1, 1))
+        await agent.hand(*partitions)
         task.cancel()
         await agent.settle()
         assert not task.done()
-        await agent.finish((0, 0), (1, 0))
+        await agent.finish(*partitions)
         with suppress(asyncio.CancelledError):
             await task
-    assert agent.begun == agent.acknowledged == [(0, 0), (1, 0)]
+    assert agent.begun == agent.acknowledged == partitions[:8]
+
+
+async def test_the_end_of_some_partitions_batches_is_waited_for_and_not_for_ever() -> None:
+    agent = Agent()
+    with agent.running():
+        await agent.hand((0, 0), (1, 0))
+        waits = asyncio.create_task(agent.app.works.ended([0], 10.0))
+        await agent.settle()
+        assert not waits.done()
+        await agent.finish((0, 0))
+        assert waits.done()
+        await agent.app.works.ended([1], 0.01)
+        await agent.app.works.ended([0, 5], 10.0)
+        assert agent.acknowledged == [(0, 0)]
+
+
+async def test_an_acknowledgement_that_fails_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[BaseException] = []
+    monkeypatch.setattr(runner, "fatal", ends.append)
+    agent = Agent()
+    with agent.running():
+        await agent.hand((0, 0))
+        agent.acknowledged = None  # type: ignore[assignment]
+        await agent.finish((0, 0))
+    assert [type(each) for each in ends] == [AttributeError]
 
 
 async def test_no_more_than_some_partitions_are_in_work_at_once() -> None:

@@ -30,6 +30,17 @@ def test_the_last_record_of_an_item_counts(said: list[tuple[str, str]]) -> None:
     assert catalogue.unavailable == {item_id for item_id, what in last.items() if what == "unavailable"}
 
 
+@given(st.lists(records))
+def test_places_of_what_must_not_be_shown_follow_every_change(said: list[list[tuple[str, str]]]) -> None:
+    catalogue, models = Catalogue(), [list("cab"), list("bd"), list("xyz"), ["a"], list("abc"), []]
+    for changes in said:
+        for item_id, what in changes:
+            put(catalogue, item_id, available=what == "available")
+        for items in models + models[:2]:
+            expected = [n for n, item_id in enumerate(items) if item_id in catalogue.unavailable]
+            assert catalogue.places_unavailable(items).tolist() == expected
+
+
 def test_what_is_known_of_an_item_is_kept() -> None:
     catalogue = Catalogue()
     put(catalogue, "a", title="A kettle", price=19.5)

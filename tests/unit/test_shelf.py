@@ -194,6 +194,19 @@ async def test_an_older_version_is_loaded_on_demand_once_and_does_not_become_liv
     assert load.calls == [("v2", f"{1:064x}"), ("v1", None)]
 
 
+async def test_batches_that_ask_for_an_older_version_at_once_get_one() -> None:
+    load = Loader()
+    shelf = ModelShelf("gru4rec", load)
+    async with running(shelf):
+        await settle(shelf, release("v2"))
+        found = await asyncio.gather(*(shelf.ensure("v1") for _ in range(8)))
+        failed = await asyncio.gather(*(shelf.ensure("bad") for _ in range(3)), return_exceptions=True)
+        again = await shelf.ensure("v1")
+    assert [*found, again] == 9 * ["V1"]
+    assert [type(each) for each in failed] == 3 * [ArtifactError]
+    assert [version for version, _ in load.calls] == ["v2", "v1", "bad"]
+
+
 async def test_a_version_that_a_row_names_and_that_cannot_be_loaded_is_an_error() -> None:
     shelf = ModelShelf("gru4rec", Loader())
     with pytest.raises(ArtifactError):

@@ -116,24 +116,24 @@ async def test_a_commit_during_another_takes_what_was_handled_since(monkeypatch:
     assert committed == [1, 2]
 
 
-class _Waiting:
-    """An app with batches that wait for its agent."""
+class _Queued:
+    """An app with batches that its agent has not taken."""
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, queued: int) -> None:
         self.kafka = KafkaSettings()
         self.tables = SimpleNamespace(actives_ready=True)
-        self.waiting = waiting
+        self.queued = queued
+        self.full: frozenset[TP] = frozenset()
+        self.works = None
         self.taken = asyncio.Event()
         self.consumer_generation_id = 1
 
-    def batches_waiting(self) -> int:
-        return self.waiting
+    def batches_queued(self) -> int:
+        return self.queued
 
-    async def batches_in_work(self) -> None:
-        pass
-
-    def take(self) -> None:
-        self.waiting -= 1
+    def take(self, full: frozenset[TP] = frozenset()) -> None:
+        self.queued = max(0, self.queued - 1)
+        self.full = full
         self.taken.set()
 
 
@@ -141,7 +141,8 @@ def polling(app: Any, polls: list[dict[TP, Fetched]], monkeypatch: pytest.Monkey
     """A consumer whose polls bring these."""
     consumer: Any = BatchConsumer.__new__(BatchConsumer)  # a whole one starts a thread
     consumer.app, consumer.flow_active, consumer.handed = app, True, {}
-    consumer._were_few, consumer._handed_at, consumer._read_offset = False, 0.0, {}
+    consumer._few, consumer._handed_at, consumer._read_offset = [], 0.0, {}
+    consumer._active_partitions = {TP("interactions", 0)}
 
     async def poll(_: float) -> Any:
         brought = polls.pop(0)
@@ -152,17 +153,17 @@ def polling(app: Any, polls: list[dict[TP, Fetched]], monkeypatch: pytest.Monkey
     return cast(BatchConsumer, consumer)
 
 
-async def test_the_next_poll_waits_until_all_batches_of_the_last_are_in_work(
+async def test_the_next_poll_waits_until_a_batch_could_be_begun_or_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app, place = _Waiting(2), TP("interactions", 0)
+    app, place = _Queued(2), TP("interactions", 0)
     polls = [{place: Fetched(fetched())}]
     consumer = polling(app, polls, monkeypatch)
     poll = asyncio.ensure_future(anext(consumer.getmany(1.0)))
-    for _ in range(2):
+    for full in (frozenset[TP](), frozenset({place}), frozenset[TP]()):
         await asyncio.sleep(0.01)
         assert polls  # not yet
-        app.take()
+        app.take(full)
     assert (await poll)[1].offset == 1
 
 
@@ -170,7 +171,7 @@ async def test_after_small_batches_a_poll_waits_as_long_as_they_took(monkeypatch
     place = TP("interactions", 0)
     few, many = Fetched(fetched()), Fetched(fetched() * 8)
     naps: list[float] = []
-    consumer = polling(_Waiting(0), [{place: each} for each in (few, many, few)], monkeypatch)
+    consumer = polling(_Queued(0), [{place: each} for each in (few, many, few)], monkeypatch)
     sleep = asyncio.sleep
 
     async def nap(delay: float) -> None:
@@ -187,7 +188,7 @@ async def test_after_small_batches_a_poll_waits_as_long_as_they_took(monkeypatch
 
 async def test_polls_are_short_until_tables_are_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is let in then waits until the poll is over that was begun without it."""
-    app, asked = _Waiting(0), list[float]()
+    app, asked = _Queued(0), list[float]()
     consumer = polling(app, [], monkeypatch)
 
     async def poll(timeout: float) -> Any:  # noqa: ASYNC109 (Faust's)
@@ -200,6 +201,20 @@ async def test_polls_are_short_until_tables_are_recovered(monkeypatch: pytest.Mo
         async for _ in consumer.getmany(1.0):
             pass
     assert asked == [0.1, 1.0]
+
+
+def consumer_of(there: dict[TP, Any]) -> Any:
+    """aiokafka's consumer, with what has been fetched."""
+    return SimpleNamespace(
+        _coordinator=SimpleNamespace(check_errors=lambda: None), _fetcher=SimpleNamespace(_records=there)
+    )
+
+
+def thread_of(full: frozenset[TP] = frozenset()) -> Any:
+    """The consumer's thread, of an app with batches that wait; not started."""
+    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    thread.app = SimpleNamespace(full=full)
+    return thread
 
 
 async def test_errors_come_before_records_and_each_partition_has_its_share(
@@ -217,11 +232,8 @@ async def test_errors_come_before_records_and_each_partition_has_its_share(
     places = [TP("interactions", n) for n in range(4)]
     result = FetchedResult.__new__(FetchedResult)
     error = fetcher.FetchError(error=IllegalStateError(), backoff=0.0)
-    consumer: Any = SimpleNamespace(
-        _coordinator=SimpleNamespace(check_errors=lambda: None),
-        _fetcher=SimpleNamespace(_records={places[0]: result, places[1]: result, places[2]: error}),
-    )
-    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
+    consumer = consumer_of({places[0]: result, places[1]: result, places[2]: error})
+    thread = thread_of()
     found = await thread._fetch_records(consumer, {*places[1:]}, timeout=1.0, max_records=20)
     assert asked == [({places[2]}, 20), ({places[1]}, 20)]  # the first is not ours to read now
     assert set(found) == {places[1], places[2]}
@@ -235,13 +247,24 @@ async def test_errors_come_before_records_and_each_partition_has_its_share(
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize(("begins", "expected"), [(3, (0, [0, 1, 2, 3, 4])), (4, (4, [3, 4]))])
+def at(*offsets: int) -> Fetched:
+    return Fetched([SimpleNamespace(offset=offset) for offset in offsets])
+
+
+@pytest.mark.parametrize(
+    ("ends", "begins", "expected"),
+    [
+        (3, 3, (0, [0, 1, 2, 4, 5])),
+        (3, 4, (4, [4, 5])),  # they do not join
+        (4, 3, (0, [0, 1, 2, 4, 5])),  # at 3 a transaction ended: see FetchedResult._join
+    ],
+)
 async def test_what_came_since_the_last_poll_goes_along(
-    begins: int, expected: tuple[int, list[int]], monkeypatch: pytest.MonkeyPatch
+    ends: int, begins: int, expected: tuple[int, list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, other = TP("interactions", 0), TP("interactions", 1)
-    first, second, third = Fetched([0, 1, 2]), Fetched([3, 4]), Fetched([9])
-    first.start, first.end, second.start, second.end = 0, 3, begins, 5
+    first, second, third = at(0, 1, 2), at(4, 5), at(9)
+    first.start, first.end, second.start, second.end = 0, ends, begins, 6
     result = FetchedResult.__new__(FetchedResult)
     there: dict[TP, Any] = {place: result}
     batches = {place: [first, second], other: [third]}
@@ -258,12 +281,42 @@ async def test_what_came_since_the_last_poll_goes_along(
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
     monkeypatch.setattr(transport.asyncio, "sleep", arrive)
-    consumer: Any = SimpleNamespace(
-        _coordinator=SimpleNamespace(check_errors=lambda: None), _fetcher=SimpleNamespace(_records=there)
-    )
-    thread: Any = _ConsumerThread.__new__(_ConsumerThread)
-    found = await thread._fetch_records(consumer, {place, other}, timeout=1.0, max_records=20)
-    assert (found[place].start, found[place]) == expected
-    assert found[place].end == 5
-    assert found[other] == [9]
+    found = await thread_of()._fetch_records(consumer_of(there), {place, other}, timeout=1.0, max_records=20)
+    assert (found[place].start, [each.offset for each in found[place]]) == expected
+    assert found[place].end == 6
+    assert found[other] == at(9)
     assert asked == [(place, 20), (place, 17), (other, 20)]
+
+
+async def test_a_poll_that_has_all_it_may_bring_waits_for_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = TP("interactions", 0)
+    there: dict[TP, Any] = {place: FetchedResult.__new__(FetchedResult)}
+
+    async def fetch(*_: Any, **__: Any) -> Any:
+        return {place: at(0, 1, 2)}
+
+    async def never(_: float) -> None:
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    monkeypatch.setattr(transport.asyncio, "sleep", never)
+    found = await thread_of()._fetch_records(consumer_of(there), {place}, timeout=1.0, max_records=3)
+    assert found[place] == at(0, 1, 2)
+
+
+async def test_a_partition_of_which_a_batch_waits_is_left_out_and_polls_are_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = [TP("interactions", n) for n in range(3)]
+    asked: list[tuple[set[TP], float]] = []
+
+    async def fetch(_: Any, __: Any, active: set[TP], timeout: float, max_records: int | None) -> Any:  # noqa: ASYNC109
+        asked.append((active, timeout))
+        return {}
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    for full in (frozenset({places[1]}), frozenset[TP](), frozenset(places)):
+        await thread_of(full)._fetch_records(consumer_of({}), {*places}, timeout=1.0, max_records=20)
+    assert asked == [({places[0], places[2]}, 0.1), ({*places}, 1.0)]
