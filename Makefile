@@ -70,7 +70,7 @@ requirements: $(VENV)/.tools ## Pin the dependencies anew, with hashes
 		--no-emit-index-url --custom-compile-command "make requirements" "$$@"; }; set -e; \
 	compile pyproject.toml --all-extras --output-file requirements/dev.txt; \
 	compile pyproject.toml -c requirements/dev.txt --output-file requirements/serving.txt; \
-	compile pyproject.toml -c requirements/dev.txt --extra train --extra history --extra s3 \
+	compile pyproject.toml -c requirements/dev.txt --extra train --extra history --extra s3 --extra loadtest \
 		--output-file requirements/train.txt; \
 	compile pyproject.toml -c requirements/dev.txt --extra train --extra local --output-file requirements/demo.txt; \
 	compile requirements/tools.in -c requirements/dev.txt --output-file requirements/tools.txt

@@ -1,7 +1,7 @@
 """The archive app: interactions -> files of history, beside the hot path.
 
-Thin wiring around `streamrec.history.archiver`: it reads, in a group of its own, one batch of one
-partition at a time, and writes nothing to Kafka.
+Thin wiring around `streamrec.history.archiver`: it reads, in a group of its own, batch by
+batch of each partition, and writes nothing to Kafka.
 """
 
 from collections.abc import Collection

@@ -1,7 +1,7 @@
 """The evaluation app: how good the lists are, while they are made.
 
-Beside the hot path: it only reads. It follows recommendations in a group of its own, one batch of one
-partition at a time, and reads interactions as far as the lists need them, so that neither topic gets
+Beside the hot path: it only reads. It follows recommendations in a group of its own, batch by
+batch of each partition, and reads interactions as far as the lists need them, so that neither topic gets
 ahead of the other in memory. A batch is committed once it is folded into the figures.
 
 The figures are kept in memory alone. A worker that starts, or takes a partition over, folds the

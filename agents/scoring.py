@@ -1,4 +1,4 @@
-"""The scoring app: visitor-states -> recommendations, one batch of one partition at a time.
+"""The scoring app: visitor-states -> recommendations, batch by batch of each partition.
 
 A pure function of what it reads: the partition's rows up to the last tick, the visitor's
 row, the model version that the row names, which items are available, and, for an interleaved

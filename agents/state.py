@@ -1,4 +1,4 @@
-"""The state app: interactions -> visitor-states, one batch of one partition at a time.
+"""The state app: interactions -> visitor-states, batch by batch of each partition.
 
 Thin wiring around `streamrec.advance`: where records come from, where rows go, and what
 is counted. A batch's rows and its watermark are one append; what cannot be accepted is

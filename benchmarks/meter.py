@@ -35,6 +35,8 @@ class Measured(NamedTuple):
     """CPU microseconds per event in consecutive slices of the span."""
     rss_bytes: int
     """Memory of the process at the end."""
+    ended_s: float = 0.0
+    """When, by a clock that all processes of the machine share."""
 
     @property
     def cpu_us(self) -> float:
@@ -71,7 +73,7 @@ class Meter:
     def _watch(self) -> None:
         told = 0.0
         while True:
-            now = _Sample(int(self._count()), time.perf_counter(), time.process_time())
+            now = _Sample(int(self._count()), time.monotonic(), time.process_time())
             if now.wall_s - told > _TELL_S:
                 told = now.wall_s
                 self._progress.write_text(str(now.events), encoding="ascii")
@@ -102,6 +104,7 @@ class Meter:
             last.cpu_s - first.cpu_s,
             slices,
             psutil.Process().memory_info().rss,
+            last.wall_s,
         )
 
 

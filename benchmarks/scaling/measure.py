@@ -190,11 +190,16 @@ def measure_pair(
         on_run()
     return Pair(
         one_per_s=round(one.events / one.wall_s),
-        two_per_s=round(sum(each.events / each.wall_s for each in two)),
+        two_per_s=round(sum(each.events for each in two) / _span_s(two)),
         one_us=round(one.cpu_us, 1),
         state_us=round(state.cpu_us, 1),
         two_us=round(sum(each.cpu_s for each in two) / sum(each.events for each in two) * 1e6, 1),
     )
+
+
+def _span_s(workers: Sequence[Measured]) -> float:
+    """From the first one's beginning to the last one's end: who works alone counts for one."""
+    return max(each.ended_s for each in workers) - min(each.ended_s - each.wall_s for each in workers)
 
 
 def _contend(kinds: Sequence[str], settings: Settings, n_events: int, work: Path) -> list[Measured]:

@@ -58,7 +58,7 @@ class ScoringSettings(Section):
     """How a list is made."""
 
     k: PositiveInt = Field(default=20, le=500)
-    """Items in a list."""
+    """Items in a list. Of 150,000 items and more, lists of 124 and longer look through all of them."""
     weights: dict[Literal["gru4rec", "online_mf", "popularity", SessionSourceName], Weight] = Field(
         default={
             "gru4rec": 1.0,

@@ -103,7 +103,12 @@ consumer_lag = assigned(
 
 # Work
 batch_size = histogram("batch_size", "Records in one batch of one partition.", _BATCH_BUCKETS, "app")
-stage_seconds = histogram("stage_seconds", "Time of one batch in one stage.", _STAGE_BUCKETS_S, "stage")
+stage_seconds = histogram(
+    "stage_seconds",
+    "Time of one batch in one stage; append and emit wait for Kafka while other batches are in work.",
+    _STAGE_BUCKETS_S,
+    "stage",
+)
 append_bytes = histogram(
     "append_bytes", "Size of one append to visitor-states: rows and watermark.", _APPEND_BUCKETS_BYTES
 )

@@ -49,5 +49,5 @@ def test_batches_are_large_behind_a_backlog_and_single_records_when_it_is_quiet(
     rows = [each for each in read(settings, "visitor-states") if each.key.startswith(VISITOR + b"s")]
     waits_s = [(each.timestamp - decode_visitor_row(each.value).record_time) / 1000 for each in rows]
     assert len(waits_s) == _SINGLES
-    # One that waited for others would do so each time.
-    assert min(waits_s) < _MOST_WAIT_S, f"median {median(waits_s)} s"
+    # One that waited for others would do so each time; a busy machine keeps some waiting.
+    assert median(waits_s) < _MOST_WAIT_S

@@ -21,7 +21,7 @@ def test_what_is_set_up_before_the_first_pass_is_not_measured(bench: Any) -> Non
     shorter = bench.Measured(1000, 15.0, 14.0, [14_000.0], 5)
     longer = bench.Measured(3000, 35.0, 34.0, [11_333.3], 7)
     found = bench.beyond(shorter, longer)
-    assert found == (2000, 20.0, 20.0, [10_000.0], 7)
+    assert found == bench.Measured(2000, 20.0, 20.0, [10_000.0], 7)
     assert found.cpu_us == 10_000.0
     with pytest.raises(bench.TrainingError, match=r"1,000 events took 15\.0 s .* 3,000 no less with 35\.0"):
         bench.beyond(longer, shorter)
