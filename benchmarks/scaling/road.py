@@ -1,14 +1,14 @@
 """The way of clicks through one state worker and the scoring workers that read its partitions, simulated.
 
-What the workers do is what `streamrec/engine/transport.py` and `runner.py` make of Faust:
+What the workers do is what `streamrec/engine/transport.py` and `works.py` make of Faust:
 
 - A client asks a broker for all partitions of which nothing waits in it, and waits up to 50 ms there if there
   is nothing; what arrives in other partitions meanwhile waits for the next request.
 - A poll takes all that has been fetched, one batch a partition, of at most `max_poll_records`; where
   something had lain there, once more 3 ms later.
 - Up to eight batches are in work at once, each of another partition: a fixed cost and one for each click, one
-  after the other, then the time until Kafka has acknowledged, side by side. The next poll is made when the
-  last batch of this one is in work, so that what arrives meanwhile makes the next batches larger.
+  after the other, then the time until Kafka has acknowledged, side by side. A poll leaves out partitions of
+  which a batch waits for the one in work: what arrives there meanwhile makes its next one larger.
 - After a poll of fewer than 4 records a partition a worker first finishes it, and pauses for as long as that
   took, 100 ms at most.
 
@@ -36,7 +36,7 @@ _FETCH_WAIT_S: Final = 0.05
 _FEW: Final = 4
 _LONGEST_PAUSE_S: Final = 0.1
 _AGAIN_S: Final = 0.003
-# As in streamrec/engine/runner.py.
+# As in streamrec/engine/works.py.
 _AT_ONCE: Final = 8
 
 
@@ -112,7 +112,7 @@ class Worker:
     def start(self) -> None:
         """Begin to read all partitions from their start."""
         self._arrived, self._asked, self._put, self._changed = Signal(), Signal(), Signal(), Signal()
-        self._slots, self._interpreter = Slots(_AT_ONCE), Slots(1)
+        self._interpreter = Slots(1)
         self._own(self.partitions)
         self.simulation.start(self._poll())
         self.simulation.start(self._handle())
@@ -159,13 +159,14 @@ class Worker:
     def _poll(self) -> Process:
         were_few, handed_s = False, 0.0
         while True:
-            while self._queue or self.stopped or (were_few and self._in_work):
+            while self._no_room() or (were_few and self._in_work):
                 yield self._changed, math.inf
             if were_few:
                 were_few = False
                 yield min(self.simulation.now_s - handed_s, _LONGEST_PAUSE_S)
                 continue
-            before = dict(self._read)
+            full = {p for p, _, _ in self._queue}
+            before = {p: read for p, read in self._read.items() if p not in full}
             if self._take(before):
                 yield _AGAIN_S
             else:
@@ -180,6 +181,10 @@ class Worker:
             self._queue.extend(taken)
             self._put.fire()
 
+    def _no_room(self) -> bool:
+        """Whether a batch of every partition waits, or it is stopped."""
+        return self.stopped or (bool(self._queue) and {p for p, _, _ in self._queue} >= set(self._read))
+
     def _take(self, before: Mapping[int, int]) -> bool:
         """Take what is there of each partition, as much as there is room for; whether there was anything.
 
@@ -193,25 +198,25 @@ class Worker:
         return found
 
     def _handle(self) -> Process:
-        """Begin batches, in their order; one whose partition has another in work holds up those behind it."""
+        """Begin batches, in their order, those whose partition has no other in work."""
         while True:
-            if not self._queue or self._queue[0][0] in self._in_work:
+            ready = [batch for batch in self._queue if batch[0] not in self._in_work]
+            if not ready or len(self._in_work) == _AT_ONCE:
                 yield self._put, math.inf
                 continue
-            batch = self._queue.popleft()
+            batch = ready[0]
+            self._queue.remove(batch)
             self._in_work[batch[0]] = batch
             self.simulation.start(self._work(batch))
             self._changed.fire()
 
     def _work(self, batch: _Batch) -> Process:
         partition, first, end = batch
-        yield from self._slots.enter()
         yield from self._interpreter.enter()
         cpu_s = self.costs.cpu_s(end - first)
         yield from self.cores.work(cpu_s)
         self._interpreter.leave()
         yield self.costs.write_s
-        self._slots.leave()
         self.batches, self.clicks, self.cpu_s = (
             self.batches + 1,
             self.clicks + end - first,
