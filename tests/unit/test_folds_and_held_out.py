@@ -1,0 +1,141 @@
+"""Recommenders judged offline: cross-validation of ratings, and lists against what visitors did last."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.evaluation.folds import cross_validate, fold_places, predict
+from streamrec.evaluation.held_out import last_of_each, measure_lists, recommended
+from streamrec.feedback import Feedback, make_feedback
+from streamrec.models.baseline_predictor import BaselinePredictor, BaselinePredictorConfig
+from streamrec.recommender import Visitor
+
+FEEDBACK = make_feedback([*"uuuuuvvvvvw"], [*"abcdeabfghc"], [4, 5, 3, 4, 5, 1, 2, 3, 2, 1, 5], [*range(11)])
+
+
+class Told:
+    """Gives scores that it is told; a Recommender as far as evaluation needs one."""
+
+    def __init__(self, scores: dict[str, dict[str, float]], items: Sequence[str] = "abcdefgh") -> None:
+        self.items = list(items)
+        self._scores = scores
+
+    def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> Any:
+        found = self._scores.get(visitor.visitor_id, {})
+        mood = visitor.context.get("mood", "")
+        return np.array(
+            [found.get(mood + each, np.nan) for each in (self.items if items is None else items)], np.float32
+        )
+
+
+@given(st.integers(2, 7), st.integers(7, 40), st.integers(0, 3))
+def test_each_rating_is_held_out_once(n_folds: int, n: int, seed: int) -> None:
+    folds = [each.tolist() for each in fold_places(n, n_folds, seed)]
+    assert sorted(place for each in folds for place in each) == list(range(n))
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    assert folds == [each.tolist() for each in fold_places(n, n_folds, seed)]
+
+
+@pytest.mark.parametrize(("n", "n_folds", "error"), [(10, 1, ConfigError), (3, 4, DatasetError)])
+def test_folds_that_cannot_be_are_refused(n: int, n_folds: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        list(fold_places(n, n_folds, 0))
+
+
+def test_predictions_stand_at_the_place_of_their_rating() -> None:
+    scores = {"u": dict(zip("abcde", (1, 2, 3, 4, 5), strict=True)), "w": {"c": 9}, "v": {"h": 7}}
+    expected = [1, 2, 3, 4, 5, np.nan, np.nan, np.nan, np.nan, 7, 9]
+    np.testing.assert_array_equal(predict(Told(scores), FEEDBACK), expected)  # type: ignore[arg-type]
+
+
+def test_a_model_sees_the_context_of_each_rating() -> None:
+    feedback = make_feedback("uu", "aa", [1, 2], [0, 1], {"mood": ["sad ", "glad "]})
+    scores = {"u": {"sad a": 1.5, "glad a": 2.5}}
+    assert predict(Told(scores), feedback).tolist() == [1.5, 2.5]  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_foretold_counts_as_the_mean_and_is_told() -> None:
+    class Silent(BaselinePredictor):
+        def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> Any:
+            return np.full(len(items or self.items), np.nan, np.float32)
+
+    seen: list[int] = []
+    folds = cross_validate(Silent, FEEDBACK, n_folds=2, on_fold=seen.append)
+    assert [each.unscored for each in folds] == [1.0, 1.0]
+    assert seen == [1, 2]
+    for fold, held_out in zip(folds, fold_places(11, 2, 0), strict=True):
+        rest = np.delete(FEEDBACK.values, held_out)
+        errors = FEEDBACK.values[held_out] - rest.mean()
+        assert fold.rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
+        assert fold.mae == pytest.approx(np.mean(np.abs(errors)))
+        assert fold.ratings == len(held_out)
+
+
+def test_the_last_of_each_visitor_is_held_out() -> None:
+    parts = last_of_each(FEEDBACK, 0.4)
+    assert rows(parts.test) == [("u", "d"), ("u", "e"), ("v", "g"), ("v", "h")]  # of w's one, none
+    assert len(parts.train) == 7
+    with pytest.raises(DatasetError, match="no visitor has the 10 interactions"):
+        last_of_each(FEEDBACK, 0.1)
+    with pytest.raises(ConfigError):
+        last_of_each(FEEDBACK, 1.0)
+
+
+def rows(feedback: Feedback) -> list[tuple[str, str]]:
+    return [
+        (feedback.user_ids[user], feedback.item_ids[item])
+        for user, item in zip(feedback.users, feedback.items, strict=True)
+    ]
+
+
+def test_lists_leave_out_what_was_seen_and_what_has_no_score() -> None:
+    scores = np.array([3.0, np.nan, 5.0, 5.0, 1.0, -2.0], np.float32)
+    assert recommended(scores, np.array([2]), 3).tolist() == [3, 0, 4]
+    assert recommended(scores, np.array([0, 2, 3, 4, 5]), 3).tolist() == []
+    assert scores[2] == 5.0  # they are the caller's
+
+
+def test_lists_are_measured_against_what_came_last() -> None:
+    parts = last_of_each(FEEDBACK, 0.4)
+    # u had a, b, c and then d, e; v had a, b, f and then g, h.
+    model = Told({"u": dict(zip("abcdefg", (9, 9, 9, 2, 4, 3, 1), strict=True)), "v": {"c": 1, "g": 0.5}})
+    found = measure_lists(model, parts)  # type: ignore[arg-type]
+    gain = [1.0, 1 / np.log2(3), 0.5]
+    ideal = gain[0] + gain[1]
+    # u: e, f, d, g. v: c, g; h has no score.
+    assert found.ndcg_at_10 == pytest.approx(((gain[0] + gain[2]) / ideal + gain[1] / ideal) / 2)
+    assert found.recall_at_20 == pytest.approx((1.0 + 0.5) / 2)
+    assert found.coverage_at_20 == pytest.approx(5 / 8)
+    assert found.visitors == 2
+
+
+def test_a_wanted_item_that_the_model_does_not_know_is_missed() -> None:
+    parts = last_of_each(FEEDBACK, 0.4)
+    model = Told({"u": {"d": 1.0}, "v": {}}, items="abcd")
+    assert measure_lists(model, parts).recall_at_20 == pytest.approx(0.25)  # type: ignore[arg-type]
+
+
+def test_the_baseline_predictor_finds_the_deviations_that_minimise_its_loss(tmp_path: Path) -> None:
+    config = BaselinePredictorConfig(user_damping=2.0, item_damping=1.0, epochs=500)
+    model = BaselinePredictor(config)
+    model.train(FEEDBACK)
+    # The same as ridge regression on indicators of users and items.
+    users, items = len(FEEDBACK.user_ids), len(FEEDBACK.item_ids)
+    design = np.zeros((len(FEEDBACK), users + items))
+    design[np.arange(len(FEEDBACK)), FEEDBACK.users] = 1
+    design[np.arange(len(FEEDBACK)), users + FEEDBACK.items] = 1
+    above = FEEDBACK.values - FEEDBACK.values.mean(dtype=np.float64)
+    damping = np.diag([2.0] * users + [1.0] * items)
+    exact = np.linalg.solve(design.T @ design + damping, design.T @ above)
+    expected = FEEDBACK.values.mean(dtype=np.float64) + exact[:1] + exact[users:]
+    np.testing.assert_allclose(model.score(Visitor("u")), expected, atol=1e-6)
+    stranger = model.score(Visitor("", ["a", "nowhere"], [5.0, 1.0]), ["a"])
+    base = FEEDBACK.values.mean(dtype=np.float64)
+    folded = (5 - base - exact[users]) / (2 + 1)
+    np.testing.assert_allclose(stranger, [base + folded + exact[users]], atol=1e-6)
