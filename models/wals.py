@@ -6,7 +6,8 @@ and else 0, c = 1 + α r with the weight r of the like, 1 on average. A score is
 the visitor liked, exactly.
 
 Source: Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008. The
-library implicit does the learning; the visitors' last half is ours, in double precision, as a share is.
+library implicit does the learning; the visitors' last half is ours, in double precision, as a share is. We
+differ: λ grows with the root of a visitor's likes on average, as one number does not fit few and many.
 """
 
 import numpy as np
@@ -29,8 +30,8 @@ class WALSConfig(LikesConfig, frozen=True):
     """Length of a vector."""
     confidence: PositiveFloat = 2.0
     """α: how much more a like counts than what a visitor never had."""
-    damping: PositiveFloat = 20.0
-    """λ: penalty on vectors."""
+    damping: PositiveFloat = 2.0
+    """Penalty on vectors where visitors have one like each; λ is this times the root of their mean number."""
     epochs: PositiveInt = 15
     """Turns: the visitors, then the items."""
 
@@ -46,6 +47,7 @@ class WALS(PreferenceFactors[WALSConfig]):
         config = self.config
         confidences = likes.copy()
         confidences.data = 1 + config.confidence * likes.data
+        penalty = config.damping * float(likes.nnz / likes.shape[0]) ** 0.5
         model = trained(
             "als",
             "AlternatingLeastSquares",
@@ -53,19 +55,20 @@ class WALS(PreferenceFactors[WALSConfig]):
             options.seed,
             progress,
             factors=config.factors,
-            regularization=config.damping,
+            regularization=penalty,
             iterations=config.epochs,
             use_cg=False,
         )
         design = model.item_factors.astype(np.float64)
         rows = Rows(np.arange(likes.nnz), likes.indptr.astype(np.int64), likes.indices.astype(np.int64))
-        damping = np.full((likes.shape[0], config.factors), config.damping)
+        damping = np.full((likes.shape[0], config.factors), penalty)
         squares = design.T @ design
+        more = {"squares": squares, "penalty": np.array(penalty)}
         places = ridge(rows, confidences.data, design, damping, config.confidence * likes.data, squares)
-        return np.zeros(len(design)), design, places, {"squares": squares}
+        return np.zeros(len(design)), design, places, more
 
     def _shares(self, had: Had, learned: Learned) -> FloatMatrix:
         design, more = learned.design[had.items], self.config.confidence * had.values
         squares = learned.more["squares"] + (design * more[:, None]).T @ design
-        squares = squares + self.config.damping * np.eye(len(squares))
+        squares = squares + learned.more["penalty"] * np.eye(len(squares))
         return np.linalg.solve(squares, (design * (1 + more)[:, None]).T).T.astype(np.float64)

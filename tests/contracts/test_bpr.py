@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from recommender_answers import ratings
+from scipy.sparse import csr_matrix
 
 from streamrec.contracts import TrainOptions
 from streamrec.errors import ConfigError
@@ -21,8 +22,6 @@ def likes() -> Feedback:
 
 def test_scores_are_those_of_the_library() -> None:
     bpr = pytest.importorskip("implicit.cpu.bpr")
-    from scipy.sparse import csr_matrix
-
     given, model = likes(), BPR(BPRConfig(factors=5, epochs=10))
     model.train(given, options=TrainOptions(seed=4))
     peer = bpr.BayesianPersonalizedRanking(

@@ -5,6 +5,7 @@ import pytest
 from recommender_answers import checkerboard, quick, ratings
 
 from streamrec.contracts import TrainOptions
+from streamrec.errors import DatasetError
 from streamrec.feedback import Feedback, make_feedback
 from streamrec.models import recommender
 from streamrec.models._latent import Had
@@ -103,8 +104,6 @@ def test_ratings_of_the_lower_half_are_no_likes_and_who_likes_nothing_is_not_gue
 
 @pytest.mark.parametrize("name", ["wals", "bpr", "truncated_svd"])
 def test_a_threshold_that_nothing_reaches_is_an_error_that_says_so(name: str) -> None:
-    from streamrec.errors import DatasetError
-
     with pytest.raises(DatasetError, match=r"no value is 6 or above, the highest is 5: lower liked_from"):
         recommender(name, {"liked_from": 6}).train(ratings())
 
