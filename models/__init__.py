@@ -38,6 +38,14 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
 
 RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
+    "biased_mf": "BiasedMF",
+    "bpr": "BPR",
+    "funk_svd": "FunkSVD",
+    "nmf": "NMF",
+    "pmf": "PMF",
+    "svdpp": "SVDpp",
+    "truncated_svd": "TruncatedSVD",
+    "wals": "WALS",
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
 

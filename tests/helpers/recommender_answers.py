@@ -16,7 +16,12 @@ from streamrec.feedback import Feedback, make_feedback
 from streamrec.models import RECOMMENDERS, recommender
 from streamrec.recommender import Recommender, Visitor
 
-QUICK: Final[Mapping[str, Mapping[str, Any]]] = {}
+QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
+    # So few likes take longer steps than real ones, and more of them.
+    "bpr": {"learning_rate": 0.1, "damping": 0.01, "epochs": 150},
+    # So few items that with more vectors nothing is left out, and so nothing is told of what was never had.
+    "truncated_svd": {"factors": 2},
+}
 """Hyperparameters for a training of a moment, of models whose defaults take longer."""
 
 KINDS: Final = ("black", "white")

@@ -1,0 +1,108 @@
+"""What rating models by latent factors have in common: ratings by visitor and by item, and levels.
+
+Enters: ratings. Leaves: μ + b_u + b_i + ⟨p_u, q_i⟩, cut to the range of the ratings seen.
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from pydantic import BaseModel
+
+from streamrec.contracts import TrainOptions, TrainReport
+from streamrec.feedback import Feedback
+from streamrec.models._latent import Had, LatentFactors, Learned, Progress
+from streamrec.models._ridge import FloatMatrix, IntArray, Rows, rows_of
+from streamrec.recommender import Reason, Task
+
+__all__ = ["RatingFactors", "Ratings", "levels_of", "ridge_shares", "with_one"]
+
+C = TypeVar("C", bound=BaseModel)
+
+
+class Ratings(NamedTuple):
+    """Ratings as alternating least squares goes through them."""
+
+    users: IntArray
+    """(n,)."""
+    items: IntArray
+    """(n,)."""
+    values: FloatMatrix
+    """(n,)."""
+    mean: float
+    by_user: Rows
+    by_item: Rows
+
+
+class RatingFactors(LatentFactors[C]):
+    """A latent.LatentFactors for the task "rating"."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    _counts_unrated: ClassVar[bool] = False
+    """Whether an item that a visitor had without rating it says something."""
+
+    @abstractmethod
+    def _learn(
+        self, ratings: Ratings, rng: np.random.Generator, progress: Progress
+    ) -> tuple[FloatMatrix, FloatMatrix, FloatMatrix, dict[str, FloatMatrix]]:
+        """Levels, design and places, as in Learned, and what there is beside them."""
+
+    def _epochs(self) -> int:
+        """How often progress is told."""
+        epochs: int = self.config.epochs  # type: ignore[attr-defined]
+        return epochs
+
+    def _fit(self, feedback: Feedback, options: TrainOptions) -> tuple[Learned, TrainReport]:
+        values = feedback.values.astype(np.float64)
+        by_user = rows_of(feedback.users, feedback.items, len(feedback.user_ids))
+        by_item = rows_of(feedback.items, feedback.users, len(feedback.item_ids))
+        ratings = Ratings(feedback.users, feedback.items, values, float(values.mean()), by_user, by_item)
+        progress = Progress(len(feedback), self._epochs(), options)
+        levels, design, places, more = self._learn(ratings, np.random.default_rng(options.seed), progress)
+        bounds = np.array([values.min(), values.max()])
+        had = Had(by_user.columns, values[by_user.order])
+        offset = ratings.mean if self._has_mean() else 0.0
+        learned = Learned(offset, levels, design, places, bounds, had, by_user.starts, more)
+        return learned, progress.report
+
+    def _has_mean(self) -> bool:
+        """Whether a score starts from the mean of all ratings."""
+        return True
+
+    def _counted(self, had: Had) -> Had:
+        if self._counts_unrated:
+            return had
+        rated = np.isfinite(had.values)
+        return Had(had.items[rated], had.values[rated])
+
+    def _level_reasons(self, index: int) -> list[Reason]:
+        reasons = [Reason("rating", "", self._learned.offset)] if self._has_mean() else []
+        if self._knows_levels:
+            reasons.append(Reason("item", self.items[index], float(self._learned.levels[index])))
+        return reasons
+
+
+def levels_of(ratings: Ratings, damping: float, turns: int = 10) -> tuple[FloatMatrix, FloatMatrix]:
+    """Deviations of visitors and items from the mean, by turns, each shrunk by `damping` ratings of none."""
+    above = ratings.values - ratings.mean
+    of_users, of_items = np.zeros(len(ratings.by_user.counts)), np.zeros(len(ratings.by_item.counts))
+    for _ in range(turns):
+        sums = np.bincount(ratings.items, above - of_users[ratings.users], minlength=len(of_items))
+        of_items = sums / (ratings.by_item.counts + damping)
+        sums = np.bincount(ratings.users, above - of_items[ratings.items], minlength=len(of_users))
+        of_users = sums / (ratings.by_user.counts + damping)
+    return of_users, of_items
+
+
+def with_one(factors: FloatMatrix) -> FloatMatrix:
+    """Vectors with a 1 behind, (n, factors + 1): what stands there in the other vector is a level."""
+    return np.hstack([factors, np.ones((len(factors), 1))])
+
+
+def ridge_shares(design: FloatMatrix, targets: FloatMatrix, damping: FloatMatrix) -> FloatMatrix:
+    """What each pair adds to the solution of a ridge regression, (n, factors).
+
+    design: (n, factors). targets: (n,). damping: (factors,). The solution is (DᵀD + damping)⁻¹ Dᵀ targets.
+    """
+    squares = design.T @ design + np.diag(damping)
+    return np.linalg.solve(squares, (design * targets[:, None]).T).T.astype(np.float64)
