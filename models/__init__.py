@@ -38,6 +38,8 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
 
 RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
+    "item_based_cf": "ItemBasedCF",
+    "user_based_cf": "UserBasedCF",
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
 
