@@ -38,6 +38,7 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
 
 RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
+    "combined_cf": "CombinedCF",
     "item_based_cf": "ItemBasedCF",
     "user_based_cf": "UserBasedCF",
 }

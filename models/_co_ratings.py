@@ -159,7 +159,7 @@ class CoRatings:
         )
 
     def of_rows(self, rows: Ints) -> tuple[Ints, Ints, Floats]:
-        """All similarities of rows: (m,) places in `rows`, (m,) other rows, (m,) similarities."""
+        """All similarities of rows: (m,) places in `rows`, (m,) other rows, ascending by both, (m,) numbers."""
         if self._kept:
             places, others, sums = self._table.of_rows(rows)
         else:

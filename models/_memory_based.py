@@ -13,7 +13,7 @@ Cremonesi et al., RecSys 2010 (sums that are not normalised, for top-n).
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,6 @@ __all__ = ["Asker", "Centre", "MemoryBasedCF", "MemoryBasedConfig", "Votes", "ne
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Centre = Literal["none", "mean", "baseline"]
-
-# Similarities closer than this count as equal, so that the rounding of sums does not choose neighbours.
-_DECIMALS: Final = 9
 
 
 class MemoryBasedConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -68,7 +65,7 @@ class Asker(NamedTuple):
 
 
 class Votes(NamedTuple):
-    """Who votes for what; (m,) each."""
+    """Who votes for what; (m,) each. Of one candidate by ascending neighbour."""
 
     places: Ints
     """Of the candidate, among those asked for."""
@@ -130,7 +127,7 @@ class MemoryBasedCF(ABC):
         """
         if self.config.centre == "baseline":
             raise ConfigError(
-                "baselines are fitted to all ratings at once: train anew, or learn one by one with centre=mean"
+                "baselines are fitted to all ratings at once: train anew, or learn one by one by centre=mean"
             )
         if not np.isfinite(value):
             raise DatasetError(f"{user_id!r} rates {item_id!r} {value:g}; ratings are finite numbers")
@@ -269,11 +266,19 @@ class MemoryBasedCF(ABC):
 
 
 def nearest(votes: Votes, k: int) -> Votes:
-    """For each candidate the k most similar neighbours' votes; ties by index."""
-    order = np.lexsort((votes.neighbours, -np.round(votes.similarity, _DECIMALS), votes.places))
-    places = votes.places[order]
-    counts = np.bincount(places)
+    """For each candidate the k most similar neighbours' votes, in the order given; of equals the first.
+
+    Similarities above 0 that are one number in single precision are equal: the rounding of sums does not
+    choose neighbours.
+    """
+    crowded = np.flatnonzero(np.bincount(votes.places)[votes.places] > k)
+    if not len(crowded):
+        return votes
+    # One key for both: numbers above 0 are in the order of their bits.
+    bits = votes.similarity[crowded].astype(np.float32).view(np.int32)
+    order = np.argsort((votes.places[crowded] << 31) - bits, kind="stable")
+    counts = np.bincount(votes.places[crowded])
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    return votes.only(order[np.arange(len(order)) - first < k])
-
-
+    chosen = np.ones(len(votes.places), bool)
+    chosen[crowded[order[np.arange(len(order)) - first >= k]]] = False
+    return votes.only(chosen)

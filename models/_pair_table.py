@@ -53,7 +53,7 @@ class PairTable:
             self._levels[1] = (np.empty(0, np.int64), np.empty((len(sums), 0)))
 
     def of_rows(self, rows: Ints) -> tuple[Ints, Ints, Floats]:
-        """All pairs of rows: (m,) places in `rows`, (m,) the other rows, (s, m) sums."""
+        """All pairs of rows: (m,) places in `rows`, (m,) the other rows, (s, m) sums; ascending by both."""
         places, others, sums = [], [], []
         for keys, known in self._levels:
             first = np.searchsorted(keys, rows << _SHIFT)
@@ -63,7 +63,11 @@ class PairTable:
             places.append(place)
             others.append(keys[at] & ((1 << _SHIFT) - 1))
             sums.append(known[:, at])
-        return np.concatenate(places), np.concatenate(others), np.concatenate(sums, axis=1)
+        if not len(places[1]):
+            return places[0], others[0], sums[0]
+        place, other = np.concatenate(places), np.concatenate(others)
+        order = np.argsort((place << _SHIFT) | other)
+        return place[order], other[order], np.concatenate(sums, axis=1)[:, order]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """For files."""

@@ -82,7 +82,7 @@ def statistics(kind: Similarity, own: Floats, other: Floats, column_mean: Floats
 
 
 def similarities(kind: Similarity, sums: Floats, own: Totals, other: Totals) -> Floats:
-    """Similarities of pairs, (m,): pcc, cosine, adjusted_cosine within ±1, pip and pss from 0 up, others 0 to 1.
+    """Similarities of pairs, (m,): pcc, cosine, adjusted_cosine within ±1, pip and pss from 0, others 0 to 1.
 
     sums: (s, m) of `statistics` over the columns that both rated. own, other: of the pair's rows.
     """

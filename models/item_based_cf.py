@@ -65,7 +65,9 @@ class ItemBasedCF(MemoryBasedCF):
     def _level(self, asker: Asker, candidates: Ints) -> Floats:
         if self._baselines is not None:
             return self._baselines.mean + asker.level + self._baselines.of_items[candidates]
-        return self._of_items.means()[candidates] if self.config.centre == "mean" else np.zeros(len(candidates))
+        return (
+            self._of_items.means()[candidates] if self.config.centre == "mean" else np.zeros(len(candidates))
+        )
 
     def _reason(self, neighbour: int, weight: float) -> Reason:
         return Reason("item", self._item_ids[neighbour], weight)
