@@ -37,8 +37,10 @@ class Lines:
     def __init__(self) -> None:
         self.indices: list[Ints] = []
         self.values: list[Floats] = []
-        self.count = self.total = self.square = _NO_FLOATS
-        """(n,) of each line: ratings, their sum, the sum of their squares."""
+        self.count: Floats = _NO_FLOATS
+        """(n,) ratings of each line; `total` their sum, `square` that of their squares."""
+        self.total: Floats = _NO_FLOATS
+        self.square: Floats = _NO_FLOATS
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -47,7 +49,8 @@ class Lines:
         """Set all ratings at once; every line has one."""
         order = np.lexsort((others, lines))
         self._split(np.bincount(lines), others[order], values[order])
-        self.total, self.square = np.bincount(lines, values), np.bincount(lines, values**2)
+        self.total = np.asarray(np.bincount(lines, values), np.float64)
+        self.square = np.asarray(np.bincount(lines, values**2), np.float64)
 
     def put(self, line: int, other: int, value: float) -> float | None:
         """Add a rating, or replace it: then the one before is given. A line is new or there."""
@@ -159,7 +162,7 @@ class CoRatings:
         )
 
     def of_rows(self, rows: Ints) -> tuple[Ints, Ints, Floats]:
-        """All similarities of rows: (m,) places in `rows`, (m,) other rows, ascending by both, (m,) numbers."""
+        """Similarities of rows: (m,) places in `rows`, (m,) other rows, ascending by both; (m,) numbers."""
         if self._kept:
             places, others, sums = self._table.of_rows(rows)
         else:
@@ -194,11 +197,12 @@ class CoRatings:
         lengths, others, other = self.columns.gather(columns.tolist())
         mean = np.repeat(self.columns.total[columns] / self.columns.count[columns], lengths)
         added = statistics(self._kind, np.repeat(values, lengths), other, mean, self._scale)
-        sums = np.stack([np.bincount(others, each, len(self.rows)) for each in added])
+        sums: Floats = np.stack([np.bincount(others, each, len(self.rows)) for each in added])
         shared = sums[0] > 0
         if row >= 0:
             shared[row] = False
-        return np.flatnonzero(shared), sums[:, shared]
+        found: Ints = np.flatnonzero(shared)
+        return found, sums[:, shared]
 
     def _change(self, value: Floats, other: Floats, before: float | None, *, own_first: bool) -> Floats:
         def added(mine: Floats) -> Floats:

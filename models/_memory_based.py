@@ -13,7 +13,7 @@ Cremonesi et al., RecSys 2010 (sums that are not normalised, for top-n).
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Centre = Literal["none", "mean", "baseline"]
 
+_LARGEST: Final = float(np.finfo(np.float32).max)
+
 
 class MemoryBasedConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters of both sides."""
@@ -41,7 +43,7 @@ class MemoryBasedConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fa
     task: Task = "rating"
     """What scores are: ratings expected, or numbers to be ranked by."""
     similarity: Similarity = "pcc"
-    """How neighbours are told: only what is more alike than 0 is one."""
+    """How neighbours are told: only what is more alike than 0 is one. Lists are better by cosine."""
     k: PositiveInt = 40
     """Neighbours that vote for an item at most: the most similar ones that can."""
     significance: NonNegativeInt = 50
@@ -88,6 +90,7 @@ class MemoryBasedCF(ABC):
     def __init__(self, config: MemoryBasedConfig | None = None) -> None:
         self.config = config or self.Config()
         self.items: Sequence[str] = []
+        self._baselines: Baselines | None = None
         self._forget([], [])
 
     def train(
@@ -129,7 +132,7 @@ class MemoryBasedCF(ABC):
             raise ConfigError(
                 "baselines are fitted to all ratings at once: train anew, or learn one by one by centre=mean"
             )
-        if not np.isfinite(value):
+        if not abs(value) <= _LARGEST:
             raise DatasetError(f"{user_id!r} rates {item_id!r} {value:g}; ratings are finite numbers")
         user = self._users.setdefault(user_id, len(self._users))
         item = self._index.setdefault(item_id, len(self._index))
@@ -228,7 +231,7 @@ class MemoryBasedCF(ABC):
         self._users = {user_id: index for index, user_id in enumerate(user_ids)}
         self._index = {item_id: index for index, item_id in enumerate(item_ids)}
         self._ratings = CoRatings(self.config.similarity, self.config.significance)
-        self._baselines: Baselines | None = None
+        self._baselines = None
 
     def _asker(self, visitor: Visitor) -> Asker | None:
         """None if nothing is known of a visitor."""

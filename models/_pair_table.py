@@ -4,7 +4,8 @@ Enters: pairs and what they add. Leaves: the pairs of rows that are asked for, w
 Written by hand: of scipy's sparse matrices one would be needed for each sum, none of which can grow in place.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +70,12 @@ class PairTable:
         order = np.argsort((place << _SHIFT) | other)
         return place[order], other[order], np.concatenate(sums, axis=1)[:, order]
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """For files."""
         (keys, sums), (recent_keys, recent_sums) = self._levels
         return {"keys": keys, "sums": sums, "recent_keys": recent_keys, "recent_sums": recent_sums}
 
-    def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `arrays` gave."""
         self._levels = [
             (arrays[f"{level}keys"].astype(np.int64), arrays[f"{level}sums"].astype(np.float64))

@@ -57,8 +57,8 @@ class Scale(NamedTuple):
 class Totals(NamedTuple):
     """Sums over all ratings of rows, shared columns or not; (m,) each."""
 
-    count: Floats
-    square: Floats
+    counts: Floats
+    squares: Floats
 
 
 def statistics(kind: Similarity, own: Floats, other: Floats, column_mean: Floats, scale: Scale) -> Floats:
@@ -88,9 +88,9 @@ def similarities(kind: Similarity, sums: Floats, own: Totals, other: Totals) -> 
     """
     n = sums[0]
     if kind == "jaccard":
-        return _ratio(n, own.count + other.count - n)
+        return _ratio(n, own.counts + other.counts - n)
     if kind == "cosine":
-        return _ratio(sums[1], np.sqrt(own.square * other.square))
+        return _ratio(sums[1], np.sqrt(own.squares * other.squares))
     if kind == "msd":
         return np.where(n > 0, 1 / (1 + _ratio(sums[1], n)), 0.0)
     if kind == "euclidean":
@@ -124,7 +124,8 @@ def _pip(own: Floats, other: Floats, mean: Floats, scale: Scale) -> Floats:
     impact = (np.abs(a) + 1) * (np.abs(b) + 1)
     same_side = (own - mean) * (other - mean) > 0
     popularity = np.where(same_side, 1 + ((own + other) / 2 - mean) ** 2, 1.0)
-    return proximity * np.where(agree, impact, 1 / impact) * popularity
+    pip: Floats = proximity * np.where(agree, impact, 1 / impact) * popularity
+    return pip
 
 
 def _pss(own: Floats, other: Floats, mean: Floats, scale: Scale) -> Floats:
@@ -132,7 +133,8 @@ def _pss(own: Floats, other: Floats, mean: Floats, scale: Scale) -> Floats:
     proximity = 1 - _sigmoid(np.abs(own - other))
     significance = _sigmoid(np.abs(own - scale.middle) * np.abs(other - scale.middle))
     singularity = 1 - _sigmoid(np.abs((own + other) / 2 - mean))
-    return proximity * significance * singularity
+    pss: Floats = proximity * significance * singularity
+    return pss
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -104,11 +104,12 @@ def test_baselines_are_fitted_at_once_so_one_by_one_is_refused() -> None:
     assert answers(model, ratings()) == before
 
 
-def test_what_is_no_number_is_refused_and_changes_nothing() -> None:
+@pytest.mark.parametrize("value", [float("nan"), -float("inf"), 1e300])
+def test_what_is_no_number_is_refused_and_changes_nothing(value: float) -> None:
     model = trained(ratings())
     before = answers(model, ratings())
     with pytest.raises(DatasetError, match="finite"):
-        model.learn_one("new", "new", float("nan"))
+        model.learn_one("new", "new", value)
     assert answers(model, ratings()) == before
 
 
