@@ -11,7 +11,7 @@ Cremonesi et al., RecSys 2010 (sums that are not normalised, for top-n).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
@@ -180,24 +180,31 @@ class MemoryBasedCF(ABC):
 
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
-        arrays = self._ratings.arrays() if self._item_ids else {}
-        if self._baselines is not None:
-            arrays |= {f"baseline_{name}": np.asarray(of) for name, of in self._baselines._asdict().items()}
-        ids = {"users": self._user_ids, "items": self._item_ids}
-        save_state(directory, type(self).__name__, self.config, ids, arrays)
+        save_state(directory, type(self).__name__, self.config, *self.state())
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """See recommender.Recommender."""
         config, ids, arrays = load_state(directory, cls.__name__, cls.Config)
         model = cls(config)
-        model._forget(ids["users"], ids["items"])
+        model.restore(ids, arrays)
+        return model
+
+    def state(self) -> tuple[dict[str, list[str]], dict[str, NDArray[Any]]]:
+        """What it has learned, for files: lists of ids, and arrays."""
+        arrays = self._ratings.arrays() if self._item_ids else {}
+        if self._baselines is not None:
+            arrays |= {f"baseline_{name}": np.asarray(of) for name, of in self._baselines._asdict().items()}
+        return {"users": self._user_ids, "items": self._item_ids}, arrays
+
+    def restore(self, ids: Mapping[str, Sequence[str]], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` gave."""
+        self._forget(ids["users"], ids["items"])
         if ids["items"]:
-            model._ratings.restore(arrays)
+            self._ratings.restore(arrays)
         if "baseline_mean" in arrays:
             users, items = arrays["baseline_of_users"], arrays["baseline_of_items"]
-            model._baselines = Baselines(float(arrays["baseline_mean"]), users, items)
-        return model
+            self._baselines = Baselines(float(arrays["baseline_mean"]), users, items)
 
     @property
     @abstractmethod

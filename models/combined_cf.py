@@ -8,7 +8,7 @@ Similarity Fusion", SIGIR 2006. We differ: the two are weighted by a number, not
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
@@ -24,6 +24,10 @@ from streamrec.models.user_based_cf import UserBasedCF, UserBasedCFConfig
 from streamrec.recommender import Reason, Task, Visitor
 
 __all__ = ["CombinedCF", "CombinedCFConfig"]
+
+# What the names of either side's arrays begin with.
+_USERS: Final = "by_users_"
+_ITEMS: Final = "by_items_"
 
 
 class CombinedCFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -98,17 +102,21 @@ class CombinedCF:
 
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
-        save_state(directory, "CombinedCF", self.config, {}, {})
-        self._by_users.save(directory / "by_users")
-        self._by_items.save(directory / "by_items")
+        ids, by_users = self._by_users.state()
+        arrays = {f"{_USERS}{name}": array for name, array in by_users.items()}
+        arrays |= {f"{_ITEMS}{name}": array for name, array in self._by_items.state()[1].items()}
+        save_state(directory, "CombinedCF", self.config, ids, arrays)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """See recommender.Recommender."""
-        config, _, _ = load_state(directory, "CombinedCF", cls.Config)
+        config, ids, arrays = load_state(directory, "CombinedCF", cls.Config)
         model = cls(config)
-        model._by_users = UserBasedCF.load(directory / "by_users")
-        model._by_items = ItemBasedCF.load(directory / "by_items")
+        for side, prefix in ((model._by_users, _USERS), (model._by_items, _ITEMS)):
+            side.restore(
+                ids,
+                {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)},
+            )
         return model
 
 
