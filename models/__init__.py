@@ -40,11 +40,14 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
     "biased_mf": "BiasedMF",
     "bpr": "BPR",
+    "combined_cf": "CombinedCF",
     "funk_svd": "FunkSVD",
+    "item_based_cf": "ItemBasedCF",
     "nmf": "NMF",
     "pmf": "PMF",
     "svdpp": "SVDpp",
     "truncated_svd": "TruncatedSVD",
+    "user_based_cf": "UserBasedCF",
     "wals": "WALS",
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
