@@ -1,7 +1,6 @@
 """Recommenders judged offline: cross-validation of ratings, and lists against what visitors did last."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.folds import cross_validate, fold_places, predict
 from streamrec.evaluation.held_out import last_of_each, measure_lists, recommended
 from streamrec.feedback import Feedback, make_feedback
-from streamrec.models.baseline_predictor import BaselinePredictor, BaselinePredictorConfig
+from streamrec.models.baseline_predictor import BaselinePredictor
 from streamrec.recommender import Visitor
 
 FEEDBACK = make_feedback([*"uuuuuvvvvvw"], [*"abcdeabfghc"], [4, 5, 3, 4, 5, 1, 2, 3, 2, 1, 5], [*range(11)])
@@ -119,23 +118,3 @@ def test_a_wanted_item_that_the_model_does_not_know_is_missed() -> None:
     parts = last_of_each(FEEDBACK, 0.4)
     model = Told({"u": {"d": 1.0}, "v": {}}, items="abcd")
     assert measure_lists(model, parts).recall_at_20 == pytest.approx(0.25)  # type: ignore[arg-type]
-
-
-def test_the_baseline_predictor_finds_the_deviations_that_minimise_its_loss(tmp_path: Path) -> None:
-    config = BaselinePredictorConfig(user_damping=2.0, item_damping=1.0, epochs=500)
-    model = BaselinePredictor(config)
-    model.train(FEEDBACK)
-    # The same as ridge regression on indicators of users and items.
-    users, items = len(FEEDBACK.user_ids), len(FEEDBACK.item_ids)
-    design = np.zeros((len(FEEDBACK), users + items))
-    design[np.arange(len(FEEDBACK)), FEEDBACK.users] = 1
-    design[np.arange(len(FEEDBACK)), users + FEEDBACK.items] = 1
-    above = FEEDBACK.values - FEEDBACK.values.mean(dtype=np.float64)
-    damping = np.diag([2.0] * users + [1.0] * items)
-    exact = np.linalg.solve(design.T @ design + damping, design.T @ above)
-    expected = FEEDBACK.values.mean(dtype=np.float64) + exact[:1] + exact[users:]
-    np.testing.assert_allclose(model.score(Visitor("u")), expected, atol=1e-6)
-    stranger = model.score(Visitor("", ["a", "nowhere"], [5.0, 1.0]), ["a"])
-    base = FEEDBACK.values.mean(dtype=np.float64)
-    folded = (5 - base - exact[users]) / (2 + 1)
-    np.testing.assert_allclose(stranger, [base + folded + exact[users]], atol=1e-6)
