@@ -28,6 +28,9 @@ _PACKAGES: Final = ("streamrec", "faust-streaming", "aiokafka", "msgspec", "rive
 def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
     """One entry for every comparison whose contenders both ran; medians over the rounds.
 
+    `at_least` is what must not be lost again, `aim`, where there is one, what was wanted: docs/performance.md
+    says what stands between the two.
+
     rounds: what every contender came to, by its name.
     """
     return [
@@ -36,6 +39,7 @@ def compare(rounds: Mapping[str, Sequence[Measured]]) -> list[dict[str, Any]]:
             "beside": each.beside,
             **_ratio(each, rounds[each.work], rounds[each.beside]),
             "at_least": each.at_least,
+            **({} if each.aim is None else {"aim": each.aim}),
             "work_measured": _figures(rounds[each.work]),
             "beside_measured": _figures(rounds[each.beside]),
         }
@@ -161,7 +165,7 @@ def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title="Beside their peers", title_justify="left")
     for name in ("work", "beside", "of"):
         table.add_column(name)
-    for name in ("ratio", "at least", ""):
+    for name in ("ratio", "at least", "", "aim"):
         table.add_column(name, justify="right")
     for entry in entries:
         good = entry["ratio"] >= entry["at_least"]
@@ -172,5 +176,6 @@ def ratios_table(entries: Sequence[Mapping[str, Any]]) -> Table:
             f"{entry['ratio']:.3g}",
             f"{entry['at_least']:.3g}",
             "[green]ok[/]" if good else "[bold red]too low[/]",
+            f"{entry['aim']:.3g}" if "aim" in entry else "",
         )
     return table
