@@ -38,11 +38,19 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
 
 RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
+    "category_popularity": "CategoryPopularity",
+    "co_clustering": "CoClustering",
+    "decision_tree_cf": "DecisionTreeCF",
+    "item_popularity": "ItemPopularity",
+    "kmeans_cf": "KMeansCF",
+    "naive_bayes_cf": "NaiveBayesCF",
+    "slope_one": "SlopeOne",
+    "trending_items": "TrendingItems",
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
 
 # What only those who train install.
-_TRAIN_EXTRA: Final = ("torch", "onnx")
+_TRAIN_EXTRA: Final = ("torch", "onnx", "sklearn")
 
 
 def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> SessionModel:

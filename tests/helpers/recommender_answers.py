@@ -16,8 +16,10 @@ from streamrec.feedback import Feedback, make_feedback
 from streamrec.models import RECOMMENDERS, recommender
 from streamrec.recommender import Recommender, Visitor
 
-QUICK: Final[Mapping[str, Mapping[str, Any]]] = {}
-"""Hyperparameters for a training of a moment, of models whose defaults take longer."""
+QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
+    "decision_tree_cf": {"min_leaf": 4, "leaf_damping": 4.0},
+}
+"""Hyperparameters for a training of a moment, of models whose defaults take longer or want more ratings."""
 
 KINDS: Final = ("black", "white")
 WITHHELD: Final = ("black-0", "black0")
