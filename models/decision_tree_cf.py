@@ -39,11 +39,11 @@ class DecisionTreeCFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan
 
     questions: PositiveInt = 50
     """How many other items a tree may ask of."""
-    max_depth: PositiveInt = 4
+    max_depth: PositiveInt = 3
     """Questions from root to leaf at most."""
-    min_leaf: PositiveInt = 20
+    min_leaf: PositiveInt = 10
     """Ratings of the item that a leaf has at least; where there are not twice as many there is no tree."""
-    leaf_damping: NonNegativeFloat = 20.0
+    leaf_damping: NonNegativeFloat = 100.0
     """Ratings at the baseline that are added to those of each leaf."""
     user_damping: NonNegativeFloat = 15.0
     """As of the baseline predictor."""
