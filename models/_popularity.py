@@ -33,7 +33,7 @@ class DecayedCounts:
         last_ms[np.isneginf(last_ms)] = 0.0
         self = cls(half_life_s, np.empty(0), last_ms)
         weights = np.exp2((time_ms - last_ms[places]) / self._half_life_ms)
-        self._counts = Growing(np.bincount(places, weights, minlength=n))
+        self._counts = Growing(np.bincount(places, weights, minlength=n).astype(np.float64))
         return self
 
     def __len__(self) -> int:

@@ -105,7 +105,7 @@ class CategoryPopularity:
             return chosen(np.empty(0), {}, items)
         pairs = self._pairs(visitor)
         scores = np.bincount(self._pair_items.values, pairs, minlength=len(self._index))
-        return chosen(scores, self._index, items)
+        return chosen(scores.astype(np.float64), self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """The item's categories, whose parts add up to the score."""

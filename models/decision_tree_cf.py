@@ -83,7 +83,7 @@ class DecisionTreeCF:
         self._table = RatingTable.empty()
         self._mean = 0.0
         self._levels: Numbers = np.empty(0)
-        self._trees = _Trees(*(np.empty(0, np.int64) for _ in _Trees._fields))
+        self._trees = _leaves(0)
 
     @property
     def items(self) -> Sequence[str]:
@@ -191,20 +191,19 @@ def _most_rated(counts: Any, item: int, n: int) -> Indices:
     return np.sort(first[of_all[first] > 0])
 
 
+def _leaves(n: int) -> _Trees:
+    """Nodes without questions, of value 0."""
+    none = np.zeros(n, np.int64)
+    return _Trees(none + _LEAF, np.zeros(n), none, none.copy(), np.zeros(n, bool), np.zeros(n))
+
+
 def _joined(grown: Sequence[tuple[Any, Indices] | None], damping: float) -> _Trees:
     """All trees in one; an item without any is a leaf of value 0. Inner nodes have values as leaves do."""
     n_items = len(grown)
     sizes = [1 if each is None else each[0].node_count for each in grown]
     starts = n_items + np.cumsum([0, *sizes[:-1]]) - np.arange(n_items)
     n = int(sum(sizes))
-    trees = _Trees(
-        np.full(n, _LEAF),
-        np.zeros(n),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros(n, bool),
-        np.zeros(n),
-    )
+    trees = _leaves(n)
     for item, each in enumerate(grown):
         if each is None:
             continue

@@ -197,4 +197,4 @@ def _pairs(table: RatingTable, of_side: Mask, target: int) -> tuple[Numbers, Num
     both = ~np.isnan(deviations)
     n_items = table.shape[1]
     sums = np.bincount(items[both], deviations[both], minlength=n_items)
-    return sums, np.bincount(items[both], minlength=n_items).astype(np.float64)
+    return sums.astype(np.float64), np.bincount(items[both], minlength=n_items).astype(np.float64)

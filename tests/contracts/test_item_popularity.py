@@ -93,7 +93,7 @@ def test_the_usual_half_life_has_to_be_the_longer_one() -> None:
 
 
 def test_categories_mix_by_what_the_visitor_had() -> None:
-    """Of 4 interactions 2 are of crime and 2 of drama; the visitor's one of crime comes on top of 2.5 each."""
+    """Of 4 interactions 2 are of crime and 2 of drama; the visitor's one of crime comes on top of 2.5."""
     known = Knowledge(
         items={
             "murder": Item(item_id="murder", categories=["crime"]),
