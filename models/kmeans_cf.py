@@ -181,8 +181,10 @@ class KMeansCF:
         """The clusters' centres by who is in them."""
         rest = table.values - self._mean - levels[table.users]
         n, n_items = self.config.clusters, table.shape[1]
-        everyone = np.bincount(table.items, rest, minlength=n_items)
-        everyone = everyone / (np.bincount(table.items, minlength=n_items) + self.config.item_damping)
+        raters = np.bincount(table.items, minlength=n_items)
+        everyone: Numbers = np.bincount(table.items, rest, minlength=n_items) / (
+            raters + self.config.item_damping
+        )
         cells = of_users[table.users] * n_items + table.items
         sums = np.bincount(cells, rest, minlength=n * n_items).reshape(n, n_items)
         counts = np.bincount(cells, minlength=n * n_items).reshape(n, n_items)
