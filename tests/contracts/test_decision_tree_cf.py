@@ -7,6 +7,7 @@ import pytest
 from recommender_answers import checkerboard, ratings
 from sklearn.tree import DecisionTreeRegressor
 
+from streamrec.feedback import make_feedback
 from streamrec.models._rating_table import RatingTable
 from streamrec.models.baseline_predictor import BaselinePredictor
 from streamrec.models.decision_tree_cf import DecisionTreeCF, DecisionTreeCFConfig, _joined
@@ -65,6 +66,19 @@ def test_a_strong_damping_leaves_the_baseline() -> None:
     model = trained(CONFIG.model_copy(update={"leaf_damping": 1e9}))
     for visitor in (Visitor("u07"), Visitor("nobody", ["i03", "i04"], [5.0, 4.0])):
         np.testing.assert_allclose(model.score(visitor), np.clip(baseline.score(visitor), 1, 5), atol=1e-5)
+
+
+def test_of_two_kinds_of_visitors_each_is_expected_to_like_its_own() -> None:
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((60, 20)) < 0.6)
+    values = np.where((users + items) % 2, 1.0, 5.0)
+    model = DecisionTreeCF(CONFIG)
+    model.train(make_feedback([f"u{n}" for n in users], [f"i{n}" for n in items], values))
+    names = [f"i{n}" for n in range(20)]
+    for user in range(60):
+        like = (user + np.arange(20)) % 2 == 0
+        scores = model.score(Visitor(f"u{user}"), names)
+        assert scores[like].mean() > scores[~like].mean() + 1.5
 
 
 def test_items_with_few_ratings_have_no_tree() -> None:

@@ -27,9 +27,10 @@ from streamrec.recommender import Recommender, Visitor
 
 ROOT = Path(__file__).parents[2]
 
-LEVELS_ONLY = ["baseline_predictor", "slope_one"]
-"""They know how high visitors and items are rated, and nothing of who likes what. Of slope one's deviations
-between items those of one kind of visitors cancel those of the other; its bi-polar form has its own test."""
+LEVELS_ONLY = ["baseline_predictor", "decision_tree_cf", "slope_one"]
+"""They know how high visitors and items are rated, and of the checkerboard nothing of who likes what.
+Slope one's deviations between items are alike for both kinds, and cancel (its bi-polar form is tested by
+itself). A tree for the withheld item asks of what all its raters rated, none of which its visitor did."""
 POPULARITY = ["category_popularity", "item_popularity", "trending_items"]
 """They know what is had most, and nothing of who likes what, unless they are told categories."""
 RATING = [name for name in RECOMMENDERS if "rating" in recommender_class(name).tasks]
