@@ -40,12 +40,20 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
     "biased_mf": "BiasedMF",
     "bpr": "BPR",
+    "category_popularity": "CategoryPopularity",
+    "co_clustering": "CoClustering",
     "combined_cf": "CombinedCF",
+    "decision_tree_cf": "DecisionTreeCF",
     "funk_svd": "FunkSVD",
     "item_based_cf": "ItemBasedCF",
+    "item_popularity": "ItemPopularity",
+    "kmeans_cf": "KMeansCF",
+    "naive_bayes_cf": "NaiveBayesCF",
     "nmf": "NMF",
     "pmf": "PMF",
+    "slope_one": "SlopeOne",
     "svdpp": "SVDpp",
+    "trending_items": "TrendingItems",
     "truncated_svd": "TruncatedSVD",
     "user_based_cf": "UserBasedCF",
     "wals": "WALS",
@@ -53,7 +61,7 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
 """Recommenders of items for visitors: name and file, and the class in it."""
 
 # What only those who train install.
-_TRAIN_EXTRA: Final = ("torch", "onnx")
+_TRAIN_EXTRA: Final = ("torch", "onnx", "sklearn")
 
 
 def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> SessionModel:

@@ -27,10 +27,14 @@ from streamrec.recommender import Recommender, Visitor
 
 ROOT = Path(__file__).parents[2]
 
-LEVELS_ONLY = ["baseline_predictor"]
-"""They know how high visitors and items are rated, and nothing of who likes what."""
+LEVELS_ONLY = ["baseline_predictor", "decision_tree_cf", "slope_one"]
+"""They know how high visitors and items are rated, and of the checkerboard nothing of who likes what.
+Slope one's deviations between items are alike for both kinds, and cancel (its bi-polar form is tested by
+itself). A tree for the withheld item asks of what all its raters rated, none of which its visitor did."""
+POPULARITY = ["category_popularity", "item_popularity", "trending_items"]
+"""They know what is had most, and nothing of who likes what, unless they are told categories."""
 RATING = [name for name in RECOMMENDERS if "rating" in recommender_class(name).tasks]
-TASTE = [name for name in RECOMMENDERS if name not in LEVELS_ONLY]
+TASTE = [name for name in RECOMMENDERS if name not in {*LEVELS_ONLY, *POPULARITY}]
 STREAMS = [name for name in RECOMMENDERS if hasattr(recommender_class(name), "learn_one")]
 
 every_model = pytest.mark.parametrize("name", RECOMMENDERS)
@@ -74,7 +78,7 @@ def test_every_recommender_meets_every_check_and_a_known_answer() -> None:
                 for name in mark.args[1]:
                     met[name] += 1
     assert min(met.values()) > 15
-    assert {*TASTE, *LEVELS_ONLY} == set(RECOMMENDERS)
+    assert {*TASTE, *LEVELS_ONLY, *POPULARITY} == set(RECOMMENDERS)
     assert all(recommender_class(name).tasks <= {"rating", "top-n"} for name in RECOMMENDERS)
     assert all(recommender_class(name).tasks for name in RECOMMENDERS)
 
@@ -103,6 +107,18 @@ def test_who_rates_higher_is_expected_to_and_so_is_what_is_rated_higher(name: st
     assert low < middle < high
     by_item = model.score(Visitor("u1"), ["i0", "i1", "i2"])
     assert (np.diff(by_item) > 0).all()
+
+
+@pytest.mark.parametrize("name", POPULARITY)
+def test_what_is_had_by_more_and_more_stands_first_for_everybody(name: str) -> None:
+    day_ms = 86_400_000
+    rows = [(f"u{n}", "steady", n * day_ms) for n in range(20)]
+    rows += [(f"u{n}", "rising", n * day_ms + hour) for n in range(15, 20) for hour in range(6)]
+    users, items, times = zip(*rows, strict=True)
+    model = fresh(name, make_feedback(users, items, time_ms=times))
+    for visitor in (Visitor("u3"), Visitor(), Visitor("nobody", ["steady"])):
+        rising, steady = model.score(visitor, ["rising", "steady"])
+        assert rising > steady
 
 
 @pytest.mark.parametrize("name", RATING)
