@@ -60,9 +60,9 @@ def test_freshness_is_compared_by_the_median_p99() -> None:
 
 
 def test_a_ratio_that_is_too_low_says_what_it_is_of() -> None:
-    (entry,) = freshness.freshness_entries({LISTS: [_measured(300)], ECHO: [_measured(30)]})
+    (entry,) = freshness.freshness_entries({LISTS: [_measured(600)], ECHO: [_measured(30)]})
     (fault,) = report.too_low([entry])
-    assert fault == f"{LISTS}: 0.1 times the freshness (p99) of {ECHO}, 0.333 at least were wanted"
+    assert fault == f"{LISTS}: 0.05 times the freshness (p99) of {ECHO}, 0.1 at least were wanted"
 
     stock = workloads.COMPARISONS[0].beside
     step = workloads.COMPARISONS[0].work
@@ -77,10 +77,12 @@ def test_a_ratio_that_is_too_low_says_what_it_is_of() -> None:
     assert "freshness (p99)" in table
     assert "events in a CPU second" in table
     assert table.count("too low") == 2
+    assert (entry["aim"], entry_of_cpu["aim"]) == (0.3333, 40.0)
+    assert "0.333" in table
 
 
 def test_an_entry_may_have_a_load_of_its_own(tmp_path: Path) -> None:
-    (entry,) = freshness.freshness_entries({LISTS: [_measured(300)], ECHO: [_measured(30)]})
+    (entry,) = freshness.freshness_entries({LISTS: [_measured(600)], ECHO: [_measured(30)]})
     report.write_report(
         tmp_path / "report.json", [entry, {"work": "other"}], {"load": {"events": 5}, "machine": {}}
     )
