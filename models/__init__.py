@@ -38,6 +38,12 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
 
 RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
+    "content_classifier": "ContentClassifier",
+    "factorisation_machine": "FactorisationMachine",
+    "mole_trust": "MoleTrust",
+    "tag_profile": "TagProfile",
+    "tfidf_content": "TfidfContent",
+    "trust_mf": "TrustMF",
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
 
