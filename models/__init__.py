@@ -39,7 +39,10 @@ SESSION_MODELS: Final[Mapping[str, str]] = {
 RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
     "content_classifier": "ContentClassifier",
+    "context_postfilter": "ContextPostfilter",
+    "context_prefilter": "ContextPrefilter",
     "factorisation_machine": "FactorisationMachine",
+    "group_recommender": "GroupRecommender",
     "mole_trust": "MoleTrust",
     "tag_profile": "TagProfile",
     "tfidf_content": "TfidfContent",

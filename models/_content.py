@@ -4,8 +4,9 @@ Enters: records of items, and feedback. Leaves: for each item a row of tf-idf we
 visitor the vector whose product with a row is the score; what that vector is, each model says.
 
 An item can be scored as soon as its record is known, with no interaction at all. So `items` are those of
-feedback and after them those that only have a record; where there is a record of just what is in the feedback,
-that is the items of training. Items of feedback without any content are listed, and cannot be scored.
+feedback and after them those that only have a record; where there is a record of just what is in the
+feedback, that is the items of training. Items of feedback without any content are listed, and cannot be
+scored.
 
 Source of the weights: Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008, sections
 6.2 and 6.4: (1 + ln tf) · idf, with idf = ln((1 + n) / (1 + df)) + 1, smoothed so that a term that came after
@@ -23,13 +24,13 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._saving import load_state, save_state
+from streamrec.models._term_rows import TermRows
 from streamrec.recommender import Reason, Task, Visitor
 
 __all__ = ["ContentModel", "labels", "words"]
@@ -56,7 +57,7 @@ def labels(item: Item) -> Iterable[str]:
 
 
 class ContentModel(ABC):
-    """Rows of items and what visitors had; a subclass says what an item's terms are, and what a visitor wants."""
+    """Rows of items and what visitors had; what terms are and what a visitor wants, subclasses say."""
 
     Config: ClassVar[Any]
     tasks: ClassVar[frozenset[Task]] = frozenset({"top-n"})
@@ -172,7 +173,7 @@ class ContentModel(ABC):
         model._terms = {term: index for index, term in enumerate(ids["terms"])}
         model._idf = array("d", numbers["idf"].tolist())
         model._idf_of_new = float(numbers["idf_of_new"])
-        model._rows = _Rows(numbers["starts"], numbers["terms"], numbers["weights"], len(ids["terms"]))
+        model._rows = TermRows(numbers["starts"], numbers["terms"], numbers["weights"], len(ids["terms"]))
         ends = np.cumsum(numbers["lengths"])[:-1]
         columns = zip(np.split(numbers["had"], ends), np.split(numbers["values"], ends), strict=True)
         for user_id, (items, values) in zip(ids["users"], columns, strict=False):
@@ -196,14 +197,14 @@ class ContentModel(ABC):
         """Terms by item."""
         return {item_id: self._terms_of(item) for item_id, item in knowledge.items.items()}
 
-    def _know(self, knowledge: Knowledge) -> None:
+    def _know(self, knowledge: Knowledge) -> None:  # noqa: B027
         """Take in more than records, where a model needs more."""
 
     def _lists(self) -> Mapping[str, Sequence[str]]:
         """What `_know` took in, to be saved."""
         return {}
 
-    def _know_lists(self, lists: Mapping[str, Sequence[str]]) -> None:
+    def _know_lists(self, lists: Mapping[str, Sequence[str]]) -> None:  # noqa: B027
         """Take that in again."""
 
     def _forget(self) -> None:
@@ -215,10 +216,10 @@ class ContentModel(ABC):
         self._idf = array("d")
         self._idf_of_new = 1.0
         self._range = (0.0, 0.0)
-        self._rows = _Rows(np.zeros(1, np.int32), np.empty(0, np.int32), np.empty(0), 0)
+        self._rows = TermRows(np.zeros(1, np.int32), np.empty(0, np.int32), np.empty(0), 0)
 
     def _history(self, visitor: Visitor) -> tuple[IntArray, Vector]:
-        """What the visitor had, by index, and its ratings; without ratings that it had them counts in full."""
+        """What the visitor had, by index, and its ratings; without them each counts in full."""
         had = self._had.get(visitor.visitor_id)
         if had is not None:
             return np.array(had[0], np.int64), np.array(had[1], np.float64)
@@ -264,7 +265,7 @@ class ContentModel(ABC):
         self._idf_of_new = float(np.log(1 + n_documents)) + 1
         weights = (1 + np.log(times)) * idf[places]
         lengths = np.sqrt(np.bincount(np.repeat(np.arange(len(counts)), np.diff(starts)), weights**2))
-        self._rows = _Rows(
+        self._rows = TermRows(
             starts, places, weights / np.repeat(_padded(lengths, len(counts)), np.diff(starts)), len(idf)
         )
         self._row_of = array("q", range(len(counts)))
@@ -286,43 +287,8 @@ class ContentModel(ABC):
         if self._rows.n > 2 * len(self._index) + 1000:
             # Records that were replaced have left rows behind.
             kept = self._rows.matrix[np.array(self._row_of)]
-            self._rows = _Rows(kept.indptr, kept.indices, kept.data, len(self._terms))
+            self._rows = TermRows(kept.indptr, kept.indices, kept.data, len(self._terms))
             self._row_of = array("q", range(len(self._index)))
-
-
-class _Rows:
-    """A sparse matrix that rows are appended to, at a cost that does not grow with it."""
-
-    def __init__(self, starts: NDArray[Any], terms: NDArray[Any], weights: Vector, n_terms: int) -> None:
-        self.n = len(starts) - 1
-        self._starts, self._terms, self._weights = starts.astype(np.int32), terms.astype(np.int32), weights
-        self._view(n_terms)
-
-    def append(self, terms: NDArray[Any], weights: Vector, n_terms: int) -> int:
-        """Put a row at the end; returns its number."""
-        start = int(self._starts[self.n])
-        end = start + len(terms)
-        self._terms, self._weights = _room(self._terms, end), _room(self._weights, end)
-        self._starts = _room(self._starts, self.n + 2)
-        self._terms[start:end], self._weights[start:end] = terms, weights
-        self._starts[self.n + 1] = end
-        self.n += 1
-        self._view(n_terms)
-        return self.n - 1
-
-    def _view(self, n_terms: int) -> None:
-        end = int(self._starts[self.n])
-        parts = self._weights[:end], self._terms[:end], self._starts[: self.n + 1]
-        self.matrix = sparse.csr_array(parts, shape=(self.n, n_terms))
-
-
-def _room(column: NDArray[Any], n: int) -> NDArray[Any]:
-    """The column with room for n entries at least, and for many more if it had to move."""
-    if n <= len(column):
-        return column
-    larger = np.empty(max(2 * len(column), n, 1000), column.dtype)
-    larger[: len(column)] = column
-    return larger
 
 
 def _padded(lengths: Vector, n: int) -> Vector:

@@ -22,7 +22,8 @@ def trust_matrix(trust: Sequence[Trust], users: Mapping[str, int]) -> Any:
     for user_id, trusted_id, weight in trust:
         if not 0 < weight < np.inf:
             raise DatasetError(
-                f"{user_id!r} trusts {trusted_id!r} by {weight:g}; weights are above 0: leave out who is not trusted"
+                f"{user_id!r} trusts {trusted_id!r} by {weight:g}; weights are above 0: "
+                "leave out who is not trusted"
             )
         if user_id in users and trusted_id in users and user_id != trusted_id:
             links[users[user_id], users[trusted_id]] = weight

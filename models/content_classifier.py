@@ -1,17 +1,18 @@
 """Content classifier: for each visitor a naive Bayes classifier of contents into liked and not liked.
 
-Enters: records of items (title, text, tags, categories) and feedback. Leaves: by how much an item's terms make
-it likelier to be liked, as log odds, the prior left out because it is the same for all items.
+Enters: records of items (title, text, tags, categories) and feedback. Leaves: by how much an item's terms
+make it likelier to be liked, as log odds, the prior left out because it is the same for all items.
 
 A rating of α between the lowest, 0, and the highest in training, 1, makes an item an example of what is liked
-by α and of what is not by 1 − α. Where all ratings are equal, what the visitor had is liked, and nothing is known
-of what is not. Both classes start as if they had seen `prior` items of the average: so an unknown class is the
-whole catalogue. An item can be scored with no interaction; how that meets the contract stands in `_content`.
+by α and of what is not by 1 − α. Where all ratings are equal, what the visitor had is liked, and nothing is
+known of what is not. Both classes start as if they had seen `prior` items of the average: so an unknown class
+is the whole catalogue. An item can be scored with no interaction; how that meets the contract stands in
+`_content`.
 
 Source: Mooney and Roy, "Content-Based Book Recommending Using Learning for Text Categorization", DL 2000
 (examples weighted by rating); tf-idf and normalised lengths as counts: Rennie et al., "Tackling the Poor
-Assumptions of Naive Bayes Text Classifiers", ICML 2003. By hand: scikit-learn's would be trained anew for each
-answer, and what the classes start from is the catalogue here, not a constant.
+Assumptions of Naive Bayes Text Classifiers", ICML 2003. By hand: scikit-learn's would be trained anew for
+each answer, and what the classes start from is the catalogue here, not a constant.
 """
 
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ __all__ = ["ContentClassifier", "ContentClassifierConfig"]
 class ContentClassifierConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters."""
 
-    prior: PositiveFloat = 10.0
+    prior: PositiveFloat = 100.0
     """Average items that each class has seen before the first of its own."""
 
 

@@ -1,12 +1,13 @@
-"""Factorisation machine: ratings from visitor, item and context, and from how each pair of these goes together.
+"""Factorisation machine: ratings from visitor, item and context, and from how pairs of these go together.
 
-Enters: ratings, with contexts or without. Leaves: the rating expected, w_0 + Σ w_x + Σ v_x · v_y: a weight for the
-visitor, the item and each label of the context, and a product of factors for each pair of them. So the same
-item may be worth more at the weekend, and to one visitor more so than to another: contextual modelling.
+Enters: ratings, with contexts or without. Leaves: the rating expected, w_0 + Σ w_x + Σ v_x · v_y: a weight
+for the visitor, the item and each label of the context, and a product of factors for each pair of them. So
+the same item may be worth more at the weekend, and to one visitor more so than to another: contextual
+modelling.
 
-A feature's weights are found in closed form by turns, given all others. Features of one column (all visitors, all
-items, all labels of one context) never occur together: their least squares are solved at once, exactly.
-A label that training has not seen, or a context that is not told, adds nothing.
+A feature's weights are found in closed form by turns, given all others. Features of one column (all visitors,
+all items, all labels of one context) never occur together: their least squares are solved at once, exactly. A
+label that training has not seen, or a context that is not told, adds nothing.
 
 Source: Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, alternating least squares;
 Rendle et al., "Fast Context-aware Recommendations with Factorization Machines", SIGIR 2011. By hand: kept
@@ -78,7 +79,7 @@ class FactorisationMachine:
         sizes = [len(self._users), len(self.items), *map(len, self._labels.values())]
         weights = [np.zeros(size) for size in sizes]
         factors = [rng.normal(0, 0.1, (size, self.config.factors)) for size in sizes]
-        left = feedback.values - self._mean
+        left = feedback.values.astype(np.float64) - self._mean
         left -= _pairs([table[column] for table, column in zip(factors, columns, strict=True)])
         losses = []
         for epoch in range(self.config.epochs):
@@ -198,7 +199,7 @@ def _weights_solved(column: IntArray, table: Vector, left: Vector, shrink: float
 
 
 def _factor_solved(columns: Sequence[IntArray], tables: list[Vector], left: Vector, shrink: float) -> Vector:
-    """The same for one factor of every column, one column after the other. tables: views that are written to."""
+    """The same for one factor of every column, column after column. tables: views that are written to."""
     total = np.sum([table[column] for table, column in zip(tables, columns, strict=True)], axis=0)
     for column, table in zip(columns, tables, strict=True):
         others = total - table[column]

@@ -1,13 +1,13 @@
 """MoleTrust: ratings foretold from those whom the visitor trusts, and whom these trust in turn.
 
-Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the visitor's baseline for the item plus how far
-the ratings of those trusted lie above their own baselines: a mean by trust, shrunk where there is little of it.
-Where nobody trusted has rated the item, or where there is no trust at all, that is the baseline.
+Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the visitor's baseline for the item plus how
+far the ratings of those trusted lie above their own baselines: a mean by trust, shrunk where there is little
+of it. Where nobody trusted has rated the item, or where there is no trust at all, that is the baseline.
 
-Trust spreads by steps, each visitor reached at its shortest distance and only from the step before: trusted as
-the mean of those who trust it, by how far these are trusted themselves; who is trusted less than the threshold
-passes nothing on. With each step it fades. How a visitor without many ratings rates at all starts from how those
-do whom it trusts.
+Trust spreads by steps, each visitor reached at its shortest distance and only from the step before: trusted
+as the mean of those who trust it, by how far these are trusted themselves; who is trusted less than the
+threshold passes nothing on. With each step it fades. How a visitor with few ratings rates at all may start
+from how those do whom it trusts.
 
 Source: Massa and Avesani, "Trust-aware Recommender Systems", RecSys 2007. We differ: deviations are from
 baselines (see `baseline_predictor`) in place of means, for most visitors have few ratings.
@@ -37,15 +37,15 @@ Vector = NDArray[np.float64]
 class MoleTrustConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters."""
 
-    horizon: PositiveInt = 3
+    horizon: PositiveInt = 2
     """Steps that trust spreads."""
     threshold: float = Field(default=0.6, ge=0, le=1)
     """Trust from which a visitor passes it on, as a share of the highest there is."""
-    damping: NonNegativeFloat = 3.0
+    damping: NonNegativeFloat = 10.0
     """Trust that says nothing, added to that of those who rated the item."""
     user_damping: NonNegativeFloat = 5.0
     """Ratings at the level of those trusted, which are added to those of each visitor."""
-    shared_level: float = Field(default=0.1, ge=0, le=1)
+    shared_level: float = Field(default=0.0, ge=0, le=1)
     """How much of the level of those trusted a visitor without ratings shares; at 0 none, as in the paper."""
     item_damping: NonNegativeFloat = 5.0
     """Ratings at the mean that are added to those of each item."""
@@ -80,7 +80,7 @@ class MoleTrust:
         self._trust = trust_matrix(knowledge.trust, self._users)
         self._mean = float(feedback.values.mean(dtype=np.float64))
         users, items = feedback.users, feedback.items
-        above = feedback.values - self._mean
+        above = feedback.values.astype(np.float64) - self._mean
         rated = np.bincount(users, minlength=len(self._users))
         times = np.bincount(items, minlength=len(self.items)) + self.config.item_damping
         trusted = self._trust.sum(axis=1)

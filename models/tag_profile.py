@@ -1,9 +1,10 @@
 """Tag profile: tags as the common language of visitors and items.
 
-Enters: tags and categories of the items' records, tags that visitors gave, and feedback. Leaves: the cosine of
-an item's tags and the visitor's. An item's tags are those of its record and those given to it, by how many
-gave them. A visitor's are the tags it gave itself, and those of what it had, by its rating. Both weigh rare tags
-more. An item with a tag can be scored with no interaction; how that meets the contract stands in `_content`.
+Enters: tags and categories of the items' records, tags that visitors gave, and feedback. Leaves: the cosine
+of an item's tags and the visitor's. An item's tags are those of its record and those given to it, by how many
+gave them. A visitor's are the tags it gave itself, and those of what it had, by its rating. Both weigh rare
+tags more. An item with a tag can be scored with no interaction; how that meets the contract stands in
+`_content`.
 
 Source: Cantador, Bellogín and Vallet, "Content-based Recommendation in Social Tagging Systems", RecSys 2010,
 cosine of tf-idf profiles. We differ: visitors who gave no tags have those of their items.

@@ -1,8 +1,9 @@
 """TF-IDF content: items whose words, tags and categories are like those of what the visitor had.
 
 Enters: records of items (title, text, tags, categories) and feedback. Leaves: the cosine between an item's
-tf-idf vector and the visitor's profile, the sum of the vectors of what it had, each by its rating. An item that
-nobody has clicked is scored as soon as its record is known; how that meets the contract stands in `_content`.
+tf-idf vector and the visitor's profile, the sum of the vectors of what it had, each by its rating. An item
+that nobody has clicked is scored as soon as its record is known; how that meets the contract stands in
+`_content`.
 
 Source: Lops, de Gemmis and Semeraro, "Content-based Recommender Systems: State of the Art and Trends",
 Recommender Systems Handbook, 2011, section 3.3.1: vector space model and Rocchio's profile.

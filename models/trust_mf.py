@@ -1,19 +1,20 @@
 """Trust-regularised matrix factorisation: a visitor's taste is close to that of whom it trusts.
 
-Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the rating expected, μ + b_u + b_i + p_u · q_i.
-What is minimised is the squared error, plus the squared lengths of deviations and factors, each by its weight, plus
+Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the rating expected, μ + b_u + b_i + p_u ·
+q_i. What is minimised is the squared error, plus the squared lengths of deviations and factors, each by its
+weight, plus
 
     social/2 · Σ trust(u, v) · |(b_u, p_u) − (b_v, p_v)|²
 
 over those who trust each other: it draws a visitor with few ratings towards those it trusts, and those who
 trust it. Without trust it is plain biased matrix factorisation.
 
-Items, then visitors, are solved in closed form by turns. Visitors depend on each other: all are solved at once
-against those of the turn before.
+Items, then visitors, are solved in closed form by turns. Visitors depend on each other: all are solved at
+once against those of the turn before.
 
-Source: Ma et al., "Recommender Systems with Social Regularization", WSDM 2011, the individual-based model; alternating
-least squares of Koren, Bell and Volinsky, IEEE Computer 42(8), 2009. We differ: deviations are drawn
-together as well, and trust that was given stands in place of similarities.
+Source: Ma et al., "Recommender Systems with Social Regularization", WSDM 2011, the individual-based model;
+alternating least squares of Koren, Bell and Volinsky, IEEE Computer 42(8), 2009. We differ: deviations are
+drawn together as well, and trust that was given stands in place of similarities.
 """
 
 from collections.abc import Sequence
@@ -47,9 +48,9 @@ class TrustMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """Width of p_u and q_i."""
     epochs: PositiveInt = 20
     """Turns: the items, then the visitors."""
-    regularisation: PositiveFloat = 5.0
+    regularisation: PositiveFloat = 10.0
     """Weight of the squared factors."""
-    bias_regularisation: PositiveFloat = 5.0
+    bias_regularisation: PositiveFloat = 2.0
     """Weight of the squared deviations b_u and b_i."""
     social: NonNegativeFloat = 1.0
     """What a link of full trust weighs; at 0 trust plays no part."""
@@ -83,7 +84,7 @@ class TrustMF:
         trust = sparse.csr_array((trust + trust.T) * self.config.social)
         self._mean = float(feedback.values.mean(dtype=np.float64))
         shape = len(self._users), len(self.items)
-        above = feedback.values - self._mean
+        above = feedback.values.astype(np.float64) - self._mean
         places = (feedback.users, feedback.items)
         # A pair rated twice counts twice: sums and numbers of ratings are kept apart.
         sums = sparse.coo_array((above, places), shape).tocsr()
@@ -178,7 +179,7 @@ class TrustMF:
         return found[0]
 
     def _solved(self, sums: Any, times: Any, others: Vector, trust: Any, before: Vector) -> Vector:
-        """Rows of one side, given those of the other, and their own of the turn before for whom trust links."""
+        """Rows of one side, given those of the other, and for links their own of the turn before."""
         width = others.shape[1]
         seen = np.hstack([np.ones((len(others), 1)), others[:, 1:]])
         squares = (seen[:, :, None] * seen[:, None, :]).reshape(len(seen), -1)
