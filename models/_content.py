@@ -100,7 +100,7 @@ class ContentModel(ABC):
             self._put(item_id, Counter())
         items, values = self._had.setdefault(user_id, (array("q"), array("d")))
         items.append(self._index[item_id])
-        values.append(np.float32(value))
+        values.append(float(np.float32(value)))
         low, high = self._range
         self._range = min(low, values[-1]), max(high, values[-1])
 

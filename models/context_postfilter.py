@@ -64,7 +64,9 @@ class ContextPostfilter:
             f"{name}: {label}" for name, each in feedback.contexts.items() for label in dict.fromkeys(each)
         ]
         self._know(feedback.user_ids, feedback.item_ids, labels)
-        left = feedback.values - predict(self._base, plain).astype(np.float64)
+        left: NDArray[np.float64] = feedback.values.astype(np.float64) - predict(self._base, plain).astype(
+            np.float64
+        )
         told = np.isfinite(left)
         sides = [np.zeros(len(feedback), np.int64)[told], feedback.items[told], feedback.users[told]]
         columns = [
@@ -86,7 +88,8 @@ class ContextPostfilter:
         named = self.items if items is None else items
         known = np.array([self._index.get(item_id, -1) for item_id in named], np.int64)
         added = [part[known] for _, part in self._added(visitor)]
-        return (self._base.score(visitor, items) + np.sum(added, axis=0)).astype(np.float32)
+        found: FloatArray = (self._base.score(visitor, items) + np.sum(added, axis=0)).astype(np.float32)
+        return found
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """What speaks for it without context, and each label of the context, as a category."""

@@ -101,7 +101,8 @@ class FactorisationMachine:
         # Row by row, so that a score does not depend on what else is asked for.
         scores = base + self._weights[1] + np.einsum("nf,f->n", self._factors[1], taste)
         if items is None:
-            return scores.astype(np.float32)
+            found: FloatArray = scores.astype(np.float32)
+            return found
         known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
         return np.append(scores, np.nan)[known].astype(np.float32)
 

@@ -184,8 +184,9 @@ class MoleTrust:
         spread = np.repeat(trust[there], np.diff(rows.indptr))
         n = len(self.items)
         total = np.bincount(rows.indices, spread, minlength=n)
-        moved: Vector = np.bincount(rows.indices, spread * rows.data, minlength=n)
-        return moved / np.where(total > 0, total + self.config.damping, 1)
+        moved = np.bincount(rows.indices, spread * rows.data, minlength=n)
+        found: Vector = moved / np.where(total > 0, total + self.config.damping, 1)
+        return found
 
     def _trusted(self, visitor: Visitor) -> Vector:
         """How far the visitor trusts each other, (n_users,): within 0 and 1."""

@@ -64,4 +64,5 @@ class TfidfContent(ContentModel):
     def _weights(self, values: Vector) -> Vector:
         if self.config.weights == "values" or np.ptp(values) == 0:
             return values if self.config.weights == "values" else np.ones(len(values))
-        return values - values.mean()
+        found: Vector = values - values.mean()
+        return found

@@ -113,7 +113,8 @@ class TrustMF:
         taste = np.einsum("nf,f->n", self._of_items[:, 1:], own[1:])
         scores = self._mean + own[0] + self._of_items[:, 0] + taste
         if items is None:
-            return scores.astype(np.float32)
+            found: FloatArray = scores.astype(np.float32)
+            return found
         known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
         return np.append(scores, np.nan)[known].astype(np.float32)
 
@@ -173,10 +174,9 @@ class TrustMF:
             sparse.coo_array((numbers, places), shape).tocsr() for numbers in (above, np.ones(len(rated)))
         )
         alone = sparse.csr_array((1, 1))
-        found: Vector = self._solved(
-            sums, times, self._of_items, alone, np.zeros((1, self.config.factors + 1))
-        )
-        return found[0]
+        solved = self._solved(sums, times, self._of_items, alone, np.zeros((1, self.config.factors + 1)))
+        found: Vector = solved[0]
+        return found
 
     def _solved(self, sums: Any, times: Any, others: Vector, trust: Any, before: Vector) -> Vector:
         """Rows of one side, given those of the other, and for links their own of the turn before."""
