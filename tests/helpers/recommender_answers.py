@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from streamrec.contracts import TrainOptions
-from streamrec.feedback import Feedback, make_feedback
+from streamrec.events import Item
+from streamrec.feedback import Feedback, Knowledge, Tagging, Trust, make_feedback
 from streamrec.models import RECOMMENDERS, recommender
 from streamrec.recommender import Recommender, Visitor
 
@@ -62,6 +63,43 @@ def checkerboard() -> Feedback:
     return make_feedback(users, items, values, np.arange(len(rows)) * 1000)
 
 
+def ratings_knowledge(n_users: int = 40, n_items: int = 25) -> Knowledge:
+    """What may be known of visitors and items of `ratings`; it has nothing to do with the ratings."""
+    items = [
+        Item(
+            item_id=f"i{n:02d}",
+            title=f"Number {n % 7}",
+            tags=[f"tag{n % 4}"],
+            categories=[f"category{n % 3}"],
+        )
+        for n in range(n_items)
+    ]
+    return Knowledge(
+        {item.item_id: item for item in items},
+        [Tagging(f"u{n:02d}", f"i{n % n_items:02d}", f"given{n % 5}") for n in range(n_users)],
+        [Trust(f"u{n:02d}", f"u{(n + far) % n_users:02d}") for n in range(n_users) for far in range(1, 8)],
+        {"everybody": [f"u{n:02d}" for n in range(n_users)]},
+    )
+
+
+def checkerboard_knowledge() -> Knowledge:
+    """What would tell the kinds of `checkerboard` apart without a rating: contents, tags, who trusts whom."""
+    return Knowledge(
+        {
+            f"{kind}{n}": Item(item_id=f"{kind}{n}", title=f"{kind} number {n}", tags=[kind])
+            for kind in KINDS
+            for n in range(8)
+        },
+        [Tagging(f"{kind}-{n}", f"{kind}{n % 8}", f"so {kind}") for kind in KINDS for n in range(12)],
+        [
+            Trust(f"{kind}-{n}", f"{kind}-{(n + far) % 12}")
+            for kind in KINDS
+            for n in range(12)
+            for far in (1, 2, 3)
+        ],
+    )
+
+
 def answers(model: Recommender, feedback: Feedback) -> bytes:
     """The model's items and all its scores, for visitors known and unknown, bit for bit."""
     strangers = [Visitor("nobody"), Visitor("", feedback.item_ids[:3], [5.0, 1.0, 3.0])]
@@ -72,7 +110,7 @@ def answers(model: Recommender, feedback: Feedback) -> bytes:
 def digest(name: str) -> str:
     """A digest of what a recommender answers after a training of its own."""
     model = quick(name)
-    model.train(ratings(), options=TrainOptions(seed=3))
+    model.train(ratings(), ratings_knowledge(), options=TrainOptions(seed=3))
     return hashlib.sha256(answers(model, ratings())).hexdigest()
 
 

@@ -1,0 +1,298 @@
+"""What content-based recommenders share: items as vectors of terms, visitors as what they had.
+
+Enters: records of items, and feedback. Leaves: for each item a row of tf-idf weights of length 1, and for a
+visitor the vector whose product with a row is the score; what that vector is, each model says.
+
+An item can be scored as soon as its record is known, with no interaction at all. So `items` are those of
+feedback and after them those that only have a record; where there is a record of just what is in the
+feedback, that is the items of training. Items of feedback without any content are listed, and cannot be
+scored.
+
+Source of the weights: Manning, Raghavan and Schütze, "Introduction to Information Retrieval", 2008, sections
+6.2 and 6.4: (1 + ln tf) · idf, with idf = ln((1 + n) / (1 + df)) + 1, smoothed so that a term that came after
+training has one. By hand, because items are added while serving, where there is no scikit-learn, and because
+its vectorisers are kept by pickle alone.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
+from streamrec.errors import DatasetError
+from streamrec.events import Item
+from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models._saving import load_state, save_state
+from streamrec.models._term_rows import TermRows
+from streamrec.recommender import Reason, Task, Visitor
+
+__all__ = ["ContentModel", "labels", "words"]
+
+Vector = NDArray[np.float64]
+
+_WORD: Final = re.compile(r"[^\W_]{2,}")
+_REASONS: Final = 10
+
+
+def words(item: Item) -> Iterable[str]:
+    """The words of title and text, in small letters."""
+    return (
+        f"w:{word}" for text in (item.title, item.text) if text for word in _WORD.findall(text.casefold())
+    )
+
+
+def labels(item: Item) -> Iterable[str]:
+    """Tags and categories as wholes, told apart."""
+    return (
+        *(f"t:{tag.casefold()}" for tag in item.tags),
+        *(f"c:{category.casefold()}" for category in item.categories),
+    )
+
+
+class ContentModel(ABC):
+    """Rows of items and what visitors had; what terms are and what a visitor wants, subclasses say."""
+
+    Config: ClassVar[Any]
+    tasks: ClassVar[frozenset[Task]] = frozenset({"top-n"})
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config or self.Config()
+        self._forget()
+
+    def train(
+        self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
+    ) -> TrainReport:
+        """Weigh the terms of all records and keep what visitors had. Raises DatasetError without feedback."""
+        if not len(feedback):
+            raise DatasetError("there is no feedback to learn from")
+        self._forget()
+        self._know(knowledge)
+        documents = self._documents(knowledge)
+        counts = [Counter(documents.get(item_id, ())) for item_id in feedback.item_ids]
+        for item_id in feedback.item_ids:
+            self._index[item_id] = len(self._index)
+        for item_id, terms in documents.items():
+            if item_id not in self._index:
+                self._index[item_id] = len(self._index)
+                counts.append(Counter(terms))
+        self._weigh(counts)
+        order = np.argsort(feedback.users, kind="stable")
+        ends = np.searchsorted(feedback.users[order], np.arange(len(feedback.user_ids)), side="right")
+        users = zip(feedback.user_ids, np.split(order, ends[:-1]), strict=True)
+        for user_id, places in users:
+            values = feedback.values[places].astype(np.float64)
+            self._had[user_id] = array("q", feedback.items[places].tolist()), array("d", values.tolist())
+        self._range = float(feedback.values.min()), float(feedback.values.max())
+        if options is not None and options.on_step is not None:
+            options.on_step(len(feedback), len(feedback), 0.0)
+        return TrainReport(len(feedback), [])
+
+    def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
+        """Take in one more interaction; how rare terms are is a matter of records, and stays."""
+        if item_id not in self._index:
+            self._put(item_id, Counter())
+        items, values = self._had.setdefault(user_id, (array("q"), array("d")))
+        items.append(self._index[item_id])
+        values.append(float(np.float32(value)))
+        low, high = self._range
+        self._range = min(low, values[-1]), max(high, values[-1])
+
+    def add_item(self, item: Item) -> None:
+        """Make an item scorable at once, or put a new record in place of an old one.
+
+        How rare terms are stays as in training; a term that is new counts as in no record.
+        """
+        self._put(item.item_id, Counter(self._terms_of(item)))
+
+    @property
+    def items(self) -> Sequence[str]:
+        """Items of feedback, then those that only have a record, then those added."""
+        return list(self._index)
+
+    def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
+        """How well contents fit what the visitor had; see recommender.Recommender."""
+        wanted = self._wanted(visitor)
+        rows = np.array(self._row_of, np.int64)
+        if items is None:
+            return self._fit(rows, wanted)
+        known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
+        scores = np.full(len(known), np.nan, np.float32)
+        scores[known >= 0] = self._fit(rows[known[known >= 0]], wanted)
+        return scores
+
+    def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
+        """The terms with the largest parts of the score; words count as tags."""
+        wanted = self._wanted(visitor)
+        if item_id not in self._index or wanted is None:
+            return []
+        row = self._rows.matrix[[self._row_of[self._index[item_id]]]]
+        found = [
+            Reason("category" if term[0] == "c" else "tag", term[2:], part)
+            for term, part in zip(
+                (self._vocabulary[index] for index in row.indices.tolist()),
+                (row.data * wanted[row.indices]).tolist(),
+                strict=True,
+            )
+        ]
+        return sorted(found, key=lambda reason: -abs(reason.weight))[:_REASONS]
+
+    def save(self, directory: Path) -> None:
+        """See recommender.Recommender."""
+        matrix = self._rows.matrix
+        had = list(self._had.values())
+        ids = {"items": self.items, "users": list(self._had), "terms": self._vocabulary, **self._lists()}
+        numbers = {
+            "row_of": np.array(self._row_of),
+            "starts": matrix.indptr,
+            "terms": matrix.indices,
+            "weights": matrix.data,
+            "idf": np.array(self._idf),
+            "idf_of_new": np.array(self._idf_of_new),
+            "range": np.array(self._range),
+            "lengths": np.array([len(items) for items, _ in had], np.int64),
+            "had": np.concatenate([np.empty(0, np.int64), *(np.array(items) for items, _ in had)]),
+            "values": np.concatenate([np.empty(0), *(np.array(values) for _, values in had)]),
+        }
+        save_state(directory, type(self).__name__, self.config, ids, numbers)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """See recommender.Recommender."""
+        config, ids, numbers = load_state(directory, cls.__name__, cls.Config)
+        model = cls(config)
+        model._index = {item_id: index for index, item_id in enumerate(ids["items"])}
+        model._row_of = array("q", numbers["row_of"].tolist())
+        model._vocabulary = ids["terms"]
+        model._terms = {term: index for index, term in enumerate(ids["terms"])}
+        model._idf = array("d", numbers["idf"].tolist())
+        model._idf_of_new = float(numbers["idf_of_new"])
+        model._rows = TermRows(numbers["starts"], numbers["terms"], numbers["weights"], len(ids["terms"]))
+        ends = np.cumsum(numbers["lengths"])[:-1]
+        columns = zip(np.split(numbers["had"], ends), np.split(numbers["values"], ends), strict=True)
+        for user_id, (items, values) in zip(ids["users"], columns, strict=False):
+            model._had[user_id] = array("q", items.tolist()), array("d", values.tolist())
+        model._range = float(numbers["range"][0]), float(numbers["range"][1])
+        model._know_lists(ids)
+        return model
+
+    @abstractmethod
+    def _terms_of(self, item: Item) -> Iterable[str]:
+        """The terms of a record, each as often as it counts."""
+
+    @abstractmethod
+    def _vector(self, rows: Any, values: Vector, visitor_id: str) -> Vector | None:
+        """What the visitor wants, (number of terms,); None if that cannot be told.
+
+        rows: (n, number of terms) of what it had, sparse; values: (n,) ratings of these.
+        """
+
+    def _documents(self, knowledge: Knowledge) -> Mapping[str, Iterable[str]]:
+        """Terms by item."""
+        return {item_id: self._terms_of(item) for item_id, item in knowledge.items.items()}
+
+    def _know(self, knowledge: Knowledge) -> None:  # noqa: B027
+        """Take in more than records, where a model needs more."""
+
+    def _lists(self) -> Mapping[str, Sequence[str]]:
+        """What `_know` took in, to be saved."""
+        return {}
+
+    def _know_lists(self, lists: Mapping[str, Sequence[str]]) -> None:  # noqa: B027
+        """Take that in again."""
+
+    def _forget(self) -> None:
+        self._index: dict[str, int] = {}
+        self._row_of = array("q")
+        self._had: dict[str, tuple[array[int], array[float]]] = {}
+        self._terms: dict[str, int] = {}
+        self._vocabulary: list[str] = []
+        self._idf = array("d")
+        self._idf_of_new = 1.0
+        self._range = (0.0, 0.0)
+        self._rows = TermRows(np.zeros(1, np.int32), np.empty(0, np.int32), np.empty(0), 0)
+
+    def _history(self, visitor: Visitor) -> tuple[IntArray, Vector]:
+        """What the visitor had, by index, and its ratings; without them each counts in full."""
+        had = self._had.get(visitor.visitor_id)
+        if had is not None:
+            return np.array(had[0], np.int64), np.array(had[1], np.float64)
+        given = visitor.values or [self._range[1]] * len(visitor.items)
+        known = [
+            (self._index[item_id], value)
+            for item_id, value in zip(visitor.items, given, strict=False)
+            if item_id in self._index
+        ]
+        return np.array([index for index, _ in known], np.int64), np.array([value for _, value in known])
+
+    def _rows_of(self, items: IntArray) -> Any:
+        """(len(items), number of terms), sparse."""
+        return self._rows.matrix[np.array(self._row_of, np.int64)[items]]
+
+    def _wanted(self, visitor: Visitor) -> Vector | None:
+        items, values = self._history(visitor)
+        return self._vector(self._rows_of(items), values, visitor.visitor_id)
+
+    def _fit(self, rows: IntArray, wanted: Vector | None) -> FloatArray:
+        if wanted is None:
+            return np.full(len(rows), np.nan, np.float32)
+        matrix = self._rows.matrix
+        if len(rows) < len(self._index):
+            matrix, rows = matrix[rows], np.arange(len(rows))
+        fit = matrix @ wanted
+        fit[np.diff(matrix.indptr) == 0] = np.nan
+        scores: FloatArray = fit[rows].astype(np.float32)
+        return scores
+
+    def _weigh(self, counts: Sequence[Counter[str]]) -> None:
+        """Vocabulary, idf and rows of the records of training."""
+        for terms in counts:
+            for term in terms:
+                self._terms.setdefault(term, len(self._terms))
+        self._vocabulary = list(self._terms)
+        starts = np.cumsum([0, *(len(terms) for terms in counts)]).astype(np.int32)
+        places = np.array([self._terms[term] for terms in counts for term in terms], np.int32)
+        times = np.array([n for terms in counts for n in terms.values()], np.float64)
+        n_documents = sum(1 for terms in counts if terms)
+        idf = np.log((1 + n_documents) / (1 + np.bincount(places, minlength=len(self._terms)))) + 1
+        self._idf = array("d", idf.tolist())
+        self._idf_of_new = float(np.log(1 + n_documents)) + 1
+        weights = (1 + np.log(times)) * idf[places]
+        lengths = np.sqrt(np.bincount(np.repeat(np.arange(len(counts)), np.diff(starts)), weights**2))
+        self._rows = TermRows(
+            starts, places, weights / np.repeat(_padded(lengths, len(counts)), np.diff(starts)), len(idf)
+        )
+        self._row_of = array("q", range(len(counts)))
+
+    def _put(self, item_id: str, terms: Counter[str]) -> None:
+        for term in terms:
+            if term not in self._terms:
+                self._terms[term] = len(self._terms)
+                self._vocabulary.append(term)
+                self._idf.append(self._idf_of_new)
+        places = np.array([self._terms[term] for term in terms], np.int32)
+        weights = (1 + np.log(np.array(list(terms.values()), np.float64))) * np.array(self._idf)[places]
+        row = self._rows.append(places, weights / (np.linalg.norm(weights) or 1.0), len(self._terms))
+        if item_id in self._index:
+            self._row_of[self._index[item_id]] = row
+        else:
+            self._index[item_id] = len(self._index)
+            self._row_of.append(row)
+        if self._rows.n > 2 * len(self._index) + 1000:
+            # Records that were replaced have left rows behind.
+            kept = self._rows.matrix[np.array(self._row_of)]
+            self._rows = TermRows(kept.indptr, kept.indices, kept.data, len(self._terms))
+            self._row_of = array("q", range(len(self._index)))
+
+
+def _padded(lengths: Vector, n: int) -> Vector:
+    """Lengths of n rows, 1 each where there is nothing."""
+    found = np.ones(n)
+    found[: len(lengths)] = np.where(lengths > 0, lengths, 1.0)
+    return found

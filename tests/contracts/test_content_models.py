@@ -1,0 +1,118 @@
+"""Content-based recommenders: known answers, and items that nobody has clicked."""
+
+import math
+
+import numpy as np
+import pytest
+
+from streamrec.events import Item
+from streamrec.feedback import Knowledge, Tagging, make_feedback
+from streamrec.models import RECOMMENDERS, recommender, recommender_class
+from streamrec.models._content import ContentModel
+from streamrec.models.content_classifier import ContentClassifier, ContentClassifierConfig
+from streamrec.models.tag_profile import TagProfile
+from streamrec.models.tfidf_content import TfidfContent, TfidfContentConfig
+from streamrec.recommender import Visitor
+
+MODELS = [name for name in RECOMMENDERS if issubclass(recommender_class(name), ContentModel)]
+
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def records(**tags: list[str]) -> Knowledge:
+    return Knowledge({item_id: Item(item_id=item_id, tags=each) for item_id, each in tags.items()})
+
+
+def test_tfidf_scores_are_cosines_of_weighted_terms() -> None:
+    model = TfidfContent()
+    model.train(make_feedback(["u"], ["a"], [5.0]), records(a=["x", "y"], b=["x"], c=["z"]))
+    # Of three records x is in two, the others in one.
+    x, y = math.log(4 / 3) + 1, math.log(4 / 2) + 1
+    cosine = x / math.sqrt(x * x + y * y)
+    np.testing.assert_allclose(model.score(Visitor("u"), ["a", "b", "c"]), [1, cosine, 0], atol=1e-6)
+
+
+def test_a_word_that_occurs_twice_counts_one_plus_its_logarithm() -> None:
+    items = {"a": Item(item_id="a", title="Sun", text="sun, moon"), "b": Item(item_id="b", text="MOON")}
+    model = TfidfContent()
+    model.train(make_feedback(["u"], ["b"]), Knowledge(items))
+    sun, moon = (1 + math.log(2)) * (math.log(3 / 2) + 1), 1.0
+    np.testing.assert_allclose(
+        model.score(Visitor("u"), ["a"]), [moon / math.sqrt(sun**2 + moon**2)], rtol=1e-6
+    )
+
+
+def test_by_deviations_what_is_liked_less_speaks_against_its_like() -> None:
+    model = TfidfContent(TfidfContentConfig(weights="deviations"))
+    known = records(a=["x"], b=["y"], c=["x"], d=["y"])
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 3.0]), known)
+    np.testing.assert_allclose(
+        model.score(Visitor("u"), ["c", "d"]), [math.sqrt(0.5), -math.sqrt(0.5)], rtol=1e-6
+    )
+
+
+def test_parts_of_what_the_visitor_had_add_up_to_the_score() -> None:
+    model = TfidfContent()
+    known = records(a=["x", "y"], b=["y"], c=["x", "z"])
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 2.0]), known)
+    reasons = model.explain(Visitor("u"), "c")
+    assert reasons[0].of == "a"
+    assert sum(each.weight for each in reasons) == pytest.approx(float(model.score(Visitor("u"), ["c"])[0]))
+
+
+def test_a_visitors_own_tags_speak_for_items_that_have_them() -> None:
+    model = TagProfile()
+    known = records(a=["x"], b=["y"], c=["z"])._replace(tags=[Tagging("u", "a", "Z"), Tagging("v", "b", "w")])
+    model.train(make_feedback(["u"], ["a"], [4.0]), known)
+    scores = dict(zip("abc", model.score(Visitor("u"), ["a", "b", "c"]).tolist(), strict=True))
+    assert scores["c"] > 0.5 > scores["b"] == 0.0
+    assert [reason.of for reason in model.explain(Visitor("u"), "c")] == ["z"]
+
+
+def test_a_classifier_gives_log_odds_of_terms() -> None:
+    model = ContentClassifier(ContentClassifierConfig(prior=1.0))
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"]))
+    # The average item is half an x and half a y; each class has seen one and another whole item.
+    odds = math.log(1.5 / 0.5)
+    np.testing.assert_allclose(model.score(Visitor("u"), ["a", "b"]), [odds, -odds], atol=2e-3)
+
+
+@every_model
+def test_an_item_without_a_click_is_scored_from_its_record(name: str) -> None:
+    model = recommender(name)
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"], new=["x"]))
+    assert list(model.items) == ["a", "b", "new"]
+    assert model.score(Visitor("u"), ["new"])[0] > model.score(Visitor("u"), ["b"])[0]
+
+
+@every_model
+def test_an_item_is_scored_as_soon_as_it_is_added(name: str) -> None:
+    model = recommender(name)
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"]))
+    before = model.score(Visitor("u"), ["b"])[0]
+    assert np.isnan(model.score(Visitor("u"), ["new"])[0])
+    model.add_item(Item(item_id="new", tags=["x", "never seen"]))  # type: ignore[attr-defined]
+    assert list(model.items) == ["a", "b", "new"]
+    assert model.score(Visitor("u"), ["new"])[0] > before
+    assert model.score(Visitor("u")).shape == (3,)
+
+
+@every_model
+def test_a_new_record_takes_the_place_of_an_old_one_however_often(name: str) -> None:
+    model = recommender(name)
+    known = records(a=["x"], b=["y"], c=["y"])
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), known)
+    for n in range(1200):
+        model.add_item(Item(item_id="c", tags=["x" if n % 2 else "y"]))  # type: ignore[attr-defined]
+    a, b, c = model.score(Visitor("u"))
+    assert list(model.items) == ["a", "b", "c"]
+    assert abs(c - a) < abs(c - b)
+
+
+@every_model
+def test_what_has_no_content_cannot_be_scored(name: str) -> None:
+    model = recommender(name)
+    model.train(make_feedback(["u", "u", "v"], ["a", "bare", "bare"]), records(a=["x"], b=["x"]))
+    assert np.isnan(model.score(Visitor("u"), ["bare"])[0])
+    assert np.isnan(model.score(Visitor("v"), ["a"])[0])
+    assert model.explain(Visitor("u"), "bare") == []

@@ -1,0 +1,133 @@
+"""Recommenders that know contexts: ratings that depend on them, and known answers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamrec.errors import ConfigError
+from streamrec.feedback import Feedback, make_feedback
+from streamrec.models import recommender
+from streamrec.models._over_base import OverBaseConfig, make_base
+from streamrec.models.context_prefilter import ContextPrefilter, ContextPrefilterConfig
+from streamrec.models.factorisation_machine import FactorisationMachine, FactorisationMachineConfig
+from streamrec.recommender import Visitor
+
+LIGHT: dict[str, Any] = {"regularisation": 0.1, "weight_regularisation": 0.1}
+MODELS: dict[str, dict[str, Any]] = {
+    "context_postfilter": {"damping": 0.1},
+    "context_prefilter": {"split": "items", "parameters": LIGHT},
+    "factorisation_machine": LIGHT,
+}
+
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def umbrellas() -> Feedback:
+    """In rain the first item is rated 5 and else 1, the second the other way about, the third 3."""
+    rows = [
+        (f"u{user}", item, value, when)
+        for user in range(10)
+        for when in ("rain", "sun")
+        for item, value in (
+            ("umbrella", 5.0 if when == "rain" else 1.0),
+            ("hat", 1.0 if when == "rain" else 5.0),
+            ("book", 3.0),
+        )
+    ]
+    users, items, values, weather = zip(*rows, strict=True)
+    return make_feedback(users, items, values, contexts={"weather": weather})
+
+
+@every_model
+def test_the_same_item_is_worth_more_in_another_context(name: str) -> None:
+    model = recommender(name, MODELS[name])
+    model.train(umbrellas())
+    in_rain = model.score(Visitor("u1", context={"weather": "rain"}), ["umbrella", "hat", "book"])
+    in_sun = model.score(Visitor("u1", context={"weather": "sun"}), ["umbrella", "hat", "book"])
+    assert in_rain[0] > 4.5 > 1.5 > in_sun[0]
+    assert in_sun[1] > 4.5 > 1.5 > in_rain[1]
+    np.testing.assert_allclose([in_rain[2], in_sun[2]], 3.0, atol=0.2)
+
+
+@every_model
+def test_a_context_not_told_or_unheard_of_is_none(name: str) -> None:
+    model = recommender(name, MODELS[name])
+    model.train(umbrellas())
+    untold = model.score(Visitor("u1"))
+    assert np.isfinite(untold).all()
+    np.testing.assert_allclose(untold, 3.0, atol=0.3)
+    np.testing.assert_array_equal(model.score(Visitor("u1", context={"mood": "good"})), untold)
+    assert np.isfinite(model.score(Visitor("u1", context={"weather": "hail"}))).all()
+
+
+@every_model
+def test_reasons_in_a_context_are_given_under_ids_that_were_given(name: str) -> None:
+    model = recommender(name, MODELS[name])
+    model.train(umbrellas())
+    reasons = model.explain(Visitor("u1", context={"weather": "rain"}), "umbrella")
+    assert reasons
+    assert all("\x1f" not in reason.of for reason in reasons)
+
+
+def test_weights_of_a_machine_are_those_of_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    users, items, when = (rng.integers(0, n, 200) for n in (6, 5, 3))
+    values = rng.normal(3, 1, 200)
+    model = FactorisationMachine(
+        FactorisationMachineConfig(factors=1, epochs=300, weight_regularisation=2, regularisation=1e9)
+    )
+    model.train(
+        make_feedback(
+            [f"u{n}" for n in users],
+            [f"i{n}" for n in items],
+            values,
+            contexts={"when": [f"c{n}" for n in when]},
+        )
+    )
+    # Factors are held at zero: what is left is ridge regression on all columns.
+    ones = np.hstack([np.eye(6)[users], np.eye(5)[items], np.eye(3)[when]])
+    weights = np.linalg.solve(ones.T @ ones + 2 * np.eye(14), ones.T @ (values - values.mean()))
+    expected = values.mean() + weights[2] + weights[6 + 3] + weights[11 + 1]
+    found = model.score(Visitor("u2", context={"when": "c1"}), ["i3"])[0]
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_pairs_of_a_machine_are_products_of_all_pairs() -> None:
+    model = FactorisationMachine(FactorisationMachineConfig(**LIGHT, factors=3, epochs=4))
+    model.train(umbrellas())
+    user, item, label = model._factors[0][4], model._factors[1][0], model._factors[2][1]
+    expected = model._mean + sum(float(model._weights[n][at]) for n, at in ((0, 4), (1, 0), (2, 1)))
+    expected += float(user @ item + user @ label + item @ label)
+    visitor = Visitor("u4", context={"weather": "sun"})
+    assert model.score(visitor, ["umbrella"])[0] == pytest.approx(expected, rel=1e-6)
+    reasons = model.explain(visitor, "umbrella")
+    assert sum(each.weight for each in reasons) == pytest.approx(expected)
+
+
+def test_only_what_differs_by_more_than_chance_is_split() -> None:
+    model = ContextPrefilter(ContextPrefilterConfig(split="items", base="baseline_predictor"))
+    model.train(umbrellas())
+    assert list(model._splits) == ["umbrella", "hat"]
+    assert {split[:2] for split in model._splits.values()} == {("weather", "rain")}
+    assert sorted(model.items) == ["book", "hat", "umbrella"]
+    assert np.isnan(model.score(Visitor("u1"), ["umbrella\x1finside"])[0])
+
+
+def test_visitors_who_rate_higher_in_a_context_are_split() -> None:
+    rows = [(f"u{n}", f"i{item}", 4.0 + (n < 1) * up, when) for n in range(3) for item in range(8)
+            for when, up in (("alone", 1), ("family", -1))]  # fmt: skip
+    users, items, values, company = zip(*rows, strict=True)
+    model = ContextPrefilter(ContextPrefilterConfig(split="users", base="baseline_predictor"))
+    model.train(make_feedback(users, items, values, contexts={"company": company}))
+    assert list(model._user_splits) == ["u0"]
+    alone, family = (
+        float(model.score(Visitor("u0", context={"company": each}), ["i0"])[0])
+        for each in ("alone", "family")
+    )
+    assert alone > 4 > family
+
+
+def test_a_recommender_underneath_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="there is no model 'nothing'"):
+        make_base(OverBaseConfig(base="nothing"))

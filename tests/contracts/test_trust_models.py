@@ -1,0 +1,83 @@
+"""Recommenders that know who trusts whom: known answers."""
+
+import numpy as np
+import pytest
+
+from streamrec.errors import DatasetError
+from streamrec.feedback import Feedback, Knowledge, Trust, make_feedback
+from streamrec.models import recommender
+from streamrec.models.mole_trust import MoleTrust, MoleTrustConfig
+from streamrec.models.trust_mf import TrustMF, TrustMFConfig
+from streamrec.recommender import Visitor
+
+
+def chain(weight: float = 1.0) -> Knowledge:
+    return Knowledge(trust=[Trust("u", "v"), Trust("v", "w", weight), Trust("w", "x")])
+
+
+def rated() -> Feedback:
+    return make_feedback(["u", "v", "w", "x"], ["a", "b", "b", "b"], [3.0, 5.0, 1.0, 3.0])
+
+
+def trusted(config: MoleTrustConfig, knowledge: Knowledge) -> dict[str, float]:
+    """By whom u trusts, how far: read from the reasons, of ratings that weigh by trust alone."""
+    model = MoleTrust(config)
+    model.train(rated(), knowledge)
+    return dict(zip(model._user_ids, model._trusted(Visitor("u")).tolist(), strict=True))
+
+
+def test_trust_fades_with_each_step_and_ends_at_the_horizon() -> None:
+    found = trusted(MoleTrustConfig(horizon=2), chain())
+    assert found == {"u": 0.0, "v": 1.0, "w": 0.5, "x": 0.0}
+
+
+def test_who_is_trusted_too_little_passes_nothing_on() -> None:
+    found = trusted(MoleTrustConfig(horizon=3, threshold=0.6), chain(0.5))
+    assert found == pytest.approx({"u": 0.0, "v": 1.0, "w": 0.5 * 2 / 3, "x": 0.0})
+
+
+def test_ratings_of_those_trusted_move_the_baseline_by_their_mean() -> None:
+    plain = {"damping": 0.0, "user_damping": 1e9, "item_damping": 1e9}
+    model = MoleTrust(MoleTrustConfig(horizon=2, **plain))
+    model.train(rated(), chain())
+    # Baselines are the mean, 3: v rated 2 above, w 2 below at half the trust.
+    assert model.score(Visitor("u"), ["b"])[0] == pytest.approx(3 + (2 - 0.5 * 2) / 1.5, abs=1e-5)
+    reasons = model.explain(Visitor("u"), "b")
+    assert sum(each.weight for each in reasons) == pytest.approx(float(model.score(Visitor("u"), ["b"])[0]))
+    assert {each.of for each in reasons} >= {"v", "w"}
+
+
+def test_one_solution_is_that_of_the_normal_equations() -> None:
+    model = TrustMF(TrustMFConfig(factors=2, epochs=1, regularisation=0.5, bias_regularisation=0.25))
+    feedback = make_feedback(["u", "u", "v"], ["a", "b", "a"], [5.0, 2.0, 3.0])
+    model.train(feedback)
+    # The visitors were solved last: against the items as they are.
+    items = dict(zip(model.items, model._of_items, strict=True))
+    seen = np.array([[1, *items["a"][1:]], [1, *items["b"][1:]]])
+    above = np.array([5.0 - items["a"][0], 2.0 - items["b"][0]]) - np.mean([5, 2, 3])
+    solved = np.linalg.solve(seen.T @ seen + np.diag([0.25, 0.5, 0.5]), seen.T @ above)
+    np.testing.assert_allclose(model._of_users[0], solved, rtol=1e-9)
+    np.testing.assert_allclose(
+        model.score(Visitor("stranger", ["a", "b"], [5.0, 2.0])), model.score(Visitor("u")), rtol=1e-5
+    )
+
+
+def test_who_has_no_ratings_is_drawn_to_whom_it_trusts() -> None:
+    users = [f"{kind}{n}" for kind in ("high", "low") for n in range(6) for _ in range(5)]
+    items = [f"i{n}" for _ in range(12) for n in range(5)]
+    values = [5.0 if user[0] == "h" else 1.0 for user in users]
+    links = [Trust("fan", f"high{n}") for n in range(6)] + [Trust("grouch", f"low{n}") for n in range(6)]
+    model = TrustMF()
+    model.train(make_feedback(users, items, values), Knowledge(trust=links))
+    fan, grouch = (float(model.score(Visitor(each), ["i0"])[0]) for each in ("fan", "grouch"))
+    assert fan > 4
+    assert grouch < 2
+    without = TrustMF(TrustMFConfig(social=0.0))
+    without.train(make_feedback(users, items, values), Knowledge(trust=links))
+    assert without.score(Visitor("fan"), ["i0"])[0] == pytest.approx(3.0, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["mole_trust", "trust_mf"])
+def test_trust_that_is_not_above_zero_is_refused(name: str) -> None:
+    with pytest.raises(DatasetError, match="weights are above 0"):
+        recommender(name).train(rated(), Knowledge(trust=[Trust("u", "v", 0.0)]))
