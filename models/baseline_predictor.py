@@ -59,7 +59,7 @@ class BaselinePredictor:
             raise DatasetError("there are no ratings to learn from")
         self._know(feedback.user_ids, feedback.item_ids)
         self._mean = float(feedback.values.mean(dtype=np.float64))
-        above = feedback.values - self._mean
+        above = feedback.values.astype(np.float64) - self._mean
         users, items = feedback.users, feedback.items
         of_users, of_items = np.zeros(len(self._users)), np.zeros(len(self._index))
         losses = []
