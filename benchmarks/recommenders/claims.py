@@ -24,6 +24,14 @@ _ROOM: Final = 1.01
 """Folds are drawn anew: within one in a hundred."""
 _JUDGED: Final = "ndcg@10"
 _BESIDE: Final = "item_popularity"
+_NOT_HERE: Final = {
+    "content_classifier",
+    "group_recommender",
+    "tag_profile",
+    "tfidf_content",
+    "trending_items",
+}
+"""Made for what this data does not ask: items that nobody has had, lists for groups, what is new today."""
 
 Entry = dict[str, Any]
 
@@ -59,7 +67,7 @@ def list_entries(data: str, found: Mapping[str, Listed], trained_for_lists: set[
             "popularity@20": listed.lists.popularity_at_20,
         }
         for metric, value in metrics.items():
-            judged = metric == _JUDGED and name in trained_for_lists and name != _BESIDE
+            judged = metric == _JUDGED and name in trained_for_lists - _NOT_HERE - {_BESIDE}
             reference = beside if judged else None
             entries.append(
                 {

@@ -1,9 +1,9 @@
 """What each model comes to: errors of its ratings on five folds, lists against what visitors did last."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import mean
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streamrec.contracts import TrainOptions
 from streamrec.evaluation.folds import cross_validate
@@ -12,6 +12,13 @@ from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models import recommender
 
 __all__ = ["Listed", "Rated", "judge_lists", "judge_ratings"]
+
+_FOR_LISTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "combined_cf": {"task": "top-n", "user_similarity": "cosine", "item_similarity": "cosine"},
+    "item_based_cf": {"task": "top-n", "similarity": "cosine"},
+    "user_based_cf": {"task": "top-n", "similarity": "cosine"},
+}
+"""Settings of models that foretell ratings by default."""
 
 
 class Rated(NamedTuple):
@@ -54,7 +61,7 @@ def judge_ratings(
 
 def judge_lists(name: str, parts: Parts, knowledge: Knowledge = NOTHING) -> Listed:
     """A model's lists for the visitors of the test part."""
-    model = recommender(name)
+    model = recommender(name, _FOR_LISTS.get(name))
     began = time.process_time()
     model.train(parts.train, knowledge, TrainOptions(seed=0))
     trained = time.process_time()
