@@ -1,17 +1,17 @@
-"""What ratings are measured from, before what is alike is looked for: nothing, means or baselines.
+"""How high visitors rate at all, and items are rated at all: what other models measure ratings from.
 
-Enters: ratings. Leaves: levels. Means are sums that go on growing; baselines, the mean of all and by how
-much visitors and items deviate from it, are fitted to all ratings at once.
+Enters: ratings. Leaves: by how much visitors and items deviate from the mean of all.
 
 Source: Koren, "Factor in the Neighbors: Scalable and Accurate Collaborative Filtering", TKDD 4(1), 2010.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Baselines", "fit_baselines"]
+__all__ = ["Baselines", "deviations", "fit_baselines"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,9 +38,20 @@ class Baselines(NamedTuple):
 def fit_baselines(users: Ints, items: Ints, values: Floats) -> Baselines:
     """Baselines of ratings; every index occurs."""
     mean = float(values.mean())
-    above = values - mean
-    of_users, of_items = np.zeros(int(users.max()) + 1), np.zeros(int(items.max()) + 1)
-    for _ in range(_TURNS):
-        of_items = np.bincount(items, above - of_users[users]) / (np.bincount(items) + _ITEM_DAMPING)
-        of_users = np.bincount(users, above - of_items[items]) / (np.bincount(users) + USER_DAMPING)
+    *_, (of_users, of_items) = deviations(users, items, values - mean, USER_DAMPING, _ITEM_DAMPING, _TURNS)
     return Baselines(mean, of_users, of_items)
+
+
+def deviations(
+    users: Ints, items: Ints, above: Floats, user_damping: float, item_damping: float, turns: int
+) -> Iterator[tuple[Floats, Floats]]:
+    """Deviations of visitors and of items after each turn, the items' found first; every index occurs.
+
+    above: (n,) ratings above the mean. Each deviation is a mean, as of so many more ratings at the mean.
+    """
+    of_users = np.zeros(int(users.max()) + 1)
+    raters, rated = np.bincount(items) + item_damping, np.bincount(users) + user_damping
+    for _ in range(turns):
+        of_items = np.bincount(items, above - of_users[users]) / raters
+        of_users = np.bincount(users, above - of_items[items]) / rated
+        yield of_users, of_items

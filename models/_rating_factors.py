@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from streamrec.contracts import TrainOptions, TrainReport
 from streamrec.feedback import Feedback
 from streamrec.models._latent import Had, LatentFactors, Learned, Progress
+from streamrec.models._levels import deviations
 from streamrec.models._ridge import FloatMatrix, IntArray, Rows, rows_of
 from streamrec.recommender import Reason, Task
 
@@ -85,13 +86,8 @@ class RatingFactors(LatentFactors[C]):
 def levels_of(ratings: Ratings, damping: float, turns: int = 10) -> tuple[FloatMatrix, FloatMatrix]:
     """Deviations of visitors and items from the mean, by turns, each shrunk by `damping` ratings of none."""
     above = ratings.values - ratings.mean
-    of_users, of_items = np.zeros(len(ratings.by_user.counts)), np.zeros(len(ratings.by_item.counts))
-    for _ in range(turns):
-        sums = np.bincount(ratings.items, above - of_users[ratings.users], minlength=len(of_items))
-        of_items = sums / (ratings.by_item.counts + damping)
-        sums = np.bincount(ratings.users, above - of_items[ratings.items], minlength=len(of_users))
-        of_users = sums / (ratings.by_user.counts + damping)
-    return of_users, of_items
+    *_, found = deviations(ratings.users, ratings.items, above, damping, damping, turns)
+    return found
 
 
 def with_one(factors: FloatMatrix) -> FloatMatrix:

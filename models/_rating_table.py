@@ -14,6 +14,7 @@ from streamrec.contracts import FloatArray
 from streamrec.errors import DatasetError
 from streamrec.feedback import Feedback
 from streamrec.models._growing import Growing
+from streamrec.models._levels import deviations
 from streamrec.recommender import Visitor
 
 __all__ = ["Rated", "RatingTable", "chosen", "unknown_visitors_ratings"]
@@ -140,13 +141,8 @@ class RatingTable:
         The deviations of the baseline predictor (baseline_predictor).
         """
         above = self.values - self.values.mean()
-        of_users = np.zeros(self.shape[0])
-        for _ in range(epochs):
-            sums = np.bincount(self.items, above - of_users[self.users])
-            of_items = sums / (np.bincount(self.items) + item_damping)
-            sums = np.bincount(self.users, above - of_items[self.items])
-            of_users = sums / (np.bincount(self.users) + user_damping)
-        return of_users, of_items
+        *_, found = deviations(self.users, self.items, above, user_damping, item_damping, epochs)
+        return found
 
     def ids(self) -> Mapping[str, Sequence[str]]:
         """What to save of it, beside `arrays`."""

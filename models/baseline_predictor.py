@@ -19,6 +19,7 @@ from pydantic import BaseModel, NonNegativeFloat, PositiveInt
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models._levels import deviations
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
 
@@ -61,16 +62,14 @@ class BaselinePredictor:
         self._mean = float(feedback.values.mean(dtype=np.float64))
         above = feedback.values.astype(np.float64) - self._mean
         users, items = feedback.users, feedback.items
-        of_users, of_items = np.zeros(len(self._users)), np.zeros(len(self._index))
-        losses = []
-        for epoch in range(self.config.epochs):
-            of_items = _shrunken(items, above - of_users[users], len(of_items), self.config.item_damping)
-            of_users = _shrunken(users, above - of_items[items], len(of_users), self.config.user_damping)
+        config, losses = self.config, []
+        turns = deviations(users, items, above, config.user_damping, config.item_damping, config.epochs)
+        for epoch, (of_users, of_items) in enumerate(turns):
             losses.append(float(np.mean((above - of_users[users] - of_items[items]) ** 2)))
             if options is not None and options.on_step is not None:
-                options.on_step((epoch + 1) * len(feedback), self.config.epochs * len(feedback), losses[-1])
-        self._of_users, self._of_items = of_users, of_items
-        return TrainReport(self.config.epochs * len(feedback), losses)
+                options.on_step((epoch + 1) * len(feedback), config.epochs * len(feedback), losses[-1])
+            self._of_users, self._of_items = of_users, of_items
+        return TrainReport(config.epochs * len(feedback), losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """The ratings expected; see recommender.Recommender."""
@@ -133,12 +132,3 @@ class BaselinePredictor:
         return (
             self._mean + float(sum(above)) / (self.config.user_damping + len(above)) if above else self._mean
         )
-
-
-def _shrunken(
-    groups: NDArray[np.int64], values: NDArray[np.float64], n_groups: int, damping: float
-) -> NDArray[np.float64]:
-    """The mean of each group's values, as if it had `damping` more of value 0."""
-    sums = np.bincount(groups, values, minlength=n_groups)
-    shrunken: NDArray[np.float64] = sums / (np.bincount(groups, minlength=n_groups) + damping)
-    return shrunken
