@@ -19,6 +19,7 @@ __all__ = [
     "make_config",
     "recommender",
     "recommender_class",
+    "recommender_of",
     "session_model",
     "session_model_class",
     "session_model_name",
@@ -102,6 +103,16 @@ def recommender(name: str, parameters: Mapping[str, Any] | None = None) -> Recom
     made = recommender_class(name)
     model: Recommender = made(make_config(_listed(name, RECOMMENDERS), made.Config, parameters or {}))
     return model
+
+
+def recommender_of(node: Mapping[str, Any]) -> Recommender:
+    """An untrained recommender of a node: its name under `model`, its hyperparameters beside it.
+
+    Raises ConfigError as `recommender`.
+    """
+    if not isinstance(node.get("model"), str):
+        raise ConfigError(f"a node names its recommender under `model`; this one has {list(node)}")
+    return recommender(node["model"], {name: value for name, value in node.items() if name != "model"})
 
 
 def recommender_class(name: str) -> Any:
