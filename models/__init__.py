@@ -19,6 +19,7 @@ __all__ = [
     "make_config",
     "recommender",
     "recommender_class",
+    "recommender_name",
     "recommender_of",
     "session_model",
     "session_model_class",
@@ -118,6 +119,11 @@ def recommender_of(node: Mapping[str, Any]) -> Recommender:
 def recommender_class(name: str) -> Any:
     """The class of a recommender; its configuration is the class attribute `Config`."""
     return _class(name, RECOMMENDERS)
+
+
+def recommender_name(name: str) -> str:
+    """A recommender's name as it is listed, as `session_model_name`."""
+    return _listed(name, RECOMMENDERS)
 
 
 def _listed(name: str, models: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
-"""From settings to the boards of a partition, with the session models that are sources of its lists.
+"""From settings to the boards of a partition, with the models that are sources of its lists.
 
-What a model is trained with at once comes and goes here session by session.
+What a session model is trained with at once comes and goes here session by session. Recommenders are trained
+beforehand, and loaded.
 """
 
 import sys
@@ -14,6 +15,9 @@ from streamrec.contracts import Session, SessionLearner, SessionSource
 from streamrec.errors import ConfigError
 from streamrec.item_board import ItemBoard
 from streamrec.models import make_config, session_model_class
+from streamrec.recommender_artifacts import load_recommender
+from streamrec.recommender_source import RecommenderSource
+from streamrec.registry import Registry
 from streamrec.session_board import SessionBoard
 from streamrec.session_index import SessionIndex
 
@@ -24,18 +28,25 @@ _INDEX_BOUNDS: Final = ("max_sessions", "max_items")
 
 
 def board_opener(settings: Settings) -> Callable[[], Boards]:
-    """What makes the empty boards of a partition, with the sources that `scoring.weights` asks for.
+    """What makes the empty boards of a partition, with the sources that `scoring` asks for.
 
-    Raises ConfigError if a hyperparameter of one is unknown, out of range or has no meaning here.
+    Raises ConfigError if a hyperparameter of one is unknown, out of range or has no meaning here;
+    RegistryError or ArtifactError if a recommender cannot be loaded.
     """
     models: dict[str, Callable[[], Any]] = {
         name: partial(session_model_class(name), _config(name, getattr(settings, name)))
         for name in SESSION_SOURCES
         if settings.scoring.weights.get(name)
     }
+    registry = Registry.of(settings)
+    recommenders = {
+        name: RecommenderSource(load_recommender(registry, name, chosen.version))
+        for name, chosen in settings.scoring.recommenders.items()
+    }
     return lambda: Boards(
         ItemBoard(settings.scoring.tick_ms, settings.state.popularity_half_life_s),
         _sessions(models),
+        recommenders,
     )
 
 

@@ -1,8 +1,10 @@
 """What lists know of a partition beside the visitor, as of the last tick of event time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streamrec.item_board import ItemBoard
+from streamrec.recommender_source import RecommenderSource
 from streamrec.session_board import SessionBoard
 
 __all__ = ["Boards"]
@@ -10,10 +12,12 @@ __all__ = ["Boards"]
 
 @dataclass(frozen=True, slots=True)
 class Boards:
-    """The items and the sessions of one partition."""
+    """The items and the sessions of one partition, and the recommenders, which are the same for all."""
 
     items: ItemBoard
     sessions: SessionBoard = field(default_factory=SessionBoard)
+    recommenders: Mapping[str, RecommenderSource] = field(default_factory=dict)
+    """By name."""
 
     def starts_tick(self, clock_ms: int) -> bool:
         """Whether `advance_to(clock_ms)` would begin a new tick."""

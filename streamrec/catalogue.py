@@ -5,6 +5,7 @@ Fed by the broadcast reader; a change takes effect with the next list.
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,8 @@ __all__ = ["Catalogue"]
 log = logging.getLogger(__name__)
 IntArray = NDArray[np.int64]
 
-_MODELS: Final = 4
-"""That ask at a time: versions that serve, and one tried out."""
+_MODELS: Final = 16
+"""That ask at a time: versions that serve, one tried out, and recommenders."""
 
 
 class Catalogue:
@@ -27,7 +28,10 @@ class Catalogue:
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
+        """By id, those that changed last at the end."""
         self.unavailable: set[str] = set()
+        self.revision = 0
+        """How often an item came or changed."""
         self._places: dict[int, tuple[Sequence[str], IntArray]] = {}
 
     def places_unavailable(self, items: Sequence[str]) -> IntArray:
@@ -41,6 +45,10 @@ class Catalogue:
             places = np.flatnonzero([item_id in self.unavailable for item_id in items])
             self._places[id(items)] = items, places
         return self._places[id(items)][1]
+
+    def since(self, revision: int) -> list[Item]:
+        """The items that came or changed after a revision, oldest change first; perhaps a few before them."""
+        return list(islice(reversed(self.items.values()), self.revision - revision))[::-1]
 
     def on_record(self, key: bytes | None, value: bytes | None) -> None:
         """Take a record of the items topic; a null value forgets the item.
@@ -65,7 +73,9 @@ class Catalogue:
         if item is None:
             self.items.pop(item_id, None)
         else:
+            self.items.pop(item_id, None)
             self.items[item_id] = item
+            self.revision += 1
         may_be_shown = item is None or item.available
         if may_be_shown == (item_id in self.unavailable):  # it changes
             self._places.clear()

@@ -37,6 +37,8 @@ class Probe(BaseModel, frozen=True):
     """Indices of the best next items, best first."""
     scores: Annotated[list[float], Field(max_length=1000)]
     """Their scores."""
+    visitor_id: Annotated[str, Field(max_length=256)] = ""
+    """Who asks, of a recommender's probe."""
 
 
 class Manifest(BaseModel, frozen=True):
@@ -47,9 +49,10 @@ class Manifest(BaseModel, frozen=True):
     version: str
     created: str
     """ISO 8601, UTC."""
-    hidden_size: Annotated[int, Field(ge=1, le=MAX_HIDDEN_SIZE)]
+    hidden_size: Annotated[int, Field(ge=0, le=MAX_HIDDEN_SIZE)]
+    """0 of a recommender, which has no hidden state."""
     n_items: Annotated[int, Field(ge=1, le=MAX_ITEMS)]
-    files: Annotated[dict[FileName, FileEntry], Field(max_length=16)]
+    files: Annotated[dict[FileName, FileEntry], Field(max_length=128)]
     probes: Annotated[list[Probe], Field(min_length=1, max_length=64)]
     config: dict[str, Any]
     seed: int

@@ -19,7 +19,7 @@ from streamrec.releases import released
 from streamrec.state.rows import VISITOR, decode_visitor_row
 from streamrec.topics import connect, read_partition, topic_range
 
-__all__ = ["LEFTOVER_AGE_S", "Named", "Reason", "named_versions", "reasons_to_keep"]
+__all__ = ["LEFTOVER_AGE_S", "Named", "Reason", "chosen_versions", "named_versions", "reasons_to_keep"]
 
 LEFTOVER_AGE_S: Final = 86_400.0
 """What a killed publish left is left alone for so long: somebody may still be at work."""
@@ -37,6 +37,12 @@ class Named(NamedTuple):
     """Version by slot: live, previous, canary, challenger, shadow:VERSION."""
     rows: Collection[str]
     """Of rows of visitor-states that scoring has yet to answer."""
+
+
+def chosen_versions(settings: Settings, model: str) -> Named:
+    """The version of a recommender that settings name as a source of lists."""
+    chosen = settings.scoring.recommenders.get(model)
+    return Named({} if chosen is None else {"scoring.recommenders": chosen.version}, ())
 
 
 def reasons_to_keep(

@@ -23,6 +23,7 @@ from streamrec.contracts import ScoreModel
 from streamrec.events import Recommendation, RecommendedItem, recommendation_id
 from streamrec.item_board import ItemBoard
 from streamrec.proposals import Proposals, of_lists
+from streamrec.reasons import reason
 from streamrec.state.rows import VisitorRow
 
 __all__ = [
@@ -46,18 +47,6 @@ POPULARITY: Final = "popularity"
 CATALOGUE: Final = "catalogue"
 """Named as the source of what fills a list that no source could."""
 
-_REASONS: Final = {
-    ONLINE_MF: "visitors like you chose it",
-    POPULARITY: "popular now",
-    CATALOGUE: "from the catalogue",
-    **dict.fromkeys(("vs_knn", "stan", "vmis_knn"), "viewed in sessions like yours"),
-}
-# These name what was viewed last.
-_REASONS_WITH_ITEM: Final = {
-    GRU4REC: "because you viewed {}",
-    "item_knn": "visitors who viewed {} also viewed it",
-    "markov": "often viewed after {}",
-}
 # Proposals asked for beyond those needed, so that leaving some out seldom means asking again.
 _SPARE: Final = 10
 
@@ -106,6 +95,8 @@ def others_proposals(
                 for row, left_out in zip(rows, excluded, strict=True)
             ]
         )
+    for source, recommender in boards.recommenders.items():
+        by_source[source] = recommender.proposals(visitors, blend.depth, catalogue, excluded)
     return by_source
 
 
@@ -174,7 +165,9 @@ def lists(
 
 def blend_of(scoring: ScoringSettings) -> Blend:
     """How lists are blended under these settings."""
-    return _blend(tuple(sorted(scoring.weights.items())), scoring.k, scoring.min_share, scoring.rank_constant)
+    return _blend(
+        tuple(sorted(scoring.source_weights.items())), scoring.k, scoring.min_share, scoring.rank_constant
+    )
 
 
 @lru_cache(maxsize=16)
@@ -290,11 +283,6 @@ def _with_reasons(blended: Blended, row: VisitorRow, catalogue: Catalogue) -> li
     viewed = row.items[-1]
     item = catalogue.items.get(viewed)
     name = (item and item.title) or viewed
-    reason_of = {lead: _reason(lead, name) for lead in {sources[0] for sources in blended.sources}}
+    reason_of = {lead: reason(lead, name) for lead in {sources[0] for sources in blended.sources}}
     reasons = [reason_of[sources[0]] for sources in blended.sources]
     return list(map(RecommendedItem, blended.item_ids, blended.scores, blended.sources, reasons))
-
-
-def _reason(lead: str, viewed: str) -> str:
-    with_item = _REASONS_WITH_ITEM.get(lead)
-    return _REASONS[lead] if with_item is None else with_item.format(viewed)

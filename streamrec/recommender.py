@@ -6,12 +6,13 @@ a session promise contracts.SessionModel.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
+from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 
-__all__ = ["Reason", "Recommender", "StreamRecommender", "Task", "Visitor"]
+__all__ = ["ItemLearner", "Reason", "Recommender", "StreamRecommender", "Task", "Visitor"]
 
 Task = Literal["rating", "top-n"]
 """What a Recommender's scores are for: to foretell ratings, or to be ranked by."""
@@ -85,3 +86,11 @@ class StreamRecommender(Recommender, Protocol):
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
         """Take in one more interaction, later than all before. Memory: users, items and pairs at most."""
+
+
+@runtime_checkable
+class ItemLearner(Protocol):
+    """A Recommender that can score an item as soon as its record is known, before anybody had it."""
+
+    def add_item(self, item: Item) -> None:
+        """Make an item scorable, or put a new record in place of an old one. Memory: the items."""

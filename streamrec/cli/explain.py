@@ -9,7 +9,7 @@ import typer
 from streamrec.cli.output import JsonOption, print_json, print_table, quiet_kafka_client
 
 if TYPE_CHECKING:
-    from streamrec.explaining import Explanation
+    from streamrec.explaining import ExplainedItem, Explanation
     from streamrec.explaining.rebuilding import Voice
 
 __all__ = ["register"]
@@ -81,8 +81,9 @@ def _print(found: "Explanation") -> None:
     ]
     print_table(["", ""], rows)
     sources = list(found.items[0].voices) if found.items else []
+    told = any(voice.because for each in found.items for voice in each.voices.values())
     print_table(
-        ["", "item", "score", *sources, "reason"],
+        ["", "item", "score", *sources, "reason", *(["because"] if told else [])],
         [
             [
                 each.place,
@@ -90,6 +91,7 @@ def _print(found: "Explanation") -> None:
                 f"{each.score:.3f}",
                 *(_told(each.voices[source]) for source in sources),
                 each.reason + (f" ({each.team})" if each.team else ""),
+                *(["; ".join(_because(each))] if told else []),
             ]
             for each in found.items
         ],
@@ -100,6 +102,10 @@ def _print(found: "Explanation") -> None:
 
 _WHO_SAYS = {"list": "as the list says", "announced": "as announced at the time", "given": "as given"}
 _SAME = {True: "yes, byte for byte", False: "no", None: "nothing to compare it with"}
+
+
+def _because(item: "ExplainedItem") -> list[str]:
+    return [f"{source}: {', '.join(voice.because)}" for source, voice in item.voices.items() if voice.because]
 
 
 def _told(voice: "Voice") -> str:

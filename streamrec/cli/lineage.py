@@ -133,7 +133,8 @@ def prune(
     Kept are the newest, what the models topic names in any slot, what rows name that have no list yet,
     what is young, and what a kept version went on from.
     """
-    from streamrec.pruning import LEFTOVER_AGE_S, Named, reasons_to_keep
+    from streamrec.config import load_settings
+    from streamrec.pruning import LEFTOVER_AGE_S, Named, chosen_versions, reasons_to_keep
 
     registry, now_s = _registry(), time.time()
     named = Named({}, ()) if force else _asked()
@@ -144,7 +145,7 @@ def prune(
             # Another may prune at the same time: what is gone by now is not ours to keep or remove.
             [each for each in registry.entries(model) if each.version in published],
             published,
-            named if model == _MODEL else Named({}, ()),
+            named if model == _MODEL else chosen_versions(load_settings(), model),
             keep=keep,
             younger_than_s=older_than * _DAY_S,
             now_s=now_s,

@@ -20,6 +20,7 @@ __all__ = [
     "FromTopicOption",
     "named_source",
     "one_source",
+    "require_one",
     "source_or_topic",
 ]
 
@@ -46,7 +47,7 @@ def one_source(data: Path | None, bundled: bool, from_history: bool = False) -> 
 
     Raises ConfigError if not one is asked for.
     """
-    _require_one(
+    require_one(
         {"--data FILE": data is not None, "--from-history": from_history, "--bundled": bundled},
     )
     if from_history:
@@ -61,7 +62,7 @@ def source_or_topic(
     data: Path | None, bundled: bool, from_topic: bool, from_history: bool
 ) -> "Clicks | None":
     """As one_source; None if the topic or history is asked for."""
-    _require_one(
+    require_one(
         {
             "--data FILE": data is not None,
             "--bundled": bundled,
@@ -94,7 +95,7 @@ def named_source(
         return read_clicks(settings)
 
 
-def _require_one(asked: Mapping[str, bool]) -> None:
+def require_one(asked: Mapping[str, bool]) -> None:
     from streamrec.errors import ConfigError
 
     if sum(asked.values()) != 1:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamrec.cli import train_recommender
 from streamrec.cli.gate import gated_release
 from streamrec.cli.output import JsonOption, print_json
 from streamrec.cli.parameters import parse_parameters
@@ -21,13 +22,9 @@ _train = typer.Typer(help="Train a model and publish it in the registry.", no_ar
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb `train gru4rec`."""
+    """Add the verbs `train gru4rec` and `train recommender`."""
+    train_recommender.register(_train)
     app.add_typer(_train, name="train")
-
-
-@_train.callback()
-def _models() -> None:
-    pass  # with one verb only, typer would leave its name out
 
 
 @_train.command()

@@ -24,7 +24,7 @@ from streamrec.config.lifecycle import (
     StorageSettings,
     TrainingSettings,
 )
-from streamrec.config.serving import EvaluationSettings, ScoringSettings, StateSettings
+from streamrec.config.serving import EvaluationSettings, RecommenderSettings, ScoringSettings, StateSettings
 from streamrec.config.values import SESSION_SOURCES
 from streamrec.errors import ConfigError
 from streamrec.variables import unknown_variables
@@ -39,6 +39,7 @@ __all__ = [
     "HistorySettings",
     "KafkaSettings",
     "PrivacySettings",
+    "RecommenderSettings",
     "RegistrySettings",
     "ScoringSettings",
     "Settings",
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _some_source(self) -> Self:
-        n_sources = sum(weight > 0 for weight in self.scoring.weights.values())
+        n_sources = sum(weight > 0 for weight in self.scoring.source_weights.values())
         if not n_sources:
             raise ValueError("scoring.weights: at least one source needs a weight above 0")
         if self.scoring.min_share * n_sources > 1:

@@ -6,7 +6,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, Positive
 
 from streamrec.config.values import Section, SessionSourceName, Weight
 
-__all__ = ["EvaluationSettings", "ScoringSettings", "StateSettings"]
+__all__ = ["EvaluationSettings", "RecommenderSettings", "ScoringSettings", "StateSettings"]
 
 
 class StateSettings(Section):
@@ -54,6 +54,16 @@ class StateSettings(Section):
     """Seed of every random draw: negatives and initial vectors."""
 
 
+class RecommenderSettings(Section):
+    """A trained recommender that is a source of lists."""
+
+    version: Annotated[str, Field(min_length=1)]
+    """As `streamrec train recommender` has published it. It serves until the settings name another one, so
+    that lists follow from the log and the settings."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    """In the blend, as scoring.weights."""
+
+
 class ScoringSettings(Section):
     """How a list is made."""
 
@@ -68,6 +78,9 @@ class ScoringSettings(Section):
     )
     """Weight of each source in the blend; 0, or none at all, switches a source off. item_knn, markov, vs_knn,
     stan and vmis_knn learn from the sessions of the partition: they need state.recent_sessions."""
+    recommenders: dict[str, RecommenderSettings] = Field(default={})
+    """Trained recommenders that are sources of lists, too, by name, such as
+    {"wals": {"version": "20261123t101500-1f0c22ab", "weight": 0.5}}."""
     min_share: Annotated[float, Field(ge=0, le=1 / 3)] = 0.05
     """Fraction of the k positions, rounded up, that a source gets whatever its weight,
     as long as it has proposals: what none of the others can know is tried out there."""
@@ -83,6 +96,11 @@ class ScoringSettings(Section):
     """Most visitors scored in one run of the graph. With more, what it computes outgrows the caches."""
     tick_ms: PositiveInt = 1000
     """Item rows become visible to lists at ticks of event time this far apart."""
+
+    @property
+    def source_weights(self) -> dict[str, float]:
+        """The weight of every source, by its name."""
+        return {**self.weights, **{name: each.weight for name, each in self.recommenders.items()}}
 
 
 class EvaluationSettings(Section):

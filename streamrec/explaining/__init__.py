@@ -7,6 +7,6 @@ rebuilding the partition's state up to the interaction, then the list with what 
 answer     all of it together, and whether it is what was sent
 """
 
-from streamrec.explaining.answer import Explanation, Question, explain
+from streamrec.explaining.answer import ExplainedItem, Explanation, Question, explain
 
-__all__ = ["Explanation", "Question", "explain"]
+__all__ = ["ExplainedItem", "Explanation", "Question", "explain"]

@@ -10,7 +10,7 @@ from the session's items, whichever version that was.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -39,6 +39,9 @@ from streamrec.state.rows import VisitorRow
 
 __all__ = ["NoList", "Rebuilt", "Voice", "rebuild"]
 
+_REASONS: Final = 3
+"""Told of each recommender that proposes an item."""
+
 
 class Voice(msgspec.Struct, frozen=True):
     """What one source says of an item."""
@@ -46,10 +49,12 @@ class Voice(msgspec.Struct, frozen=True):
     rank: int | None
     """In the source's own list, from 1; None if it is not among those that the blend looks at."""
     score: float | None
-    """GRU4Rec's logit, the product of online CF, the decayed count of popularity, a session source's own;
-    None if the source cannot score the item."""
+    """GRU4Rec's logit, the product of online CF, the decayed count of popularity, the own one of a session
+    source or a recommender; None if the source cannot score the item."""
     points: float
     """What the rank adds to the item's score in the blend."""
+    because: list[str] = []
+    """What speaks for the item, weightiest first, in the eyes of a recommender that proposes it."""
 
 
 class Rebuilt(NamedTuple):
@@ -172,14 +177,14 @@ class _Making:
 
     def _voices(self, visitor: Visitor, made: Recommendation) -> list[dict[str, Voice]]:
         """What every source of the blend says of each place."""
-        blend, row = blend_of(self._settings.scoring), visitor[1]
+        blend = blend_of(self._settings.scoring)
         (by_source,) = proposals(
             [visitor], self._boards, self._models.scorer, self._catalogue, self._settings
         )
         item_ids = [item.item_id for item in made.items]
         ranks = {source: {each: n for n, each in enumerate(by_source[source], 1)} for source in blend.sources}
         scores = {
-            source: _scores(source, row, item_ids, self._boards, self._models) for source in blend.sources
+            source: _scores(source, visitor, item_ids, self._boards, self._models) for source in blend.sources
         }
         found = []
         for item_id in item_ids:
@@ -187,14 +192,21 @@ class _Making:
             for source in blend.sources:
                 rank = ranks[source].get(item_id)
                 points = 0.0 if rank is None else blend.points(source, rank)
-                voices[source] = Voice(rank, scores[source].get(item_id), points)
+                because = self._because(source, visitor, item_id) if rank is not None else []
+                voices[source] = Voice(rank, scores[source].get(item_id), points, because)
             found.append(voices)
         return found
 
+    def _because(self, source: str, visitor: Visitor, item_id: str) -> list[str]:
+        recommender = self._boards.recommenders.get(source)
+        reasons = [] if recommender is None else recommender.reasons(*visitor, item_id)[:_REASONS]
+        return [f"{each.kind} {each.of}".strip() + f" {each.weight:+.3g}" for each in reasons]
+
 
 def _scores(
-    source: str, row: VisitorRow, item_ids: list[str], boards: Boards, models: Models
+    source: str, visitor: Visitor, item_ids: list[str], boards: Boards, models: Models
 ) -> Mapping[str, float]:
+    visitor_id, row = visitor
     if source == GRU4REC:
         model = models.scorer(row.model_version)
         if model is None or not row.hidden:
@@ -208,4 +220,6 @@ def _scores(
         return boards.items.suits(row.factors, item_ids) if row.factors.vector else {}
     if source == POPULARITY:
         return boards.items.counts(item_ids, row.clock_ms)
+    if source in boards.recommenders:
+        return boards.recommenders[source].scores(visitor_id, row, item_ids)
     return boards.sessions.scores(source, row.items)

@@ -1,0 +1,149 @@
+"""`streamrec train recommender`: from feedback to a version that can be a source of lists."""
+
+import json as json_text
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamrec.cli.output import JsonOption, print_json
+from streamrec.cli.parameters import parse_parameters
+from streamrec.cli.sources import BundledOption, FromHistoryOption, FromTopicOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from streamrec.config import Settings
+    from streamrec.feedback import Feedback, Knowledge
+    from streamrec.recommender_artifacts import TrainedRecommender
+
+__all__ = ["register"]
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb `recommender` to those of `train`."""
+    app.command("recommender")(_train)
+
+
+def _train(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A recommender, as `streamrec models kinds` lists them, or a YAML file that composes one.",
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A file of feedback: user, item and, if there are any, rating and time."),
+    ] = None,
+    bundled: BundledOption = False,
+    from_topic: FromTopicOption = False,
+    from_history: FromHistoryOption = False,
+    items: Annotated[
+        Path | None,
+        typer.Option(help="What is known of items: JSON lines, records as on the items topic."),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A hyperparameter, such as factors=64; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of whatever is drawn.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Train a recommender, publish it in the registry, and say how to make it a source of lists."""
+    from rich.console import Console
+
+    from streamrec.config import load_settings
+    from streamrec.node_files import load_node
+    from streamrec.progress import progress_bar
+    from streamrec.recommender_artifacts import train_recommender
+    from streamrec.registry import Registry
+
+    settings, console = load_settings(), Console(stderr=True)
+    node = load_node(Path(name)) if name.endswith(_SUFFIXES) else {"model": name}
+    node |= parse_parameters(param or [])
+    feedback, source = _feedback(settings, data, bundled, from_topic, from_history, console)
+    knowledge = _knowledge(settings, items, from_topic or from_history)
+    with progress_bar(console) as on_step:
+        trained = train_recommender(
+            node,
+            feedback,
+            Registry.of(settings),
+            knowledge=knowledge,
+            seed=seed,
+            data=source,
+            on_step=on_step,
+        )
+    if json:
+        print_json({**trained._asdict(), "directory": str(trained.directory)})
+    else:
+        _print(trained)
+
+
+def _print(trained: "TrainedRecommender") -> None:
+    typer.echo(
+        f"{trained.model} {trained.version}: {trained.interactions:,} interactions of {trained.visitors:,} "
+        f"visitors, {trained.items:,} items, {trained.train_s:.1f} s"
+    )
+    typer.echo(f"published in {trained.directory}")
+    chosen = json_text.dumps({trained.model: {"version": trained.version, "weight": 0.5}})
+    typer.echo(
+        "a source of lists, with these settings for scoring (and for explain and backtest):\n"
+        f"  export STREAMREC_SCORING__RECOMMENDERS='{chosen}'"
+    )
+
+
+def _feedback(
+    settings: "Settings",
+    data: Path | None,
+    bundled: bool,
+    from_topic: bool,
+    from_history: bool,
+    console: "Console",
+) -> "tuple[Feedback, dict[str, Any]]":
+    from streamrec.cli.sources import require_one
+    from streamrec.datasets import bundled_clicks
+    from streamrec.feedback import make_feedback
+    from streamrec.feedback_files import load_feedback
+
+    require_one(
+        {
+            "--data FILE": data is not None,
+            "--bundled": bundled,
+            "--from-topic": from_topic,
+            "--from-history": from_history,
+        }
+    )
+    if data is not None:
+        return load_feedback(data), {"source": data.name}
+    if bundled:
+        clicks = bundled_clicks()
+        return (
+            make_feedback(clicks.session_ids, clicks.item_ids, None, clicks.time_ms),
+            {"source": "bundled clicks, their sessions as visitors"},
+        )
+    with console.status("reading the interactions") if console.is_terminal else nullcontext():
+        if from_history:
+            from streamrec.history.feedback import history_feedback
+
+            return history_feedback(settings)
+        from streamrec.topic_feedback import read_feedback
+
+        return read_feedback(settings)
+
+
+def _knowledge(settings: "Settings", items: Path | None, from_kafka: bool) -> "Knowledge":
+    from streamrec.feedback import NOTHING
+    from streamrec.knowledge_files import load_knowledge
+
+    if items is not None:
+        return load_knowledge(items=items)
+    if from_kafka:
+        from streamrec.topic_feedback import read_items
+
+        return read_items(settings)
+    return NOTHING

@@ -1,0 +1,173 @@
+"""Trained recommenders as versions of the registry: published, and loaded by whoever makes lists of them.
+
+An artifact holds the files of the recommender's `save`, those of a part's folder with its name before them,
+and a manifest as every model has it. Its probes are visitors with their best items: what serving has to
+reproduce.
+"""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from streamrec import __version__
+from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe, write_manifest
+from streamrec.contracts import OnStep, TrainOptions
+from streamrec.errors import ArtifactError
+from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models import recommender_class, recommender_name, recommender_of
+from streamrec.recommender import Recommender, Visitor
+from streamrec.registry import Registry
+
+__all__ = ["TrainedRecommender", "load_recommender", "train_recommender"]
+
+_FOLDER: Final = "--"
+"""Between a part's folder and the file in it: artifacts are flat."""
+_PROBES: Final = 8
+_TOP: Final = 20
+# Other processors round differently in the last bits; a damaged model is far outside this.
+_TOLERANCE: Final = 1e-3
+
+
+class TrainedRecommender(NamedTuple):
+    """A version that was trained, loaded once and published."""
+
+    model: str
+    """Its name, as it is listed."""
+    version: str
+    directory: Path | str
+    """Where it is: a folder, or a URL."""
+    interactions: int
+    visitors: int
+    items: int
+    """That it can score."""
+    train_s: float
+
+
+def train_recommender(
+    node: Mapping[str, Any],
+    feedback: Feedback,
+    registry: Registry,
+    *,
+    knowledge: Knowledge = NOTHING,
+    seed: int = 0,
+    data: Mapping[str, Any] | None = None,
+    on_step: OnStep | None = None,
+) -> TrainedRecommender:
+    """Train a recommender of a node, publish it, and load it as serving does before anybody can.
+
+    node: as models.recommender_of. data: where the feedback comes from, for the manifest. Raises DatasetError
+    if there is nothing to learn, ConfigError, RegistryError or ArtifactError; nothing is published then.
+    """
+    registry.signer()  # what cannot be used is found out before the work, not after it
+    model, name = recommender_of(node), recommender_name(node["model"])
+    started = time.monotonic()
+    model.train(feedback, knowledge, TrainOptions(seed, on_step=on_step))
+    train_s = time.monotonic() - started
+    told = {**(data or {}), "interactions": len(feedback), "visitors": len(feedback.user_ids)}
+    version = _publish(registry, name, model, node, feedback.user_ids, seed, told)
+    return TrainedRecommender(
+        name,
+        version,
+        registry.location(name, version),
+        len(feedback),
+        len(feedback.user_ids),
+        len(model.items),
+        train_s,
+    )
+
+
+def load_recommender(registry: Registry, name: str, version: str, digest: str | None = None) -> Recommender:
+    """A published recommender, its signature, files and probes checked. Errors as Registry.read."""
+    return _loaded(*registry.read(name, version, digest))
+
+
+def _publish(
+    registry: Registry,
+    name: str,
+    model: Recommender,
+    node: Mapping[str, Any],
+    user_ids: Sequence[str],
+    seed: int,
+    data: dict[str, Any],
+) -> str:
+    with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
+        model.save(Path(place))
+        files = {
+            _FOLDER.join(path.relative_to(place).parts): path.read_bytes()
+            for path in sorted(Path(place).rglob("*"))
+            if path.is_file()
+        }
+    digest = hashlib.sha256()
+    for value in files.values():
+        digest.update(value)
+    now = datetime.now(UTC)
+    version = f"{now:%Y%m%dt%H%M%S}-{digest.hexdigest()[:8]}"
+    manifest = Manifest(
+        format=FORMAT,
+        model=name,
+        version=version,
+        created=now.isoformat(timespec="seconds"),
+        hidden_size=0,
+        n_items=len(model.items),
+        files={
+            file: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
+            for file, value in files.items()
+        },
+        probes=_probes(model, user_ids),
+        config={key: value for key, value in node.items() if key != "model"},
+        seed=seed,
+        data=data,
+        metrics={},
+        code_version=__version__,
+    )
+    _loaded(manifest, files)
+
+    def write(directory: Path) -> None:
+        for file, value in files.items():
+            (directory / file).write_bytes(value)
+        write_manifest(directory, manifest)
+
+    registry.publish(name, version, write)
+    return version
+
+
+def _loaded(manifest: Manifest, files: Mapping[str, bytes]) -> Recommender:
+    with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
+        for file, value in files.items():
+            path = Path(place, *file.split(_FOLDER))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(value)
+        model: Recommender = recommender_class(manifest.model).load(Path(place))
+    if len(model.items) != manifest.n_items:
+        raise ArtifactError(
+            f"{manifest.version}: the model has {len(model.items)} items, its manifest says "
+            f"{manifest.n_items}; train it again",
+            "wrong_shape",
+        )
+    for probe in manifest.probes:
+        items = [model.items[place] for place in probe.top if 0 <= place < manifest.n_items]
+        scores = model.score(Visitor(probe.visitor_id), items)
+        if not np.allclose(scores, np.array(probe.scores, np.float32), _TOLERANCE, _TOLERANCE):
+            raise ArtifactError(
+                f"{manifest.model} {manifest.version}: scores are not those of training; its files are "
+                "damaged, or this machine computes differently: train it again"
+            )
+    return model
+
+
+def _probes(model: Recommender, user_ids: Sequence[str]) -> list[Probe]:
+    chosen = [user_ids[place] for place in np.linspace(0, len(user_ids) - 1, _PROBES).astype(int)]
+    return [_probe(model, visitor_id) for visitor_id in dict.fromkeys(chosen)]
+
+
+def _probe(model: Recommender, visitor_id: str) -> Probe:
+    scores = model.score(Visitor(visitor_id))
+    top = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:_TOP]
+    top = top[~np.isnan(scores[top])]
+    return Probe(items=[], hidden=[], top=top.tolist(), scores=scores[top].tolist(), visitor_id=visitor_id)
