@@ -32,6 +32,13 @@ def _run(
     ] = 24.0,
     clicks: Annotated[int | None, typer.Option(min=2, help="Clicks to replay; all without it.")] = None,
     rate: Annotated[float, typer.Option(min=1, help="Clicks a second, on average.")] = 500.0,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A recommender to be trained on the same clicks and shown beside, such as wals; repeat it.",
+        ),
+    ] = None,
 ) -> None:
     """Show all of it: Kafka, training, real clicks replayed live, and a second version that takes over.
 
@@ -51,8 +58,9 @@ def _run(
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
+    options = DemoOptions(out, days_first, days_train, clicks, rate, beside=beside or ())
     try:
-        summary = run_demo(load_settings(), DemoOptions(out, days_first, days_train, clicks, rate), console)
+        summary = run_demo(load_settings(), options, console)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         raise typer.Exit(130) from None

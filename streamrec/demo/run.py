@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,8 +22,8 @@ from streamrec.config import RegistrySettings, Settings
 from streamrec.datasets import Clicks, bundled_clicks, split_by_day
 from streamrec.demo.judge import Judge
 from streamrec.demo.summary import K, Summary, summarise
-from streamrec.demo.versions import Successor, Versions, offline_recall, train_versions
-from streamrec.demo.view import LiveView
+from streamrec.demo.versions import Successor, Versions, offline_recall, train_beside, train_versions
+from streamrec.demo.view import LiveView, side_by_side
 from streamrec.errors import DatasetError, WorkerError
 from streamrec.events import Recommendation, Verdict
 from streamrec.gate import headline
@@ -57,6 +57,8 @@ class DemoOptions(NamedTuple):
     for by default, and enough for the difference that three more days of clicks make."""
     parameters: Mapping[str, Any] = {}
     """Hyperparameters of GRU4Rec on top of the quick ones."""
+    beside: Sequence[str] = ()
+    """Recommenders that are sources of the lists, too, trained on the same days."""
 
 
 class Training(NamedTuple):
@@ -75,6 +77,8 @@ class _Outcome(NamedTuple):
     """From the first click to the last list."""
     codes: Mapping[str, int | None]
     """Exit codes of the apps."""
+    newest: Recommendation | None
+    """One of the last lists."""
 
 
 def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summary:
@@ -91,8 +95,9 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
     with _kafka(settings, options.out, console) as kafka:
         console.print("[bold]2.[/] Two versions of a model")
         versions = _train(kafka.settings, train, options, console)
+        chosen = train_beside(kafka.settings, train.all, options.beside, console)
         judge = Judge(live, K)
-        outcome = _serve(kafka, judge, versions, speed_up, options.out, console)
+        outcome = _serve(kafka, chosen, judge, versions, speed_up, options.out, console)
         dead_letters = _offsets(kafka.settings, "dead-letters")
     console.print(f"   the gate: {headline(outcome.verdict)}", highlight=False, soft_wrap=True)
     console.print("[bold]5.[/] Everything is stopped. GRU4Rec once more, offline on the same clicks ...")
@@ -106,10 +111,14 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
         behind_s=outcome.report.behind_s,
         train_s=versions.first.train_s + versions.second.train_s,
         total_s=time.monotonic() - started,
+        beside=list(chosen.scoring.recommenders),
     )
     summary.write(options.out / "summary.json")
     console.print()
     console.print(summary.table())
+    if outcome.newest is not None and chosen.scoring.recommenders:
+        console.print()
+        console.print(side_by_side(outcome.newest, list(chosen.scoring.recommenders)))
     console.print(f"\nAll figures are in {options.out / 'summary.json'}", highlight=False, soft_wrap=True)
     _print_afterwards(kafka.settings, options.out, console)
     unclean = [f"{role} ended with code {code}" for role, code in outcome.codes.items() if code != 0]
@@ -193,18 +202,25 @@ def _train(settings: Settings, train: Training, options: DemoOptions, console: C
 
 
 def _serve(
-    kafka: Kafka, judge: Judge, versions: Versions, speed_up: float, out: Path, console: Console
+    kafka: Kafka,
+    settings: Settings,
+    judge: Judge,
+    versions: Versions,
+    speed_up: float,
+    out: Path,
+    console: Console,
 ) -> _Outcome:
     console.print("[bold]3.[/] The apps, state and scoring, a process each")
     started = time.monotonic()
-    with Apps(kafka.settings, out / "logs") as apps:
+    with Apps(settings, out / "logs") as apps:
         apps.wait_until_ready()
         _print(console, f"ready; logs in {apps.folder}", time.monotonic() - started)
         for role, address in apps.pages.items():
             console.print(f"   {address}/metrics ({role})", highlight=False)
         clicks = f"{len(judge.clicks):,} clicks of the days after"
         console.print(f"[bold]4.[/] Live traffic: {clicks}, {speed_up:,.0f} times as fast as life")
-        outcome = asyncio.run(_replay_and_judge(kafka, apps, judge, versions, speed_up, console))
+        view = LiveView(console, judge, apps.pages, list(settings.scoring.recommenders))
+        outcome = asyncio.run(_replay_and_judge(kafka, apps, judge, versions, speed_up, view))
     _print(console, f"{judge.sent:,} clicks, {judge.listed:,} lists", outcome.seconds)
     return outcome
 
@@ -214,7 +230,7 @@ def _print(console: Console, text: str, seconds: float) -> None:
 
 
 async def _replay_and_judge(
-    kafka: Kafka, apps: Apps, judge: Judge, versions: Versions, speed_up: float, console: Console
+    kafka: Kafka, apps: Apps, judge: Judge, versions: Versions, speed_up: float, view: LiveView
 ) -> _Outcome:
     """Replay until every click has its list; then stop the apps and look for more lists."""
     settings = kafka.settings
@@ -225,7 +241,7 @@ async def _replay_and_judge(
         successor = Successor(settings, versions)
         started = answered = time.monotonic()
         try:
-            with LiveView(console, judge, apps.pages) as view:
+            with view:
                 while not (publishing.done() and judge.done):
                     newest = await _collect(consumer, judge)
                     now = time.monotonic()
@@ -243,7 +259,7 @@ async def _replay_and_judge(
         verdict = await successor.verdict(judge)
         codes = await asyncio.to_thread(apps.stop)
         await _collect_rest(consumer, judge)
-    return _Outcome(report, verdict, answered - started, codes)
+    return _Outcome(report, verdict, answered - started, codes, view.newest)
 
 
 async def _collect(consumer: Any, judge: Judge) -> Recommendation | None:

@@ -1,6 +1,6 @@
 """The demo's figures: what summary.json holds, what is wrong with them, and their table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +60,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What came of each version of GRU4Rec, in the order in which they were live."""
     verdict: Verdict
     """The gate's, about the second version."""
+    beside: Sequence[str] = ()
+    """Sources that were only to be looked at."""
 
     def faults(self) -> list[str]:
         """What must not be: lists lost, doubled or out of nowhere, clicks refused; and, with
@@ -80,7 +82,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             found.append(f"GRU4Rec hits {_percent(live)} live and {_percent(offline)} offline")
         if self.hit_rate_at_20 < live:
             found.append(f"the blend hits {_percent(self.hit_rate_at_20)}, GRU4Rec alone {_percent(live)}")
-        idle = [source for source in self.hit_rates_at_20 if source != BLEND and self._idle(source)]
+        needed = self.hit_rates_at_20.keys() - {BLEND, *self.beside}
+        idle = [source for source in sorted(needed) if self._idle(source)]
         return found + [f"{source} leads less than {_percent(_LEAST_SHARE)} of the places" for source in idle]
 
     def _idle(self, source: str) -> bool:
@@ -150,6 +153,7 @@ def summarise(
     train_s: float,
     total_s: float,
     verdict: Verdict,
+    beside: Sequence[str] = (),
 ) -> Summary:
     """The summary of a demo from the judge's figures and its own."""
     return Summary(
@@ -177,4 +181,5 @@ def summarise(
         total_s=total_s,
         releases=figures.releases,
         verdict=verdict,
+        beside=beside,
     )

@@ -7,7 +7,7 @@ second one: it is judged by sessions of the traffic, which neither was trained o
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,27 +17,31 @@ import numpy as np
 from rich.console import Console
 
 from streamrec.artifact import read_manifest
-from streamrec.config import Settings
+from streamrec.config import RecommenderSettings, Settings
 from streamrec.contracts import Session
 from streamrec.datasets import Clicks, sessions
 from streamrec.demo.judge import Judge
 from streamrec.evaluation.exported import ExportedModel
 from streamrec.evaluation.next_items import next_items
 from streamrec.events import Verdict
+from streamrec.feedback import make_feedback
 from streamrec.gate import judge_and_release, newest_window
 from streamrec.progress import progress_bar
+from streamrec.recommender_artifacts import train_recommender
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.scorer import open_scorer, open_step
 from streamrec.topic_clicks import read_clicks
 from streamrec.training import Trained, gru4rec_config, train_gru4rec
 
-__all__ = ["Successor", "Versions", "offline_recall", "train_versions"]
+__all__ = ["Successor", "Versions", "offline_recall", "train_beside", "train_versions"]
 
 _MODEL: Final = "gru4rec"
 # Fewer steps that are larger: two trainings do not take twice the time of one.
 _PARAMETERS: Final = {"learning_rate": 0.08, "epochs": 8}
 _NICE: Final = 5
+# Enough to be seen; the sources that were there before are better on these clicks.
+_BESIDE: Final = 0.1
 _DEPTH: Final = 100  # with some to spare beyond the places that count, for ties
 
 
@@ -74,6 +78,20 @@ def train_versions(
         if version not in [each.version for each in made]:  # of an earlier demo in the same folder
             shutil.rmtree(registry.directory(_MODEL, version))
     return Versions(*made)
+
+
+def train_beside(settings: Settings, clicks: Clicks, names: Sequence[str], console: Console) -> Settings:
+    """The settings with recommenders as sources of the lists; to them, sessions are visitors."""
+    feedback = make_feedback(clicks.session_ids, clicks.item_ids, None, clicks.time_ms)
+    recommenders = {}
+    for name in names:
+        with progress_bar(console) as on_step:
+            trained = train_recommender({"model": name}, feedback, Registry.of(settings), on_step=on_step)
+        told = f"{trained.model} beside: {trained.interactions:,} clicks"
+        console.print(f"   {told} [dim]({trained.train_s:.1f} s)[/]", highlight=False)
+        recommenders[trained.model] = RecommenderSettings(version=trained.version, weight=_BESIDE)
+    scoring = settings.scoring.model_copy(update={"recommenders": recommenders})
+    return settings.model_copy(update={"scoring": scoring})
 
 
 class Successor:

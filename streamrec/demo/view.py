@@ -4,7 +4,7 @@ On a terminal a page is redrawn in place; elsewhere a line is printed now and th
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,10 +18,10 @@ from rich.text import Text
 
 from streamrec.demo.judge import Judge
 from streamrec.demo.summary import LABELS
-from streamrec.evaluation.lists import BLEND
+from streamrec.evaluation.lists import BLEND, proposals
 from streamrec.events import Recommendation
 
-__all__ = ["LiveView"]
+__all__ = ["LiveView", "side_by_side"]
 
 _REDRAW_S: Final = 0.25
 _LINE_S: Final = 5.0
@@ -37,19 +37,24 @@ _BAR: Final = 30
 class LiveView:
     """The replay as the judge sees it. Use it as a context manager and call `update` often.
 
-    pages: address of the operators' pages of each app.
+    pages: address of the operators' pages of each app. beside: sources whose own lists are shown beside.
     """
 
-    def __init__(self, console: Console, judge: Judge, pages: Mapping[str, str]) -> None:
+    def __init__(
+        self, console: Console, judge: Judge, pages: Mapping[str, str], beside: Sequence[str] = ()
+    ) -> None:
         self._console = console
         self._judge = judge
         self._pages = pages
+        self._beside = beside
         self._started = time.monotonic()
         self._shown_at = self._started
         self._sampled_at = 0.0
         self._samples: list[Panel] = []
         self.news = ""
         """What the gate is doing."""
+        self.newest: Recommendation | None = None
+        """The last list that came, of which each source had some."""
         # Redrawn by `update` alone: rich's own thread would draw while figures change.
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -68,6 +73,8 @@ class LiveView:
 
     def update(self, newest: Recommendation | None) -> None:
         """Show the present figures, if it is time. newest: a list that may serve as a sample."""
+        if newest is not None and all((newest.candidates or {}).get(source) for source in self._beside):
+            self.newest = newest
         now = time.monotonic()
         if now - self._shown_at < (_REDRAW_S if self._live else _LINE_S):
             return
@@ -78,7 +85,8 @@ class LiveView:
         if newest is not None and now - self._sampled_at >= _SAMPLE_S / _SAMPLES:
             self._sampled_at = now
             room = (self._console.size.height - _OTHER_LINES) // _SAMPLE_LINES
-            self._samples = [_sample(newest), *self._samples][: max(1, min(room, _SAMPLES))]
+            sample = side_by_side(newest, self._beside) if self._beside else _sample(newest)
+            self._samples = [sample, *self._samples][: max(1, min(room, _SAMPLES))]
         self._live.update(self._page(), refresh=True)
 
     def _freshness(self) -> str:
@@ -131,6 +139,20 @@ class LiveView:
             bar = Text("█" * round(rate * _BAR), style="green" if source == BLEND else "cyan")
             table.add_row(LABELS.get(source, source), f"{rate:6.1%}", bar)
         return table
+
+
+def side_by_side(recommendation: Recommendation, sources: Sequence[str]) -> Panel:
+    """The first places of a list, and of those that some of its sources would have shown alone."""
+    columns = proposals(recommendation, _SHOWN_ITEMS)
+    named = [BLEND, "gru4rec", *sources]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for source in ["", *(LABELS.get(source, source) for source in named)]:
+        table.add_column(source)
+    for place in range(_SHOWN_ITEMS):
+        items = (columns.get(source, [])[place : place + 1] for source in named)
+        table.add_row(str(place + 1), *(f"item {each[0]}" if each else "" for each in items))
+    title = f"side by side for visitor {recommendation.visitor_id}"
+    return Panel(table, title=title, title_align="left")
 
 
 def _sample(recommendation: Recommendation) -> Panel:
