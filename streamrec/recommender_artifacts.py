@@ -24,7 +24,7 @@ from streamrec.models import recommender_class, recommender_name, recommender_of
 from streamrec.recommender import Recommender, Visitor
 from streamrec.registry import Registry
 
-__all__ = ["TrainedRecommender", "load_recommender", "train_recommender"]
+__all__ = ["TrainedRecommender", "check_recommender", "load_recommender", "train_recommender"]
 
 _FOLDER: Final = "--"
 """Between a part's folder and the file in it: artifacts are flat."""
@@ -85,6 +85,13 @@ def train_recommender(
 def load_recommender(registry: Registry, name: str, version: str, digest: str | None = None) -> Recommender:
     """A published recommender, its signature, files and probes checked. Errors as Registry.read."""
     return _loaded(*registry.read(name, version, digest))
+
+
+def check_recommender(registry: Registry, name: str, version: str, *, signed: bool = True) -> Manifest:
+    """Load and probe a version of a recommender; signed and errors as in Registry.read."""
+    manifest, files = registry.read(name, version, signed=signed)
+    _loaded(manifest, files)
+    return manifest
 
 
 def _publish(

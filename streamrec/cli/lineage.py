@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamrec.pruning import Named
     from streamrec.registry import Registry
 
-__all__ = ["register_models"]
+__all__ = ["checked", "register_models"]
 
 _MODEL = "gru4rec"
 _DAY_S = 86_400.0
@@ -39,6 +39,7 @@ def register_models(models: typer.Typer) -> None:
 
 def verify(
     version: Version = "latest",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="Of which model.")] = _MODEL,
     every: Annotated[bool, typer.Option("--all", help="Every version of the registry.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -47,7 +48,7 @@ def verify(
 
     registry = _registry()
     if not every:
-        found = _verified(registry, _named(registry, version))
+        found = _verified(registry, model, registry.latest(model) if version == "latest" else version)
         if json:
             print_json(found)
         else:
@@ -57,16 +58,16 @@ def verify(
         return
     rows: list[dict[str, Any]] = []
     with _status("verifying") as say:
-        for each in registry.versions(_MODEL):
-            say(f"verifying {each}")
+        for name, each in [(name, each) for name in registry.models() for each in registry.versions(name)]:
+            say(f"verifying {name} {each}")
             try:
-                rows.append(_verified(registry, each))
+                rows.append(_verified(registry, name, each))
             except ArtifactError as error:
-                rows.append({"version": each, "fault": str(error)})
+                rows.append({"model": name, "version": each, "fault": str(error)})
     if json:
         print_json(rows)
     else:
-        print_table(["version", "", "sha256"], [_verified_cells(row) for row in rows])
+        print_table(["model", "version", "", "sha256"], [_verified_cells(row) for row in rows])
     if any("fault" in row for row in rows):
         raise typer.Exit(1)
 
@@ -232,16 +233,25 @@ def _clicks(
         return read(settings, manifest).clicks
 
 
-def _verified(registry: "Registry", version: str) -> dict[str, Any]:
-    from streamrec.scorer import check_artifact
+def checked(registry: "Registry", model: str, version: str, *, signed: bool = True) -> "Manifest":
+    """The manifest of a version that has been loaded and probed. Raises RegistryError, ArtifactError."""
+    if model == _MODEL:
+        from streamrec.scorer import check_artifact
 
-    manifest = check_artifact(registry, version)
-    digest = registry.digest(_MODEL, version)
-    return {"version": version, "digest": digest, "probes": len(manifest.probes)}
+        return check_artifact(registry, version, signed=signed)
+    from streamrec.recommender_artifacts import check_recommender
+
+    return check_recommender(registry, model, version, signed=signed)
+
+
+def _verified(registry: "Registry", model: str, version: str) -> dict[str, Any]:
+    manifest = checked(registry, model, version)
+    digest = registry.digest(model, version)
+    return {"model": model, "version": version, "digest": digest, "probes": len(manifest.probes)}
 
 
 def _verified_cells(row: dict[str, Any]) -> list[str]:
-    return [row["version"], row.get("fault", "whole"), row.get("digest", "")[:12]]
+    return [row["model"], row["version"], row.get("fault", "whole"), row.get("digest", "")[:12]]
 
 
 def _print(made: "Comparison", n_clicks: int) -> None:

@@ -30,6 +30,34 @@ def test_the_last_record_of_an_item_counts(said: list[tuple[str, str]]) -> None:
     assert catalogue.unavailable == {item_id for item_id, what in last.items() if what == "unavailable"}
 
 
+@given(records, records)
+def test_what_changed_since_a_revision_is_told_last_change_last(
+    before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    catalogue = Catalogue()
+
+    def take(said: list[tuple[str, str]]) -> None:
+        for item_id, what in said:
+            if what == "forgotten":
+                catalogue.on_record(item_id.encode(), None)
+            else:
+                put(catalogue, item_id, available=what == "available")
+
+    take(before)
+    revision = catalogue.revision
+    take(after)
+    told = [item.item_id for item in catalogue.since(revision)]
+    last_change = {item_id: n for n, (item_id, _) in enumerate(after)}
+    changed = [
+        item_id
+        for item_id in sorted(last_change, key=lambda each: last_change[each])
+        if dict(after)[item_id] != "forgotten"
+    ]
+    assert told[len(told) - len(changed) :] == changed
+    assert len(told) == len(set(told))
+    assert catalogue.since(catalogue.revision) == []
+
+
 @given(st.lists(records))
 def test_places_of_what_must_not_be_shown_follow_every_change(said: list[list[tuple[str, str]]]) -> None:
     catalogue, models = Catalogue(), [list("cab"), list("bd"), list("xyz"), ["a"], list("abc"), []]

@@ -1,0 +1,229 @@
+"""Every recommender can be published, loaded, and be a source of live lists."""
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from ranking_parts import board, visitor
+from recommender_answers import QUICK, ratings, ratings_knowledge
+from state_parts import BASE
+
+from streamrec.board_opener import board_opener
+from streamrec.boards import Boards
+from streamrec.catalogue import Catalogue
+from streamrec.config import Settings
+from streamrec.errors import ArtifactError, ConfigError, RegistryError, SignatureError
+from streamrec.events import Item, Recommendation, encode
+from streamrec.models import RECOMMENDERS, recommender
+from streamrec.ranking import recommend
+from streamrec.recommender import Visitor
+from streamrec.recommender_artifacts import TrainedRecommender, load_recommender, train_recommender
+from streamrec.recommender_source import RecommenderSource
+from streamrec.registry import Registry
+from streamrec.state.rows import Factors, VisitorRow
+
+every_model = pytest.mark.parametrize("name", RECOMMENDERS)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path, trusted=None)
+
+
+def published(registry: Registry, name: str) -> TrainedRecommender:
+    node = {"model": name, **QUICK.get(name, {})}
+    return train_recommender(node, ratings(), registry, knowledge=ratings_knowledge(), seed=3)
+
+
+def of(registry: Registry, trained: TrainedRecommender, **scoring: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "registry": {"path": str(registry.path), "require_signature": False},
+            "scoring": {"k": 6, "recommenders": {trained.model: {"version": trained.version}}, **scoring},
+        }
+    )
+
+
+def lists(
+    settings: Settings, visitors: list[tuple[str, VisitorRow]], catalogue: Catalogue | None = None
+) -> list[Recommendation]:
+    opened = board_opener(settings)()
+    return recommend(
+        visitors,
+        Boards(board(), opened.sessions, opened.recommenders),
+        lambda version: None,
+        catalogue or Catalogue(),
+        settings,
+        partition=0,
+        now_ms=BASE,
+    )
+
+
+def known(number: int, *items: str) -> tuple[str, VisitorRow]:
+    """A visitor of training, by number, now in a session of some items."""
+    _, row = visitor(seed=number, items=list(items) or ["i00"], factors=Factors())
+    return f"u{number:02d}", row
+
+
+@every_model
+def test_it_is_published_and_loaded_as_it_was_trained(name: str, registry: Registry) -> None:
+    trained = published(registry, name)
+    loaded = load_recommender(registry, name, trained.version)
+    model = recommender(name, QUICK.get(name))
+    from streamrec.contracts import TrainOptions
+
+    model.train(ratings(), ratings_knowledge(), TrainOptions(3))
+    for visitor_id in ("u00", "u17", "nobody"):
+        assert_array_equal(loaded.score(Visitor(visitor_id)), model.score(Visitor(visitor_id)))
+    assert trained.items == len(loaded.items)
+
+
+@every_model
+def test_its_best_items_are_in_the_lists(name: str, registry: Registry) -> None:
+    trained = published(registry, name)
+    asking = [known(1, "i01", "i02", "i01"), known(7), ("stranger", known(9, "i05")[1])]
+    made = lists(of(registry, trained, trace=True), asking)
+    model = load_recommender(registry, name, trained.version)
+    for (visitor_id, row), one in zip(asking, made, strict=True):
+        items = list(dict.fromkeys(reversed(row.items)))[::-1]
+        scores = model.score(Visitor(visitor_id, items))
+        best = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:6]
+        expected = [model.items[place] for place in best if not np.isnan(scores[place])]
+        assert one.candidates is not None
+        assert one.candidates[name] == expected
+        if expected:
+            assert any(name in item.sources for item in one.items)
+
+
+@every_model
+def test_no_list_depends_on_its_batch(name: str, registry: Registry) -> None:
+    settings = of(registry, published(registry, name))
+    asking = [known(number, f"i{number:02d}") for number in range(6)]
+    together = lists(settings, asking)
+    assert [lists(settings, [each])[0] for each in asking] == together
+
+
+@cache
+def source(name: str) -> RecommenderSource:
+    model = recommender(name, QUICK.get(name))
+    model.train(ratings(), ratings_knowledge())
+    return RecommenderSource(model)
+
+
+def asked(
+    of_source: RecommenderSource, n: int = 5, catalogue: Catalogue | None = None, *excluded: str
+) -> list[str]:
+    return of_source.proposals([known(3)], n, catalogue or Catalogue(), [frozenset(excluded)]).names(0)
+
+
+def test_what_must_not_be_shown_is_not_proposed_and_those_behind_move_up() -> None:
+    best = asked(source("item_popularity"))
+    catalogue = Catalogue()
+    catalogue.on_record(best[0].encode(), encode(Item(item_id=best[0], available=False)))
+    behind = asked(source("item_popularity"), 7)
+    assert asked(source("item_popularity"), 5, catalogue, best[2]) == [
+        item_id for item_id in behind if item_id not in (best[0], best[2])
+    ]
+
+
+def test_more_items_than_there_are_are_all_that_there_are() -> None:
+    every = asked(source("item_popularity"), 1000)
+    assert sorted(every) == [f"i{n:02d}" for n in range(25)]
+    assert asked(source("item_popularity"), 1000, Catalogue(), *every[1:]) == every[:1]
+
+
+class Level:
+    """Scores that many items share."""
+
+    items = tuple(f"i{n}" for n in range(9))
+
+    def score(self, visitor: Visitor, items: Any = None) -> Any:
+        return np.array([1, 2, 1, 2, np.nan, 2, 1, 2, 0], np.float32)
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_of_equal_scores_the_first_items_come_first(n: int) -> None:
+    order = ["i1", "i3", "i5", "i7", "i0", "i2", "i6", "i8"]
+    assert asked(RecommenderSource(Level()), n) == order[:n]  # type: ignore[arg-type]
+
+
+# -- items that are new -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["content_classifier", "tag_profile", "tfidf_content"])
+def test_an_item_that_nobody_had_is_proposed_in_the_list_after_its_record(
+    name: str, registry: Registry
+) -> None:
+    trained = published(registry, name)
+    learned = RecommenderSource(load_recommender(registry, name, trained.version))
+    catalogue, likes = Catalogue(), ratings()
+    liked = next(
+        likes.item_ids[item]
+        for user, item, value in zip(likes.users, likes.items, likes.values, strict=True)
+        if likes.user_ids[user] == "u03" and value == 5
+    )
+    like = ratings_knowledge().items[liked]
+    before = asked(learned, 1000, catalogue)
+    new = Item(item_id="new", title=like.title, tags=like.tags, categories=like.categories)
+    catalogue.on_record(b"new", encode(new))
+    after = asked(learned, 1000, catalogue)
+    assert sorted(after) == sorted([*before, "new"])
+    assert after.index("new") == 1 + after.index(liked)  # of equal contents, and so of equal scores
+
+
+def test_a_record_that_changes_changes_what_is_proposed() -> None:
+    model = recommender("tag_profile")
+    model.train(ratings(), ratings_knowledge())
+    learned, catalogue = RecommenderSource(model), Catalogue()
+    first = asked(learned, 1, catalogue)[0]
+    catalogue.on_record(first.encode(), encode(Item(item_id=first, tags=["of nobody"])))
+    assert asked(learned, 1, catalogue) != [first]
+
+
+# -- what cannot be served ----------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_refused(registry: Registry) -> None:
+    trained = published(registry, "item_popularity")
+    arrays = Path(trained.directory) / "arrays.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match="the sha256 is not the manifest's"):
+        board_opener(of(registry, trained))
+
+
+def test_a_version_that_does_not_exist_is_named(registry: Registry) -> None:
+    trained = published(registry, "item_popularity")
+    with pytest.raises(RegistryError, match="item_popularity has no version v0"):
+        board_opener(of(registry, trained._replace(version="v0")))
+
+
+def test_what_is_not_signed_is_refused(registry: Registry) -> None:
+    trained = published(registry, "item_popularity")
+    settings = Settings.model_validate(
+        {
+            "registry": {"path": str(registry.path)},
+            "scoring": {"recommenders": {trained.model: {"version": trained.version}}},
+        }
+    )
+    with pytest.raises(SignatureError, match="no key is trusted"):
+        board_opener(settings)
+
+
+def test_a_name_that_is_no_recommender_is_refused(registry: Registry) -> None:
+    with pytest.raises(ConfigError, match="there is no model 'magic'"):
+        train_recommender({"model": "magic"}, ratings(), registry)
+    assert registry.models() == []
+
+
+def test_scores_that_are_not_those_of_training_are_refused(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = published(registry, "item_popularity")
+    made = type(recommender("item_popularity"))
+    score = made.score
+    monkeypatch.setattr(made, "score", lambda *given: partial(score)(*given) * 1.01)
+    with pytest.raises(ArtifactError, match="scores are not those of training"):
+        load_recommender(registry, "item_popularity", trained.version)
