@@ -72,7 +72,7 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
 """Recommenders of items for visitors: name and file, and the class in it."""
 
 # What only those who train install.
-_TRAIN_EXTRA: Final = ("torch", "onnx", "sklearn")
+_TRAIN_EXTRA: Final = ("torch", "onnx")
 
 
 def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> SessionModel:

@@ -1,12 +1,11 @@
 """Training by the library implicit: with one thread, so that the same seed gives the same bits."""
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from streamrec.errors import ConfigError
+from streamrec.models._extras import imported
 from streamrec.models._latent import Progress
 
 __all__ = ["trained"]
@@ -15,19 +14,9 @@ __all__ = ["trained"]
 def trained(
     module: str, name: str, weights: csr_array, seed: int, progress: Progress, **parameters: Any
 ) -> Any:
-    """A model of the library, trained. weights: (visitors, items). Raises ConfigError if it is not installed.
-
-    Imported only to train: what was saved is scored without it.
-    """
-    try:
-        made = getattr(import_module(f"implicit.cpu.{module}"), name)
-        from threadpoolctl import threadpool_limits
-    except ModuleNotFoundError as error:
-        if str(error.name).split(".")[0] not in ("implicit", "threadpoolctl"):
-            raise
-        raise ConfigError(
-            f'{name} is trained by implicit, which is not installed; pip install "streamrec[train]"'
-        ) from None
+    """A model of the library, trained. weights: (visitors, items). Raises ConfigError if it is not installed."""
+    made = imported(f"implicit.cpu.{module}", name)
+    threadpool_limits = imported("threadpoolctl", "threadpool_limits")
     # Its loops call BLAS, whose own threads would wait for each other: it warns of more than one.
     with threadpool_limits(1, "blas"):
         # numpy takes seeds of 32 bits.

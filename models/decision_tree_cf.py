@@ -18,10 +18,10 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeFloat, PositiveInt
-from sklearn.tree import DecisionTreeRegressor
 
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models._extras import imported
 from streamrec.models._rating_table import RatingTable, chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
@@ -167,7 +167,7 @@ class DecisionTreeCF:
 
     def _grown(self, answers: Numbers, targets: Numbers, seed: int) -> Any:
         """scikit-learn's arrays of a tree's nodes."""
-        tree = DecisionTreeRegressor(
+        tree = imported("sklearn.tree", "DecisionTreeRegressor")(
             max_depth=self.config.max_depth, min_samples_leaf=self.config.min_leaf, random_state=seed
         )
         return tree.fit(answers, targets).tree_

@@ -58,12 +58,12 @@ def verify(
         return
     rows: list[dict[str, Any]] = []
     with _status("verifying") as say:
-        for name, each in [(name, each) for name in registry.models() for each in registry.versions(name)]:
-            say(f"verifying {name} {each}")
+        for entry in (entry for model in registry.models() for entry in registry.entries(model)):
+            say(f"verifying {entry.model} {entry.version}")
             try:
-                rows.append(_verified(registry, name, each))
+                rows.append(_verified(registry, entry.model, entry.version))
             except ArtifactError as error:
-                rows.append({"model": name, "version": each, "fault": str(error)})
+                rows.append({"model": entry.model, "version": entry.version, "fault": str(error)})
     if json:
         print_json(rows)
     else:

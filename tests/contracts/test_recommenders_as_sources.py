@@ -1,5 +1,8 @@
 """Every recommender can be published, loaded, and be a source of live lists."""
 
+import json
+import subprocess
+import sys
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from streamrec.board_opener import board_opener
 from streamrec.boards import Boards
 from streamrec.catalogue import Catalogue
 from streamrec.config import Settings
+from streamrec.contracts import TrainOptions
 from streamrec.errors import ArtifactError, ConfigError, RegistryError, SignatureError
 from streamrec.events import Item, Recommendation, encode
 from streamrec.models import RECOMMENDERS, recommender
@@ -73,12 +77,36 @@ def test_it_is_published_and_loaded_as_it_was_trained(name: str, registry: Regis
     trained = published(registry, name)
     loaded = load_recommender(registry, name, trained.version)
     model = recommender(name, QUICK.get(name))
-    from streamrec.contracts import TrainOptions
-
     model.train(ratings(), ratings_knowledge(), TrainOptions(3))
     for visitor_id in ("u00", "u17", "nobody"):
         assert_array_equal(loaded.score(Visitor(visitor_id)), model.score(Visitor(visitor_id)))
     assert trained.items == len(loaded.items)
+
+
+_SERVING = """
+import json, sys
+for name in ("implicit", "sklearn", "threadpoolctl", "torch", "yaml"):
+    sys.modules[name] = None  # importing it fails
+from pathlib import Path
+from streamrec.recommender import Visitor
+from streamrec.recommender_artifacts import load_recommender
+from streamrec.registry import Registry
+registry = Registry(Path(sys.argv[1]), trusted=None)
+for name, version in json.loads(sys.argv[2]).items():
+    model = load_recommender(registry, name, version)
+    model.score(Visitor("stranger", list(model.items)[:3]))
+    model.explain(Visitor("u01"), model.items[0])
+print(len(json.loads(sys.argv[2])))
+"""
+
+
+def test_serving_needs_nothing_of_the_train_extra(registry: Registry) -> None:
+    versions = json.dumps({name: published(registry, name).version for name in RECOMMENDERS})
+    ran = subprocess.run(
+        [sys.executable, "-c", _SERVING, str(registry.path), versions], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) == len(RECOMMENDERS)
 
 
 @every_model
