@@ -14,7 +14,7 @@ __all__ = ["trained"]
 def trained(
     module: str, name: str, weights: csr_array, seed: int, progress: Progress, **parameters: Any
 ) -> Any:
-    """A model of the library, trained. weights: (visitors, items). Raises ConfigError if it is not installed."""
+    """A model of the library, trained. weights: (visitors, items). Raises ConfigError if that is missing."""
     made = imported(f"implicit.cpu.{module}", name)
     threadpool_limits = imported("threadpoolctl", "threadpool_limits")
     # Its loops call BLAS, whose own threads would wait for each other: it warns of more than one.

@@ -9,21 +9,18 @@ batch; where a processor's kernels do otherwise, which loading finds out, rows g
 """
 
 import io
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 
 from streamrec.artifact import Manifest, Probe, read_artifact
 from streamrec.contracts import FloatArray, IntArray
-from streamrec.errors import ArtifactError, Refusal
+from streamrec.errors import ArtifactError
 from streamrec.events import MAX_KEY_BYTES, Id
-from streamrec.onnx_file import check_onnx
+from streamrec.onnx_graph import Graph, Interface, artifact_file
 from streamrec.proposals import item_keys
 from streamrec.registry import Registry
 
@@ -38,16 +35,12 @@ __all__ = [
 ]
 
 _MODEL: Final = "gru4rec"
-# Other processors round differently in the last bits; a damaged model is far outside this.
-_PROBE_TOLERANCE: Final = 1e-3
 _NEVER: Final = np.float32(-np.inf)
 _NO_ITEMS: Final = np.empty(0, np.int64)
 # Kernels change with the number of rows left over from blocks of 4 to 16.
 _BATCHES_TRIED: Final = (2, 3, 4, 5, 6, 7, 8, 13, 16, 31, 64)
 _ITEMS_AT_ONCE: Final = 1024
-# What a run costs: the least of so many runs, or of fewer if they take long. Rows as in a busy batch.
-_TIMED_RUNS: Final = 10
-_TIMED_S: Final = 0.2
+# Of a run whose cost is measured: as in a busy batch.
 _TIMED_ROWS: Final = 16
 
 # A graph scores many items and gathers the weights of those it looks at again: this many numbers at once,
@@ -59,15 +52,8 @@ _FLOAT: Final = "tensor(float)"
 _INT64: Final = "tensor(int64)"
 
 
-class _Interface(NamedTuple):
-    """Names and types of what enters and leaves a graph."""
-
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-
-
-_STEP: Final = _Interface({"items": _INT64, "hidden": _FLOAT}, {"hidden_after": _FLOAT})
-_SCORE: Final = _Interface(
+_STEP: Final = Interface({"items": _INT64, "hidden": _FLOAT}, {"hidden_after": _FLOAT})
+_SCORE: Final = Interface(
     {"hidden": _FLOAT, "bias": _FLOAT, "n": _INT64}, {"indices": _INT64, "scores": _FLOAT}
 )
 
@@ -78,7 +64,7 @@ class SessionStep:
     def __init__(self, manifest: Manifest, files: dict[str, bytes]) -> None:
         self.version = manifest.version
         self.hidden_size = manifest.hidden_size
-        self._graph = _Graph(manifest, files, "step.onnx", _STEP, threads=1)
+        self._graph = Graph(manifest, files, "step.onnx", _STEP, threads=1)
         self._indices = {item_id: index for index, item_id in enumerate(_vocabulary(manifest, files))}
         with self._graph.probing():
             for probe in manifest.probes:
@@ -134,7 +120,7 @@ class SessionScorer:
         self.version = manifest.version
         self.items: Sequence[str] = _vocabulary(manifest, files)
         self.item_keys = item_keys(self.items)
-        self._graph = _Graph(manifest, files, "score.onnx", _SCORE, threads)
+        self._graph = Graph(manifest, files, "score.onnx", _SCORE, threads)
         self._bias: FloatArray = _bias(manifest, files)
         with self._graph.probing():
             for probe in manifest.probes:
@@ -192,91 +178,6 @@ class SessionScorer:
         return indices, scores
 
 
-class _Graph:
-    """One graph in ONNX Runtime, and what its probes say about it."""
-
-    def __init__(
-        self, manifest: Manifest, files: dict[str, bytes], name: str, wanted: _Interface, threads: int
-    ) -> None:
-        self._name = f"{manifest.version}: {name}"
-        value = _file(manifest, files, name)
-        check_onnx(value, self._name)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is raised
-        # Threads that spin between runs take the core from the event loop beside them.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(value, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common root but Exception
-            raise ArtifactError(f"{self._name} cannot be loaded: {error}", "wrong_shape") from None
-        # Kept by onnxruntime to load them once more with other providers; as large as all weights.
-        self._session._model_bytes = b""
-        found = _Interface(
-            {each.name: each.type for each in self._session.get_inputs()},
-            {each.name: each.type for each in self._session.get_outputs()},
-        )
-        if found != wanted:
-            raise ArtifactError(
-                f"{self._name} takes {found.inputs} and gives {found.outputs}, wanted are {wanted.inputs} "
-                f"and {wanted.outputs}; export the model again",
-                "wrong_shape",
-            )
-        self._outputs = list(wanted.outputs)
-
-    def run(self, inputs: dict[str, Any], *, deep: bool = False) -> list[Any]:
-        """The outputs. deep: it takes much memory, which is not to be kept for the next run."""
-        outputs: list[Any] = self._session.run(self._outputs, inputs, _giving_back() if deep else None)
-        return outputs
-
-    def cost_s(self, inputs: dict[str, Any]) -> float:
-        """CPU seconds of one run: this thread's alone and the least of several, so that what else the
-        machine does hardly counts.
-        """
-        costs: list[float] = []
-        while len(costs) < _TIMED_RUNS and sum(costs) < _TIMED_S:
-            started = time.thread_time()
-            self.run(inputs)
-            costs.append(time.thread_time() - started)
-        return min(costs)
-
-    @contextmanager
-    def probing(self) -> Iterator[None]:
-        """Whatever goes wrong inside is the artifact's fault: ArtifactError."""
-        try:
-            yield
-        except ArtifactError:
-            raise
-        except Exception as error:  # as above
-            raise self.error(f"cannot be run ({error})", "wrong_shape") from None
-
-    def agrees(self, got: FloatArray, wanted: list[float]) -> None:
-        """Raises ArtifactError if the outputs on a probe are not those of training."""
-        expected = np.array(wanted, np.float32)
-        if got.shape != expected.shape:
-            raise self.error(f"gives {got.shape} numbers instead of {expected.shape}", "wrong_shape")
-        self.is_finite(got)
-        if not np.allclose(got, expected, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE):
-            raise self.error(f"is off by {np.abs(got - expected).max():.2g}")
-
-    def is_finite(self, got: FloatArray) -> None:
-        """Raises ArtifactError if one of the outputs is infinite or no number."""
-        if not np.isfinite(got).all():
-            raise self.error("gives numbers that are not finite", "not_finite")
-
-    def error(self, how: str, reason: Refusal = "damaged") -> ArtifactError:
-        return ArtifactError(
-            f"{self._name} {how}, on inputs whose outputs are known; export the model again", reason
-        )
-
-
-def _giving_back() -> ort.RunOptions:
-    options = ort.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
-
-
 def open_step(directory: Path, digest: str | None = None) -> SessionStep:
     """Load, check and probe the step model of an artifact. Raises ArtifactError."""
     return SessionStep(*read_artifact(directory, digest))
@@ -314,7 +215,7 @@ def check_artifact(registry: Registry, version: str, *, signed: bool = True) -> 
 
 
 def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
-    value = _file(manifest, files, "vocabulary.json")
+    value = artifact_file(manifest, files, "vocabulary.json")
     # Quotes, comma and space for each; longer ids are no item ids.
     most = 2 + manifest.n_items * (MAX_KEY_BYTES + 4)
     if len(value) > most:
@@ -339,7 +240,7 @@ def _vocabulary(manifest: Manifest, files: dict[str, bytes]) -> list[str]:
 
 
 def _bias(manifest: Manifest, files: dict[str, bytes]) -> FloatArray:
-    value = _file(manifest, files, "bias.npy")
+    value = artifact_file(manifest, files, "bias.npy")
     file = io.BytesIO(value)
     # np.load would make room for whatever the header says before it looks how much is there.
     try:
@@ -361,9 +262,3 @@ def _bias(manifest: Manifest, files: dict[str, bytes]) -> FloatArray:
         )
     bias: FloatArray = np.frombuffer(value, np.float32, offset=file.tell())
     return bias
-
-
-def _file(manifest: Manifest, files: dict[str, bytes], name: str) -> bytes:
-    if name not in files:
-        raise ArtifactError(f"{manifest.version}: {name} is not in the manifest; export the model again")
-    return files[name]

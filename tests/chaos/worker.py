@@ -39,7 +39,7 @@ import aiokafka
 import aiokafka.conn
 from aiokafka.protocol.produce import ProduceRequest
 
-from streamrec import scorer
+from streamrec import onnx_graph
 from streamrec.agents import scoring, state
 from streamrec.cli import main
 from streamrec.engine.app import App
@@ -118,14 +118,14 @@ def before_commit(countdown: Countdown) -> None:
 
 
 def load(countdown: Countdown) -> None:
-    made = scorer._Graph.__init__
+    made = onnx_graph.Graph.__init__
 
     def killed(*arguments: Any, **options: Any) -> None:
         if countdown.now():
             die()
         made(*arguments, **options)
 
-    scorer._Graph.__init__ = killed  # type: ignore[method-assign]
+    onnx_graph.Graph.__init__ = killed  # type: ignore[method-assign]
 
 
 def swap(_: Countdown) -> None:

@@ -76,13 +76,13 @@ def test_a_step_is_the_same_bits_in_every_batch_and_at_every_place(
 def test_loading_finds_out_whether_rows_depend_on_their_batch(
     wide: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class LeakyGraph(scorer._Graph):
+    class LeakyGraph(scorer.Graph):
         def run(self, inputs: dict[str, Any]) -> list[Any]:
             outputs = super().run(inputs)
             rows = len(inputs["items"])
             return [np.nextafter(outputs[0], np.float32(2))] if rows == 7 else outputs
 
-    monkeypatch.setattr(scorer, "_Graph", LeakyGraph)
+    monkeypatch.setattr(scorer, "Graph", LeakyGraph)
     step = open_step(wide)
     items, hidden = np.arange(7), hidden_states(7, step.hidden_size)
     alone = np.concatenate([step.step(items[n : n + 1], hidden[n : n + 1]) for n in range(7)])
