@@ -120,6 +120,7 @@ def _giving_back() -> ort.RunOptions:
 
 
 def artifact_file(manifest: Manifest, files: dict[str, bytes], name: str) -> bytes:
+    """A file of an artifact. Raises ArtifactError if its manifest does not list it."""
     if name not in files:
         raise ArtifactError(f"{manifest.version}: {name} is not in the manifest; export the model again")
     return files[name]

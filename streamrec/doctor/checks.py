@@ -12,7 +12,14 @@ from streamrec.config import Settings
 from streamrec.doctor.facts import Cluster, Disk, Facts, Package, RegistryFolder, Unknown
 from streamrec.doctor.report import Finding, Outcome
 
-__all__ = ["check_brokers", "check_clock", "check_disks", "check_model", "check_packages"]
+__all__ = [
+    "check_brokers",
+    "check_clock",
+    "check_disks",
+    "check_model",
+    "check_packages",
+    "check_recommenders",
+]
 
 _OK, _WARNING, _FAILED = Outcome
 
@@ -196,6 +203,25 @@ def _package(package: Package) -> Finding | None:
         return None
     remedy = install if name != "Python" else "install another Python, and streamrec anew"
     return Finding("versions", _WARNING, f"{name} {installed} is not {package.wanted}", remedy)
+
+
+def check_recommenders(facts: Facts, settings: Settings) -> Iterator[Finding]:
+    """Whether the recommenders that the settings name as sources of lists work on this machine."""
+    if isinstance(facts.recommenders, Unknown):
+        yield Finding("model", _WARNING, f"recommenders could not be looked at: {facts.recommenders.why}")
+        return
+    for name, model in facts.recommenders.items():
+        if model.fault is None:
+            text = f"{name} {model.version}: whole, {model.n_items:,} items (loaded in {model.load_s:.1f} s)"
+            yield Finding("model", _OK, text)
+        else:
+            yield Finding(
+                "model",
+                _FAILED,
+                f"{name} {model.version} is to be a source of lists, but {model.fault}",
+                f"name a version in STREAMREC_SCORING__RECOMMENDERS that is in {settings.registry.path}, whole "
+                "and signed; `streamrec train recommender` makes one",
+            )
 
 
 def check_model(facts: Facts, settings: Settings) -> Iterator[Finding]:

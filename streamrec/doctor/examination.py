@@ -9,20 +9,27 @@ from typing import Any, Final
 from streamrec.access import addresses
 from streamrec.config import Settings
 from streamrec.doctor.asking import answer, answers, ask
-from streamrec.doctor.checks import check_brokers, check_clock, check_disks, check_model, check_packages
+from streamrec.doctor.checks import (
+    check_brokers,
+    check_clock,
+    check_disks,
+    check_model,
+    check_packages,
+    check_recommenders,
+)
 from streamrec.doctor.facts import Facts, KafkaFacts, Known, Model, Unknown
 from streamrec.doctor.flow_checks import check_rights, check_rows, check_topics, check_workers
 from streamrec.doctor.kafka_facts import ask_kafka, knock
-from streamrec.doctor.local_facts import find_packages, load_model, look_at_registry
+from streamrec.doctor.local_facts import find_packages, load_model, load_recommenders, look_at_registry
 from streamrec.doctor.report import Finding, Report
 
 __all__ = ["examine", "gather"]
 
-# Their sum, with _LOCAL_S twice, bounds how long the doctor takes: 20 s. Each alone is far above what a
+# Their sum, with _LOCAL_S three times, bounds how long the doctor takes: 20 s. Each alone is far above what a
 # healthy system needs.
 _NAME_S: Final = 1.0
 _CONNECT_S: Final = 2.0
-_KAFKA_S: Final = 9.0
+_KAFKA_S: Final = 8.0
 _MODEL_S: Final = 6.0
 _LOCAL_S: Final = 1.0
 
@@ -34,6 +41,7 @@ _CHECKS: Final[tuple[Callable[[Facts, Settings], Iterator[Finding]], ...]] = (
     check_rows,
     check_workers,
     check_model,
+    check_recommenders,
     check_disks,
     check_packages,
 )
@@ -42,6 +50,7 @@ _CHECKS: Final[tuple[Callable[[Facts, Settings], Iterator[Finding]], ...]] = (
 def gather(settings: Settings) -> Facts:
     """Ask Kafka and this machine; takes 20 s at most, whatever hangs. Raises nothing of theirs."""
     asked_packages = ask(find_packages)
+    asked_recommenders = ask(partial(load_recommenders, settings))
     asked_registry = ask(partial(look_at_registry, settings))
     knocking = {address: ask(partial(knock, address, _CONNECT_S)) for address in addresses(settings.kafka)}
     reached = {
@@ -50,8 +59,10 @@ def gather(settings: Settings) -> Facts:
     }
     kafka = Unknown("no address answers") if all(reached.values()) else _kafka(settings)
     model = _model(settings, kafka)
+    # Asked first, they have had the time of all the others.
+    recommenders = answer(asked_recommenders, _LOCAL_S)
     registry, packages = answer(asked_registry, _LOCAL_S), answer(asked_packages, _LOCAL_S)
-    return Facts(reached, kafka, model, registry, packages)
+    return Facts(reached, kafka, model, registry, packages, recommenders)
 
 
 def _kafka(settings: Settings) -> Known[KafkaFacts]:

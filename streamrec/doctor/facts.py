@@ -171,7 +171,7 @@ class RegistryFolder:
 
 @dataclass(frozen=True)
 class Model:
-    """The live version, loaded and probed here."""
+    """A version that serves, loaded and probed here."""
 
     version: str
     n_items: int = 0
@@ -191,3 +191,5 @@ class Facts:
     """None if nothing is released."""
     registry: Known[RegistryFolder]
     packages: Known[Sequence[Package]]
+    recommenders: Known[Mapping[str, Model]]
+    """Those that the settings name as sources of lists, by name."""

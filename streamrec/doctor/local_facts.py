@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Final
 
@@ -15,10 +15,11 @@ from streamrec.doctor.facts import Disk, Model, Package, RegistryFolder
 from streamrec.engine.tested import TESTED
 from streamrec.errors import ConfigError, StreamrecError
 from streamrec.events import ModelRelease
+from streamrec.recommender_artifacts import load_recommender
 from streamrec.registry import Registry
 from streamrec.scorer import load_step
 
-__all__ = ["find_packages", "load_model", "look_at_registry"]
+__all__ = ["find_packages", "load_model", "load_recommenders", "look_at_registry"]
 
 _DISTRIBUTION: Final = "streamrec"
 _MODEL: Final = "gru4rec"
@@ -80,3 +81,21 @@ def load_model(settings: Settings, release: ModelRelease) -> Model:
     except StreamrecError as error:
         return Model(release.version, fault=str(error))
     return Model(release.version, n_items, time.monotonic() - started)
+
+
+def load_recommenders(settings: Settings) -> Mapping[str, Model]:
+    """Verify, load and probe the recommenders that the settings name, as scoring does when it starts."""
+    registry = Registry.of(settings)
+    return {
+        name: _recommender(registry, name, chosen.version)
+        for name, chosen in settings.scoring.recommenders.items()
+    }
+
+
+def _recommender(registry: Registry, name: str, version: str) -> Model:
+    started = time.monotonic()
+    try:
+        n_items = len(load_recommender(registry, name, version).items)
+    except StreamrecError as error:
+        return Model(version, fault=str(error))
+    return Model(version, n_items, time.monotonic() - started)

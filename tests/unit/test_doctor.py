@@ -70,6 +70,7 @@ def _healthy() -> Facts:
         model=Model("v1", n_items=40_000, load_s=0.5),
         registry=RegistryFolder(Path("r"), Disk("r", 50 * _GIB, 100 * _GIB), True, frozenset({"v1"})),
         packages=[Package("river", ">=0.26,<0.27", "0.26.1")],
+        recommenders={},
     )
 
 
@@ -297,6 +298,18 @@ CASES: dict[str, list[tuple[Callable[[Facts], Facts], str, str, str | None]]] = 
             "train gru4rec",
         ),
         (_here(model=Model("v2", n_items=200)), "ok", "v2 is live: whole, 200 items", None),
+        (
+            _here(recommenders={"wals": Model("w1", n_items=200)}),
+            "ok",
+            "wals w1: whole, 200 items",
+            None,
+        ),
+        (
+            _here(recommenders={"wals": Model("w1", fault="it is damaged")}),
+            "failed",
+            "wals w1 is to be a source of lists, but it is damaged",
+            "STREAMREC_SCORING__RECOMMENDERS",
+        ),
     ],
     "disk": [
         (_here(registry=_NOTHING), "failed", "Kafka said no", "STREAMREC_REGISTRY__PATH"),
