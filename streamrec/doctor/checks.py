@@ -219,7 +219,7 @@ def check_recommenders(facts: Facts, settings: Settings) -> Iterator[Finding]:
                 "model",
                 _FAILED,
                 f"{name} {model.version} is to be a source of lists, but {model.fault}",
-                f"name a version in STREAMREC_SCORING__RECOMMENDERS that is in {settings.registry.path}, whole "
+                f"name a version in STREAMREC_SCORING__RECOMMENDERS that {settings.registry.path} has whole "
                 "and signed; `streamrec train recommender` makes one",
             )
 

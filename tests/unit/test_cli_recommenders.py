@@ -1,0 +1,138 @@
+"""`streamrec train recommender`, and what `streamrec models` does with its versions; without a broker."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from verbs import Run, runner
+
+from streamrec.config import load_settings
+from streamrec.events import Item, encode
+from streamrec.recommender_artifacts import load_recommender
+from streamrec.registry import Registry
+from streamrec.signing import SigningKey
+
+
+@pytest.fixture
+def registry(tmp_path: Path, signing_key: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    public = SigningKey.load(signing_key).public
+    monkeypatch.setenv("STREAMREC_REGISTRY__PATH", str(tmp_path / "registry"))
+    monkeypatch.setenv("STREAMREC_REGISTRY__SIGNING_KEY", str(signing_key))
+    monkeypatch.setenv("STREAMREC_REGISTRY__TRUSTED_KEYS", json.dumps([public]))
+    return Registry(tmp_path / "registry", trusted=[public])
+
+
+@pytest.fixture
+def run(registry: Registry, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a verb on the registry."""
+    return runner(capsys)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Ratings of twenty visitors."""
+    rows = [(user, item, 1 + (user * item) % 5, 100 * user + item) for user in range(20) for item in range(9)]
+    path = tmp_path / "ratings.csv"
+    lines = [f"u{user},i{item},{value},{time}" for user, item, value, time in rows if (user + item) % 3]
+    path.write_text("\n".join(["userId,itemId,rating,timestamp", *lines]))
+    return path
+
+
+def test_what_it_prints_is_the_setting_that_makes_it_a_source(
+    run: Run, registry: Registry, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run("train", "recommender", "slope-one", "--data", str(data))
+    assert code == 0, err
+    exported = next(line for line in out.splitlines() if "export STREAMREC_" in line)
+    name, _, value = shlex.split(exported)[1].partition("=")
+    monkeypatch.setenv(name, value)
+    ((model, chosen),) = load_settings().scoring.recommenders.items()
+    assert model == "slope_one"
+    assert chosen.version == registry.latest("slope_one")
+    assert "120 interactions of 20 visitors, 9 items" in out
+    assert len(load_recommender(registry, model, chosen.version).items) == 9
+
+
+def test_a_file_that_composes_one_is_trained_with_its_hyperparameters(
+    run: Run, registry: Registry, data: Path, tmp_path: Path
+) -> None:
+    node = tmp_path / "node.yaml"
+    node.write_text("model: funk_svd\nfactors: 3\nepochs: 2\n")
+    code, out, err = run(
+        "train", "recommender", str(node), "--data", str(data), "--json", "--param", "epochs=4"
+    )
+    assert code == 0, err
+    manifest = registry.manifest("funk_svd", json.loads(out)["version"])
+    assert manifest.config == {"factors": 3, "epochs": "4"}
+    assert manifest.data == {"source": "ratings.csv", "interactions": 120, "visitors": 20}
+
+
+def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Path, tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl"
+    records = [encode(Item(item_id=f"i{n}", tags=[f"tag{n % 3}"])).decode() for n in range(12)]
+    items.write_text("\n".join(records))
+    code, out, err = run(
+        "train", "recommender", "tag_profile", "--data", str(data), "--items", str(items), "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["items"] == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["wals"], "give one of --data FILE, --bundled, --from-topic and --from-history"),
+        (["magic", "--bundled"], "there is no model 'magic'; known are"),
+        (["wals", "--bundled", "--param", "factors=-1"], "factors"),
+        (["nowhere.yaml", "--bundled"], "nowhere.yaml cannot be read as YAML"),
+        (["wals", "--data", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["tag_profile", "--bundled"], "tag"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_and_nothing_is_published(
+    run: Run, registry: Registry, arguments: list[str], told: str
+) -> None:
+    code, _, err = run("train", "recommender", *arguments)
+    assert code != 0
+    assert told in re.sub(r"\s+", " ", err)
+    assert registry.models() == []
+
+
+def test_versions_are_listed_shown_verified_and_signed(
+    run: Run, registry: Registry, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as unsigned:
+        unsigned.delenv("STREAMREC_REGISTRY__SIGNING_KEY")
+        code, out, _ = run("train", "recommender", "item_popularity", "--data", str(data), "--json")
+    assert code == 0
+    version = json.loads(out)["version"]
+    code, _, err = run("models", "verify", "--model", "item_popularity")
+    assert code == 1
+    assert "not signed" in err
+    assert run("models", "sign", "--model", "item_popularity")[0] == 0
+    assert run("models", "verify", "--model", "item_popularity")[0] == 0
+    code, out, _ = run("models", "verify", "--all", "--json")
+    assert [(row["model"], row["version"]) for row in json.loads(out)] == [("item_popularity", version)]
+    code, out, _ = run("models", "show", "--model", "item_popularity", "--json")
+    assert json.loads(out)["data"]["interactions"] == 120
+    code, out, _ = run("models", "list", "--json")
+    assert [row["model"] for row in json.loads(out)] == ["item_popularity"]
+
+
+def test_pruning_keeps_what_the_settings_name(
+    run: Run, registry: Registry, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = []
+    for value in ("1", "2", "3"):
+        code, out, _ = run(
+            "train", "recommender", "funk_svd", "--data", str(data), "--json", "--param", f"factors={value}"
+        )
+        assert code == 0
+        versions.append(json.loads(out)["version"])
+    chosen = json.dumps({"funk_svd": {"version": sorted(versions)[0]}})
+    monkeypatch.setenv("STREAMREC_SCORING__RECOMMENDERS", chosen)
+    code, out, err = run("models", "prune", "--force", "--keep", "1", "--older-than", "0")
+    assert code == 0, err
+    assert registry.versions("funk_svd") == [sorted(versions)[0], sorted(versions)[2]]
