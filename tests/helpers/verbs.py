@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from streamrec.cli import main
+from streamrec.config import Settings
 
 Run = Callable[..., tuple[int, str, str]]
 """The arguments -> exit code, output, errors."""
@@ -21,3 +22,9 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Run:
         return caught.value.code, out, err
 
     return run
+
+
+def under(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have verbs of this process run with settings."""
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from app_processes import App, publish, read, running
+from verbs import under
 
 from streamrec.backtest import Configuration, Plan, Wishes, make_plans, run_backtest
 from streamrec.backtest.history import ClicksHistory
@@ -116,8 +117,7 @@ def test_live_lists_are_those_of_the_backtest(
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs the verb on the interactions topic; returns what it printed."""
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
 
     def run(*arguments: str) -> Any:
         with pytest.raises(SystemExit) as caught:

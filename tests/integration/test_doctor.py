@@ -19,6 +19,7 @@ from kafka.admin import (
     ResourceType,
 )
 from session_models import Published
+from verbs import under
 
 from streamrec.cli import main
 from streamrec.config import Settings, load_settings
@@ -193,8 +194,7 @@ def test_a_broker_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
 def test_the_verb_shows_findings_and_remedies_to_people(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
     with pytest.raises(SystemExit) as caught:
         main(["doctor"])
     assert caught.value.code == 0

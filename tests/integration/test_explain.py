@@ -11,6 +11,7 @@ import pytest
 from app_processes import App, publish, read, running
 from fresh import fresh_topics
 from kafka import TopicPartition
+from verbs import under
 
 from streamrec.cli import main
 from streamrec.config import Settings
@@ -123,8 +124,7 @@ def explain(live: Live, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs the verb; returns exit code, output and errors."""
 
     def run(rec_id: str, *arguments: str, settings: Settings = live.settings) -> tuple[int, str, str]:
-        for name, value in settings.environment().items():
-            monkeypatch.setenv(name, value)
+        under(settings, monkeypatch)
         with pytest.raises(SystemExit) as caught:
             main(["explain", "--rec-id", rec_id, *arguments])
         out, err = capsys.readouterr()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from gated import TRAINED_UNTIL, publish_as, ring_window
 from session_models import TINY, Published, ring_sessions
+from verbs import under
 
 from streamrec.cli import main
 from streamrec.config import Settings
@@ -150,8 +151,7 @@ Run = Callable[..., Any]
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a verb with these settings; returns its output, as JSON if so asked, and its errors."""
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
 
     def run(*arguments: str, code: int = 0) -> tuple[Any, str]:
         with pytest.raises(SystemExit) as caught:

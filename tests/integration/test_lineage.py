@@ -14,6 +14,7 @@ from click_files import TINY
 from kafka import TopicPartition
 from object_store import object_store
 from session_models import Published, ring_sessions
+from verbs import under
 
 from streamrec.cli import main
 from streamrec.config import Settings
@@ -31,8 +32,7 @@ _CLICKS = 200
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a verb with these settings; returns what it prints as JSON, or its errors if it fails."""
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
 
     def run(*arguments: str, code: int = 0) -> Any:
         with pytest.raises(SystemExit) as caught:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from app_processes import read, running
-from verbs import runner
+from verbs import runner, under
 
 from streamrec.config import Settings
 from streamrec.contracts import Session
@@ -73,11 +73,6 @@ def test_a_worker_that_stands_still_shows_although_clicks_go_on(settings: Settin
     assert report.acknowledgement.p90_ms < 1000
 
 
-def _environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
-
-
 SHORT = ("loadtest", "--rate", "50", "--seconds", "1", "--warm-up-seconds", "0", "--patience-seconds", "0.5")
 
 
@@ -87,7 +82,7 @@ def test_without_workers_all_lists_are_missing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _environment(settings, monkeypatch)
+    under(settings, monkeypatch)
     run = runner(capsys)
     code, out, err = run(*SHORT, "--out", str(tmp_path / "out"), "--max-p99-ms", "1000")
     assert code == 1
@@ -106,7 +101,7 @@ def test_without_workers_all_lists_are_missing(
 def test_lists_of_others_are_not_counted(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _environment(settings, monkeypatch)
+    under(settings, monkeypatch)
     run = runner(capsys)
     with running("state", settings, tmp_path), running("scoring", settings, tmp_path):
         replaying = subprocess.Popen(

@@ -13,6 +13,7 @@ from app_processes import App, publish, running
 from kafka import KafkaProducer, TopicPartition
 from session_models import Published, edit_manifest, ring_sessions
 from state_parts import click
+from verbs import under
 
 from streamrec.artifact import MANIFEST, SIGNATURE, artifact_digest, read_artifact
 from streamrec.cli import main
@@ -32,8 +33,7 @@ SMALL = ["embedding_size=16", "hidden_size=16", "epochs=2", "batch_size=8", "n_s
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a verb with these settings; returns what it prints as JSON."""
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
 
     def run(*arguments: str, code: int = 0) -> Any:
         with pytest.raises(SystemExit) as caught:

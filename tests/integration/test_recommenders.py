@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from app_processes import click, publish, read, running
-from verbs import Run, runner
+from verbs import Run, runner, under
 
 from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks
@@ -20,12 +20,7 @@ _CLICKS = 300
 @pytest.fixture
 def run(settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a verb with the settings of the test."""
-
-    def under(settings: Settings) -> None:
-        for name, value in settings.environment().items():
-            monkeypatch.setenv(name, value)
-
-    under(settings)
+    under(settings, monkeypatch)
     return runner(capsys)
 
 
@@ -60,8 +55,7 @@ def test_what_visitors_did_becomes_a_source_of_their_lists_and_is_explained(
     (made,) = [each for each in found if (each["input_partition"], each["input_offset"]) == place]
     assert made["candidates"]["item_based_cf"]
     assert "item_based_cf" in {source for each in made["items"] for source in each["sources"]}
-    for name, value in chosen.environment().items():
-        monkeypatch.setenv(name, value)
+    under(chosen, monkeypatch)
     code, out, err = run("explain", "--rec-id", made["rec_id"], "--visitor", visitor, "--json")
     assert code == 0, err
     told = json.loads(out)
@@ -98,8 +92,7 @@ def test_a_version_that_is_not_there_stops_scoring_with_what_to_do(
     settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = _chosen(settings, {"model": "wals", "version": "v0"})
-    for name, value in chosen.environment().items():
-        monkeypatch.setenv(name, value)
+    under(chosen, monkeypatch)
     code, _, err = run("scoring")
     assert code != 0
     assert "wals has no version v0" in err

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from app_processes import read
-from verbs import runner
+from verbs import runner, under
 
 from streamrec.config import Settings
 from streamrec.datasets import bundled_clicks, split_by_day
@@ -53,8 +53,7 @@ async def test_a_session_keeps_its_order(settings: Settings) -> None:
 def test_days_that_a_model_was_trained_on_can_be_left_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
     run = runner(capsys)
     assert run("replay", "--after", "24", "--clicks", "200", "--speed-up", "1e9")[0] == 0
     _, left = split_by_day(bundled_clicks(), 24)

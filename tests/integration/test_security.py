@@ -12,6 +12,7 @@ import pytest
 from app_processes import App, click, publish, read, running
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from secured import PASSWORD, Secured, secured_broker, with_kafka
+from verbs import under
 
 from streamrec.access import client_options
 from streamrec.backtest import Configuration, Wishes, make_plans, run_backtest
@@ -143,8 +144,7 @@ def test_a_topic_verb_that_is_not_let_in_has_exit_code_1(
     secured: Secured, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = load_settings(kafka=_connected_as(secured, "wrong password"))
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
     with pytest.raises(SystemExit) as caught:
         main(["topics", verb])
     assert caught.value.code == 1

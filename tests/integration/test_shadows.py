@@ -11,6 +11,7 @@ import pytest
 from app_processes import App, click, committed, forget, publish, read, running
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
+from verbs import under
 
 from streamrec.cli import app as cli
 from streamrec.config import Settings
@@ -177,8 +178,7 @@ def test_clicks_on_interleaved_lists_are_credited_and_shadows_stand_beside_live(
     assert named.clicks == named.named == found.named == len(answers)
     assert named.preference.losses == len(range(0, len(answers), 3))
     assert named.preference.wins == len(answers) - named.preference.losses
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
     said = CliRunner().invoke(cli, ["models", "interleaving", "--named-only", "--json"])
     (row,) = json.loads(said.stdout)
     assert (row["challenger"], row["version"], row["wins"]) == (other, live, named.preference.wins)
@@ -189,8 +189,7 @@ def test_verbs_put_versions_into_their_slots_and_out_again(
     settings: Settings, versions: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live, other = versions
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
+    under(settings, monkeypatch)
 
     def run(*words: str) -> Any:
         return CliRunner().invoke(cli, ["models", *words])
