@@ -195,11 +195,13 @@ def test_an_item_that_nobody_had_is_proposed_in_the_list_after_its_record(
     )
     like = ratings_knowledge().items[liked]
     before = asked(learned, 1000, catalogue)
-    new = Item(item_id="new", title=like.title, tags=like.tags, categories=like.categories)
-    catalogue.on_record(b"new", encode(new))
+    alike = Item(item_id="alike", title=like.title, tags=like.tags, categories=like.categories)
+    unlike = Item(item_id="unlike", title="Unheard of", tags=["of nobody"])
+    for item in (unlike, alike):
+        catalogue.on_record(item.item_id.encode(), encode(item))
     after = asked(learned, 1000, catalogue)
-    assert sorted(after) == sorted([*before, "new"])
-    assert after.index("new") == 1 + after.index(liked)  # of equal contents, and so of equal scores
+    assert sorted(after) == sorted([*before, "alike", "unlike"])
+    assert after.index("alike") < after.index("unlike")
 
 
 def test_a_record_that_changes_changes_what_is_proposed() -> None:
