@@ -1,7 +1,7 @@
 """Training by the library implicit: with one thread, so that the same seed gives the same bits."""
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
@@ -9,7 +9,10 @@ from scipy.sparse import csr_array, csr_matrix
 from streamrec.errors import ConfigError
 from streamrec.models._latent import Progress
 
-__all__ = ["trained"]
+__all__ = ["LIBRARIES", "trained"]
+
+LIBRARIES: Final = ("implicit", "threadpoolctl")
+"""What training needs to be installed."""
 
 
 def trained(
@@ -23,7 +26,7 @@ def trained(
         made = getattr(import_module(f"implicit.cpu.{module}"), name)
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError as error:
-        if str(error.name).split(".")[0] not in ("implicit", "threadpoolctl"):
+        if str(error.name).split(".")[0] not in LIBRARIES:
             raise
         raise ConfigError(
             f'{name} is trained by implicit, which is not installed; pip install "streamrec[train]"'
