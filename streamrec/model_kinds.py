@@ -8,6 +8,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -131,7 +132,7 @@ def _documented(config: type[Any]) -> dict[str, str]:
 def _docstrings(base: type[Any]) -> Iterator[tuple[str, str]]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
     body = next(each.body for each in tree.body if isinstance(each, ast.ClassDef))
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in pairwise(body):
         match field, below:
             case ast.AnnAssign(ast.Name(name)), ast.Expr(ast.Constant(str(text))):
                 yield name, " ".join(text.split())

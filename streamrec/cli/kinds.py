@@ -60,8 +60,8 @@ def _all(*, json: bool) -> None:
             typer.echo(each.missing, err=True)
     typer.echo(
         "\nnext item: session models, on clicks; rating, top-n: recommenders, on ratings and other feedback\n"
-        "`streamrec models kinds NAME` tells what a model takes; `streamrec evaluate --model NAME`, how good it "
-        "is on your data"
+        "`streamrec models kinds NAME` tells what a model takes; `streamrec evaluate --model NAME`, how good "
+        "it is on your data"
     )
 
 
