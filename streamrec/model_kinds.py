@@ -76,14 +76,14 @@ def hyperparameters(name: str) -> list[Hyperparameter]:
     Raises ConfigError if there is no such model, or what it needs is not installed.
     """
     config = _class(model_name(name)).Config
-    schema = config.model_json_schema()
-    documented = _documented(config)
+    schema, defaults, documented = (
+        config.model_json_schema(),
+        config().model_dump(mode="json"),
+        _documented(config),
+    )
     return [
         Hyperparameter(
-            field,
-            _type(property_, schema.get("$defs", {})),
-            property_.get("default"),
-            documented.get(field, ""),
+            field, _type(property_, schema.get("$defs", {})), defaults[field], documented.get(field, "")
         )
         for field, property_ in schema.get("properties", {}).items()
     ]
