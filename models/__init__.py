@@ -17,6 +17,7 @@ __all__ = [
     "RECOMMENDERS",
     "SESSION_MODELS",
     "make_config",
+    "model_name",
     "recommender",
     "recommender_class",
     "recommender_name",
@@ -73,6 +74,14 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
 
 # What only those who train install.
 _TRAIN_EXTRA: Final = ("torch", "onnx")
+
+
+def model_name(name: str) -> str:
+    """The name of a model, of whatever kind, as it is listed; hyphens and capitals do not count.
+
+    Raises ConfigError if there is no such model.
+    """
+    return _listed(name, {**SESSION_MODELS, **RECOMMENDERS})
 
 
 def session_model(name: str, parameters: Mapping[str, Any] | None = None) -> SessionModel:

@@ -1,6 +1,6 @@
 """Training by the library implicit: with one thread, so that the same seed gives the same bits."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
@@ -8,7 +8,10 @@ from scipy.sparse import csr_array, csr_matrix
 from streamrec.models._extras import imported
 from streamrec.models._latent import Progress
 
-__all__ = ["trained"]
+__all__ = ["LIBRARIES", "trained"]
+
+LIBRARIES: Final = ("implicit", "threadpoolctl")
+"""What training needs to be installed."""
 
 
 def trained(

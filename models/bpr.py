@@ -8,6 +8,7 @@ Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme, "BPR: Bayesian Person
 Feedback", UAI 2009. The library implicit does the learning; the regression is ours, as it has none.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
 
 from streamrec.contracts import TrainOptions
-from streamrec.models._implicit import trained
+from streamrec.models._implicit import LIBRARIES, trained
 from streamrec.models._latent import Had, Learned, Progress
 from streamrec.models._preference_factors import LikesConfig, PreferenceFactors
 from streamrec.models._ridge import FloatMatrix
@@ -40,6 +41,7 @@ class BPR(PreferenceFactors[BPRConfig]):
     """Factors by pairwise ranking; a recommender.Recommender."""
 
     Config = BPRConfig
+    needs: ClassVar[Sequence[str]] = LIBRARIES
     _knows_levels: ClassVar[bool] = True
 
     def _learn(

@@ -76,6 +76,7 @@ class DecisionTreeCF:
     """A regression tree for each item; a recommender.Recommender."""
 
     Config = DecisionTreeCFConfig
+    needs: ClassVar[Sequence[str]] = ("sklearn",)
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
 
     def __init__(self, config: DecisionTreeCFConfig | None = None) -> None:

@@ -10,12 +10,15 @@ library implicit does the learning; the visitors' last half is ours, in double p
 differ: λ grows with the root of a visitor's likes on average, as one number does not fit few and many.
 """
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
 
 from streamrec.contracts import TrainOptions
-from streamrec.models._implicit import trained
+from streamrec.models._implicit import LIBRARIES, trained
 from streamrec.models._latent import Had, Learned, Progress
 from streamrec.models._preference_factors import LikesConfig, PreferenceFactors
 from streamrec.models._ridge import FloatMatrix, Rows, ridge
@@ -40,6 +43,7 @@ class WALS(PreferenceFactors[WALSConfig]):
     """Factors by weighted alternating least squares; a recommender.Recommender."""
 
     Config = WALSConfig
+    needs: ClassVar[Sequence[str]] = LIBRARIES
 
     def _learn(
         self, likes: csr_array, options: TrainOptions, progress: Progress

@@ -13,11 +13,12 @@ from streamrec.config import Settings
 from streamrec.errors import DatasetError
 from streamrec.feedback import Feedback, Knowledge, make_feedback
 from streamrec.topics import read_topic, topic_id
-from streamrec.visits import Visits
+from streamrec.visits import Visit, Visits
 
-__all__ = ["FeedbackCollector", "TopicFeedback", "read_feedback", "read_items"]
+__all__ = ["FeedbackCollector", "TopicFeedback", "nothing", "read_feedback", "read_items"]
 
 _RATING = "rating"
+"""The type of interactions whose value is a rating; that of others may be anything, a price for instance."""
 
 
 class TopicFeedback(NamedTuple):
@@ -28,12 +29,13 @@ class TopicFeedback(NamedTuple):
     """For the manifest: topic, its id, first offset and end by partition, records left out."""
 
 
-def read_feedback(settings: Settings) -> TopicFeedback:
+def read_feedback(settings: Settings, *, ratings: bool = False) -> TopicFeedback:
     """All feedback of the interactions topic up to its present end.
 
-    Raises BrokerError or TopicError if it cannot be read, DatasetError if there is nothing in it.
+    ratings: as FeedbackCollector. Raises BrokerError or TopicError if it cannot be read, DatasetError if there
+    is nothing in it.
     """
-    collector = FeedbackCollector(settings)
+    collector = FeedbackCollector(settings, ratings=ratings)
 
     def take(records: list[Any]) -> None:
         for record in records:
@@ -44,7 +46,7 @@ def read_feedback(settings: Settings) -> TopicFeedback:
     topic = settings.kafka.topic("interactions")
     if not len(feedback):
         raise DatasetError(
-            f"{topic} at {settings.kafka.bootstrap}: nothing to train on, left out were {collector.left_out}"
+            f"{topic} at {settings.kafka.bootstrap}: {nothing(ratings)}, left out were {collector.left_out}"
         )
     data = {
         "source": topic,
@@ -70,19 +72,20 @@ def read_items(settings: Settings) -> Knowledge:
 class FeedbackCollector:
     """Collects feedback from records, each partition's in their order.
 
-    The value of a rating is what it says, that of any other interaction the weight of its type; of a weight
-    of 0 or below it says nothing of what is liked, and is left out.
+    ratings: interactions of type rating alone, with their values, whatever the weight of the type. Without it
+    every interaction, with the weight of its type, if that is above 0: else nobody wanted the item.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, ratings: bool = False) -> None:
         self._settings = settings
+        self._ratings = ratings
         self._visits: dict[int, Visits] = {}
         self._user_ids: list[str] = []
         self._item_ids: list[str] = []
         self._values: list[float] = []
         self._times: list[int] = []
         self.left_out = 0
-        """Records that were refused, repeats, and those of a weight of 0 or below."""
+        """Records that were refused, repeats, and what is no feedback."""
 
     def feedback(self) -> Feedback:
         """The feedback so far."""
@@ -104,12 +107,22 @@ class FeedbackCollector:
         if partition not in self._visits:
             self._visits[partition] = Visits(self._settings, partition)
         visit = self._visits[partition].take(record)
-        if visit is None or not visit.asks:
+        value = None if visit is None else self._value(visit)
+        if visit is None or value is None:
             self.left_out += 1
             return
-        event = visit.event
-        is_rating = event.type == _RATING and event.value is not None
-        self._user_ids.append(event.visitor_id)
-        self._item_ids.append(event.item_id)
-        self._values.append(event.value if is_rating else self._settings.state.weights[event.type])
-        self._times.append(event.time)
+        self._user_ids.append(visit.event.visitor_id)
+        self._item_ids.append(visit.event.item_id)
+        self._values.append(value)
+        self._times.append(visit.event.time)
+
+    def _value(self, visit: Visit) -> float | None:
+        """What an interaction says of how much the item is liked; None if it says nothing."""
+        if self._ratings:
+            return visit.event.value if visit.event.type == _RATING else None
+        return self._settings.state.weights[visit.event.type] if visit.asks else None
+
+
+def nothing(ratings: bool) -> str:
+    """What is missing, for a message."""
+    return f"no {'interaction of type rating with a value' if ratings else 'interaction of a weight above 0'}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamrec.cli import gate, lineage, roles, shadows
+from streamrec.cli import gate, kinds, lineage, roles, shadows
 from streamrec.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["register"]
 _MODEL = "gru4rec"
 _KAFKA_S = 3.0
 
-_models = typer.Typer(help="The model versions in the registry.", no_args_is_help=True)
+_models = typer.Typer(help="The models there are, and their versions in the registry.", no_args_is_help=True)
 
 Version = Annotated[str, typer.Argument(help="A version, or `latest`.")]
 ModelOption = Annotated[str, typer.Option("--model", metavar="NAME", help="Of which model: gru4rec, wals, …")]
@@ -27,7 +27,7 @@ ModelOption = Annotated[str, typer.Option("--model", metavar="NAME", help="Of wh
 
 def register(app: typer.Typer) -> None:
     """Add the verb `models`, with the verbs of other modules too."""
-    for family in (gate, roles, shadows, lineage):
+    for family in (kinds, gate, roles, shadows, lineage):
         family.register_models(_models)
     app.add_typer(_models, name="models")
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["JsonOption", "print_error", "print_json", "print_table", "quiet_kafka_client"]
+__all__ = ["JsonOption", "print_error", "print_json", "print_table", "quiet_kafka_client", "warn"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
@@ -40,6 +40,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 def print_error(message: str) -> None:
     """Print `error: message` to stderr. Lines are not broken: they may be searched."""
     Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Print `warning: text` to stderr for each. Lines are not broken."""
+    for text in texts:
+        Console(stderr=True).print(Text("warning: ", style="bold yellow") + Text(text), soft_wrap=True)
 
 
 def quiet_kafka_client() -> None:

@@ -51,6 +51,15 @@ def _train(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A hyperparameter, such as factors=64; may be repeated."),
     ] = None,
+    ratings: Annotated[
+        bool | None,
+        typer.Option(
+            "--ratings/--all",
+            help="Of topic and history: interactions of type rating by their values, or all by the weights "
+            "of their types.",
+            show_default="all, if it makes lists",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of whatever is drawn.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -58,6 +67,7 @@ def _train(
     from rich.console import Console
 
     from streamrec.config import load_settings
+    from streamrec.models import recommender_class
     from streamrec.node_files import load_node
     from streamrec.progress import progress_bar
     from streamrec.recommender_artifacts import train_recommender
@@ -66,7 +76,9 @@ def _train(
     settings, console = load_settings(), Console(stderr=True)
     node = load_node(Path(name)) if name.endswith(_SUFFIXES) else {"model": name}
     node |= parse_parameters(param or [])
-    feedback, source = _feedback(settings, data, bundled, from_topic, from_history, console)
+    if ratings is None:
+        ratings = "top-n" not in recommender_class(node.get("model", "")).tasks
+    feedback, source = _feedback(settings, data, bundled, from_topic, from_history, ratings, console)
     knowledge = _knowledge(settings, items, from_topic or from_history)
     with progress_bar(console) as on_step:
         trained = train_recommender(
@@ -103,12 +115,13 @@ def _feedback(
     bundled: bool,
     from_topic: bool,
     from_history: bool,
+    ratings: bool,
     console: "Console",
 ) -> "tuple[Feedback, dict[str, Any]]":
     from streamrec.cli.sources import require_one
     from streamrec.datasets import bundled_clicks
-    from streamrec.feedback import make_feedback
     from streamrec.feedback_files import load_feedback
+    from streamrec.offline.recommenders import clicks_feedback
 
     require_one(
         {
@@ -121,19 +134,16 @@ def _feedback(
     if data is not None:
         return load_feedback(data), {"source": data.name}
     if bundled:
-        clicks = bundled_clicks()
-        return (
-            make_feedback(clicks.session_ids, clicks.item_ids, None, clicks.time_ms),
-            {"source": "bundled clicks, their sessions as visitors"},
-        )
+        told = {"source": "bundled clicks, their sessions as visitors"}
+        return clicks_feedback(bundled_clicks()), told
     with console.status("reading the interactions") if console.is_terminal else nullcontext():
         if from_history:
-            from streamrec.history.feedback import history_feedback
+            from streamrec.history import history_feedback
 
-            return history_feedback(settings)
+            return history_feedback(settings, ratings=ratings)
         from streamrec.topic_feedback import read_feedback
 
-        return read_feedback(settings)
+        return read_feedback(settings, ratings=ratings)
 
 
 def _knowledge(settings: "Settings", items: Path | None, from_kafka: bool) -> "Knowledge":

@@ -24,8 +24,8 @@ from streamrec.demo.judge import Judge
 from streamrec.evaluation.exported import ExportedModel
 from streamrec.evaluation.next_items import next_items
 from streamrec.events import Verdict
-from streamrec.feedback import make_feedback
 from streamrec.gate import judge_and_release, newest_window
+from streamrec.offline.recommenders import clicks_feedback
 from streamrec.progress import progress_bar
 from streamrec.recommender_artifacts import train_recommender
 from streamrec.registry import Registry
@@ -82,7 +82,7 @@ def train_versions(
 
 def train_beside(settings: Settings, clicks: Clicks, names: Sequence[str], console: Console) -> Settings:
     """The settings with recommenders as sources of the lists; to them, sessions are visitors."""
-    feedback = make_feedback(clicks.session_ids, clicks.item_ids, None, clicks.time_ms)
+    feedback = clicks_feedback(clicks)
     recommenders = {}
     for name in names:
         with progress_bar(console) as on_step:

@@ -22,6 +22,7 @@ __all__ = [
     "largest_gap",
     "long_tail",
     "long_tail_share",
+    "mean_of_lists",
     "means_by_group",
     "novelty",
     "popularity_bands",
@@ -173,6 +174,12 @@ def means_by_group(values: Values, groups: Sequence[str]) -> dict[str, float]:
 def largest_gap(means: Mapping[str, float]) -> float:
     """Largest difference between two groups; 0 where there is one group only."""
     return max(means.values()) - min(means.values())
+
+
+def mean_of_lists(values: Values) -> float:
+    """Mean over the lists that have a value; NaN if none has."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else float("nan")
 
 
 def _click_places(sessions: Sequence[Session], items: Sequence[str]) -> tuple[IntArray, IntArray]:

@@ -5,17 +5,29 @@ counts as if it had said the mean of its training ratings, and how many these ar
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamrec.contracts import FloatArray, IntArray, TrainOptions
+from streamrec.contracts import FloatArray, IntArray, OnStep, TrainOptions
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.metrics import mae, rmse
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.recommender import Recommender, Visitor
 
-__all__ = ["Fold", "cross_validate", "fold_places", "predict"]
+__all__ = ["Fold", "Foretold", "cross_validate", "fold_places", "folds", "foretell", "predict"]
+
+_VISITORS_A_STEP: Final = 64
+
+
+class Foretold(NamedTuple):
+    """Ratings that a model had not seen, (n,) each, in the order of the feedback."""
+
+    expected: NDArray[np.float64]
+    """What it said; where it could not tell, the mean of its training ratings."""
+    unscored: NDArray[np.bool_]
+    """Where it could not tell."""
 
 
 class Fold(NamedTuple):
@@ -42,21 +54,31 @@ def cross_validate(
     Raises ConfigError or DatasetError if there cannot be so many folds.
     """
     found = []
-    for number, held_out in enumerate(fold_places(len(feedback), n_folds, seed), 1):
-        rest = np.ones(len(feedback), bool)
-        rest[held_out] = False
-        train = feedback.take(rest)
+    for number, (train, test) in enumerate(folds(feedback, n_folds, seed), 1):
         model = make()
         model.train(train, knowledge, TrainOptions(seed=seed))
-        test = feedback.take(held_out)
-        predicted = predict(model, test)
-        unscored = np.isnan(predicted)
-        predicted[unscored] = train.values.mean(dtype=np.float64)
+        expected, unscored = foretell(model, train, test)
         found.append(
-            Fold(rmse(predicted, test.values), mae(predicted, test.values), float(unscored.mean()), len(test))
+            Fold(rmse(expected, test.values), mae(expected, test.values), float(unscored.mean()), len(test))
         )
         on_fold(number)
     return found
+
+
+def folds(feedback: Feedback, n_folds: int, seed: int) -> Iterator[tuple[Feedback, Feedback]]:
+    """For each fold what to train on, and what to foretell. Raises as fold_places."""
+    for held_out in fold_places(len(feedback), n_folds, seed):
+        rest = np.ones(len(feedback), bool)
+        rest[held_out] = False
+        yield feedback.take(rest), feedback.take(held_out)
+
+
+def foretell(model: Recommender, train: Feedback, test: Feedback, on_step: OnStep | None = None) -> Foretold:
+    """The ratings of the test that a model of the others expects."""
+    expected = predict(model, test, on_step).astype(np.float64)
+    unscored = np.isnan(expected)
+    expected[unscored] = train.values.mean(dtype=np.float64)
+    return Foretold(expected, unscored)
 
 
 def fold_places(n: int, n_folds: int, seed: int) -> Iterator[IntArray]:
@@ -69,12 +91,14 @@ def fold_places(n: int, n_folds: int, seed: int) -> Iterator[IntArray]:
     yield from np.array_split(order, n_folds)
 
 
-def predict(model: Recommender, feedback: Feedback) -> FloatArray:
+def predict(model: Recommender, feedback: Feedback, on_step: OnStep | None = None) -> FloatArray:
     """The rating that a model expects of each interaction, (n,); NaN where it cannot tell."""
     predicted = np.full(len(feedback), np.nan, np.float32)
     order = np.argsort(feedback.users, kind="stable")
     of_users = np.split(order, np.flatnonzero(np.diff(feedback.users[order])) + 1)
-    for places in of_users if len(feedback) else ():
+    for n, places in enumerate(of_users if len(feedback) else ()):
+        if on_step is not None and n % _VISITORS_A_STEP == 0:
+            on_step(n, len(of_users), float("nan"))
         visitor = Visitor(feedback.user_ids[feedback.users[places[0]]])
         items = [feedback.item_ids[index] for index in feedback.items[places].tolist()]
         if not feedback.contexts:

@@ -3,19 +3,22 @@
 In: Feedback, and a recommender. Out: metrics of lists of everything that a visitor has not had in training.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import FloatArray, IntArray
+from streamrec.contracts import FloatArray, IntArray, OnStep
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.beyond import average_popularity, catalogue_coverage, novelty
+from streamrec.evaluation.beyond import average_popularity, catalogue_coverage, mean_of_lists, novelty
 from streamrec.evaluation.metrics import ndcg_at_k, recall_at_k
 from streamrec.feedback import Feedback
 from streamrec.recommender import Recommender, Visitor
 
-__all__ = ["Lists", "Parts", "last_of_each", "measure_lists", "recommended"]
+__all__ = ["Lists", "MadeLists", "Parts", "last_of_each", "make_lists", "measure_lists", "recommended"]
+
+_LISTS_A_STEP: Final = 64
 
 
 class Parts(NamedTuple):
@@ -25,13 +28,29 @@ class Parts(NamedTuple):
     test: Feedback
 
 
+class MadeLists(NamedTuple):
+    """Lists, and where in them is what visitors had next; V visitors, N items of the catalogue."""
+
+    visitor_ids: Sequence[str]
+    ranks: NDArray[np.float64]
+    """(V, R) of the items held out that are new to the visitor, from 1; inf if not in the list, and for
+    padding."""
+    relevant: IntArray
+    """(V,) how many these are. An item that nobody had in training is one of them."""
+    tops: IntArray
+    """(V, k) places in the catalogue, -1 where a list is shorter."""
+    clicks: IntArray
+    """(N,) training interactions of each item of the catalogue: the items of training, and what the model
+    knows beyond them."""
+
+
 class Lists(NamedTuple):
     """What lists came to, means over the visitors."""
 
     ndcg_at_10: float
     recall_at_20: float
     coverage_at_20: float
-    """Share of the training items that are in any list of 20."""
+    """Share of the catalogue that is in any list of 20."""
     novelty_at_20: float
     """Bits: how unlikely an item of the lists is among training interactions."""
     popularity_at_20: float
@@ -67,55 +86,64 @@ def recommended(scores: FloatArray, seen: IntArray, k: int) -> IntArray:
     return order[np.isfinite(known[order])].astype(np.int64)
 
 
-def measure_lists(model: Recommender, parts: Parts, k: int = 20) -> Lists:
-    """Lists of k for every visitor of the test part. model: trained on the other."""
+def make_lists(model: Recommender, parts: Parts, k: int = 20, on_step: OnStep | None = None) -> MadeLists:
+    """Lists of k for every visitor of the test part. model: trained on the other.
+
+    What a visitor had in training is left out of its lists, so that it is not looked for either. Raises
+    DatasetError if nothing is left to look for.
+    """
     train, test = parts
-    index = {item_id: place for place, item_id in enumerate(model.items)}
-    seen_by = _by_user(train, index)
-    wanted_by = _by_user(test, index, keep_unknown=True)
+    # Not the model's own items: figures of models that know more or fewer of them have to be comparable.
+    catalogue = {
+        item_id: place for place, item_id in enumerate(dict.fromkeys([*train.item_ids, *model.items]))
+    }
+    places = np.array([catalogue[item_id] for item_id in model.items], np.int64)
+    own = np.full(len(catalogue), -1, np.int64)
+    own[places] = np.arange(len(places))
+    seen_by = _by_user(train, catalogue)
+    none = np.empty(0, np.int64)
+    wanted_by = {
+        user_id: left
+        for user_id, wanted in _by_user(test, catalogue).items()
+        if len(left := wanted[~np.isin(wanted, seen_by.get(user_id, none))])
+    }
+    if not wanted_by:
+        raise DatasetError("every visitor had all its held-out items before: there is nothing to look for")
     tops = np.full((len(wanted_by), k), -1, np.int64)
-    most = max(len(wanted) for wanted in wanted_by.values())
-    ranks = np.full((len(wanted_by), most), np.inf)
-    relevant = np.zeros(len(wanted_by), np.int64)
+    ranks = np.full((len(wanted_by), max(map(len, wanted_by.values()))), np.inf)
     for row, (user_id, wanted) in enumerate(wanted_by.items()):
-        top = recommended(model.score(Visitor(user_id)), seen_by.get(user_id, np.empty(0, np.int64)), k)
+        seen = own[seen_by.get(user_id, none)]
+        top = places[recommended(model.score(Visitor(user_id)), seen[seen >= 0], k)]
         tops[row, : len(top)] = top
         place = {item: rank for rank, item in enumerate(top.tolist(), 1)}
         ranks[row, : len(wanted)] = [place.get(item, np.inf) for item in wanted.tolist()]
-        relevant[row] = len(wanted)
-    clicks = _popularity(train, index)
+        if on_step is not None and ((row + 1) % _LISTS_A_STEP == 0 or row + 1 == len(wanted_by)):
+            on_step(row + 1, len(wanted_by), float("nan"))
+    relevant = np.array([len(wanted) for wanted in wanted_by.values()], np.int64)
+    clicks = np.zeros(len(catalogue), np.int64)
+    clicks[: len(train.item_ids)] = np.bincount(train.items, minlength=len(train.item_ids))
+    return MadeLists(list(wanted_by), ranks, relevant, tops, clicks)
+
+
+def measure_lists(model: Recommender, parts: Parts, k: int = 20) -> Lists:
+    """What lists of k for every visitor of the test part come to; see make_lists."""
+    made = make_lists(model, parts, k)
     return Lists(
-        float(ndcg_at_k(ranks, 10, relevant).mean()),
-        float(recall_at_k(ranks, k, relevant).mean()),
-        catalogue_coverage(tops, len(model.items)),
-        float(np.nanmean(novelty(tops, clicks))),
-        float(np.nanmean(average_popularity(tops, clicks))),
-        len(wanted_by),
+        float(ndcg_at_k(made.ranks, 10, made.relevant).mean()),
+        float(recall_at_k(made.ranks, k, made.relevant).mean()),
+        catalogue_coverage(made.tops, len(made.clicks)),
+        mean_of_lists(novelty(made.tops, made.clicks)),
+        mean_of_lists(average_popularity(made.tops, made.clicks)),
+        len(made.visitor_ids),
     )
 
 
-def _by_user(feedback: Feedback, index: dict[str, int], *, keep_unknown: bool = False) -> dict[str, IntArray]:
-    """Distinct items of each visitor by the model's index; unknown ones as -1, -2 and so on, or left out."""
+def _by_user(feedback: Feedback, catalogue: Mapping[str, int]) -> dict[str, IntArray]:
+    """Distinct items of each visitor by their places in the catalogue; others as -1, -2 and so on."""
     found: dict[str, dict[str, None]] = {user_id: {} for user_id in feedback.user_ids}
     for user, item in zip(feedback.users.tolist(), feedback.items.tolist(), strict=True):
         found[feedback.user_ids[user]][feedback.item_ids[item]] = None
     return {
-        user_id: np.array(
-            [
-                index.get(item_id, -1 - n)
-                for n, item_id in enumerate(items)
-                if keep_unknown or item_id in index
-            ],
-            np.int64,
-        )
+        user_id: np.array([catalogue.get(item_id, -1 - n) for n, item_id in enumerate(items)], np.int64)
         for user_id, items in found.items()
     }
-
-
-def _popularity(feedback: Feedback, index: dict[str, int]) -> IntArray:
-    counts: NDArray[np.int64] = np.zeros(len(index), np.int64)
-    n = np.bincount(feedback.items, minlength=len(feedback.item_ids))
-    for item_id, times in zip(feedback.item_ids, n.tolist(), strict=True):
-        if item_id in index:
-            counts[index[item_id]] = times
-    return counts

@@ -2,13 +2,14 @@
 
 The clicks of a session depend on each other, so that sessions are drawn and not clicks: each drawn
 session brings all its clicks, and a mean is one over the clicks that came together. In: one
-value for each click, under the name of its metric, and the session of each click.
+value for each click, under the name of its metric, and the session of each click. Where visitors are
+drawn with their ratings or lists, these stand in place of sessions and clicks.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 16; Field and
 Welsh, Bootstrapping clustered data, JRSS B 69, 2007.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,16 +17,25 @@ from numpy.typing import NDArray
 
 from streamrec.contracts import IntArray
 
-__all__ = ["COVERED", "Difference", "Interval", "confidence_intervals", "paired_tests"]
+__all__ = [
+    "Difference",
+    "Interval",
+    "confidence_intervals",
+    "covered",
+    "paired_tests",
+]
 
 Values = NDArray[np.float64]
 
-COVERED: Final = (
-    "Intervals and p-values are over sessions: they cover neither what another seed of a training would "
-    "change nor the number of comparisons"
-)
-"""To be said wherever they are shown."""
 _DRAWS: Final = 2000
+
+
+def covered(drawn: str) -> str:
+    """What intervals and p-values stand for, to be said wherever they are shown; drawn: sessions, say."""
+    return (
+        f"Intervals and p-values are over {drawn}: they cover neither what another seed of a training would "
+        "change nor the number of comparisons"
+    )
 
 
 class Interval(NamedTuple):
@@ -50,18 +60,22 @@ def confidence_intervals(
     values: Mapping[str, Values],
     sessions: IntArray,
     *,
+    roots: Collection[str] = (),
     level: float = 0.95,
     draws: int = _DRAWS,
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Percentile bootstrap interval of the mean of each metric.
 
-    values: (Q,) each; sessions: (Q,), equal numbers for the clicks of one session. The metrics share
-    their draws. Raises ValueError without clicks.
+    values: (Q,) each; sessions: (Q,), equal numbers for the clicks of one session. roots: metrics that are
+    the square root of their mean, as of squared errors. The metrics share their draws. Raises ValueError
+    without clicks.
     """
     table = _table(values, sessions)
     bounds = _bounds(_drawn_means(table, sessions, draws, seed), level)
-    rows = np.stack([table.mean(axis=0), *bounds], axis=1).tolist()
+    found = np.stack([table.mean(axis=0), *bounds])
+    # What a root has drawn lies within the roots of the bounds: a root keeps the order.
+    rows = _rooted(found, values, roots).T.tolist()
     return {name: Interval(*row) for name, row in zip(values, rows, strict=True)}
 
 
@@ -70,6 +84,7 @@ def paired_tests(
     second: Mapping[str, Values],
     sessions: IntArray,
     *,
+    roots: Collection[str] = (),
     level: float = 0.95,
     draws: int = _DRAWS,
     seed: int = 0,
@@ -79,9 +94,16 @@ def paired_tests(
     first, second: the same metrics, (Q,) each, click for click; otherwise as confidence_intervals.
     p is the share of draws whose difference is as far from the one observed as that is from zero.
     """
-    table = _table(first, sessions) - _table({name: second[name] for name in first}, sessions)
-    observed = table.mean(axis=0)
-    drawn = _drawn_means(table, sessions, draws, seed)
+    one, other = _table(first, sessions), _table({name: second[name] for name in first}, sessions)
+
+    def differences(means: Values) -> Values:
+        of_clicks, ones, others = np.split(means, 3, axis=1)
+        rooted: Values = _rooted(ones, first, roots) - _rooted(others, first, roots)
+        return np.where([name in roots for name in first], rooted, of_clicks)
+
+    table = np.concatenate([one - other, one, other], axis=1)
+    observed = differences(table.mean(axis=0)[None])[0]
+    drawn = differences(_drawn_means(table, sessions, draws, seed))
     extreme = (np.abs(drawn - observed) >= np.abs(observed)).sum(axis=0)
     rows = np.stack([observed, *_bounds(drawn, level), (1 + extreme) / (1 + draws)], axis=1).tolist()
     return {name: Difference(*row) for name, row in zip(first, rows, strict=True)}
@@ -101,6 +123,13 @@ def _drawn_means(table: Values, sessions: IntArray, draws: int, seed: int) -> Va
         drawn[draw] = times @ totals
     means: Values = drawn[:, :-1] / drawn[:, -1:]
     return means
+
+
+def _rooted(means: Values, names: Collection[str], roots: Collection[str]) -> Values:
+    """(D, M) with the columns of `roots` under a root."""
+    is_root = np.array([name in roots for name in names])
+    rooted: Values = np.where(is_root, np.sqrt(np.where(is_root, means, 0.0)), means)
+    return rooted
 
 
 def _table(values: Mapping[str, Values], sessions: IntArray) -> Values:

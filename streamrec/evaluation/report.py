@@ -3,19 +3,23 @@
 In: evaluations on the same test sessions, and comparisons of some of them. Plots are drawn by plots.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec import __version__
 from streamrec.evaluation import beyond, plots
-from streamrec.evaluation.intervals import COVERED, Interval
 from streamrec.evaluation.page import cell, document, facts, figure, number, share, swatch, table, writing
+from streamrec.evaluation.report_parts import (
+    About,
+    configurations,
+    differences_figure,
+    head,
+    lorenz_figure,
+)
 from streamrec.evaluation.summary import Comparison, Evaluation
 
 __all__ = ["About", "write_report"]
@@ -48,15 +52,6 @@ _UNSEEN: Final = {
 _JUDGED: Final = {"every click": "every click but the first", "last click": "the last click of each"}
 
 
-class About(NamedTuple):
-    """What the evaluations do not know of themselves."""
-
-    title: str
-    data: Mapping[str, str]
-    """Facts about the data, by their name."""
-    warnings: Sequence[str] = ()
-
-
 def write_report(
     path: Path, evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison], about: About
 ) -> None:
@@ -67,28 +62,18 @@ def write_report(
     plots.need_matplotlib()
     body = "\n".join(
         [
-            _head(about),
-            *(f'<p class="warning">{escape(warning)}</p>' for warning in about.warnings),
+            head(about, "Every next click is ranked against the whole catalogue", "sessions"),
             _summary(evaluations),
             _figures(evaluations, comparisons),
             _all_metrics(evaluations),
             *_groups(evaluations),
             _rules(evaluations[0], about),
-            _configurations(evaluations),
+            configurations({each.model: each.config for each in evaluations}),
         ]
     )
     page = document(about.title, body)
     with writing(path):
         path.write_text(page, "utf-8")
-
-
-def _head(about: About) -> str:
-    now = datetime.now(UTC)
-    return (
-        f"<h1>{escape(about.title)}</h1>\n"
-        f'<p class="faint">streamrec {__version__}, {now:%Y-%m-%d %H:%M} UTC. Every next click is ranked '
-        "against the whole catalogue. Intervals are 95 % bootstrap intervals over sessions.</p>"
-    )
 
 
 def _longest(evaluations: Sequence[Evaluation]) -> int:
@@ -129,16 +114,7 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
         )
     ]
     if comparisons:
-        found.append(
-            figure(
-                f"Paired differences to {comparisons[0].second}",
-                "On the same clicks, session by session: an interval that does not touch the zero line is a "
-                f"difference that another draw of sessions does not explain. {COVERED}.",
-                plots.differences(_differences(comparisons, main), {name: n for n, name in enumerate(names)})
-                + _p_values(comparisons, main),
-                wide=True,
-            )
-        )
+        found.append(differences_figure(comparisons, main, names, "clicks", "session"))
     found += [
         figure(
             "Recall by the length of the list",
@@ -156,10 +132,10 @@ def _figures(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
             "above the grey bars, such items are recommended more often than they are clicked.",
             _popularity_plot(evaluations),
         ),
-        figure(
-            "Exposure of the catalogue",
-            "The further below the diagonal, the fewer items get all the places.",
-            _lorenz_plot(evaluations, k),
+        lorenz_figure(
+            {each.model: each.next_items.tops for each in evaluations},
+            {each.model: each.metrics[f"gini@{k}"] for each in evaluations},
+            [len(each.clicks) for each in evaluations],
         ),
     ]
     return f'<h2>Plots</h2>\n<div class="plots">{"".join(found)}</div>'
@@ -198,39 +174,6 @@ def _shares(clicks: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.f
     """Share of each band in some items, by their indices; -1 is none."""
     found = beyond.popularity_bands(clicks, _BANDS)[items[items >= 0]]
     return np.bincount(found, minlength=_BANDS) / max(1, len(found))
-
-
-def _lorenz_plot(evaluations: Sequence[Evaluation], k: int) -> str:
-    exposures = {}
-    for each in evaluations:
-        tops = each.next_items.tops
-        exposures[each.model] = np.bincount(tops[tops >= 0], minlength=len(each.clicks)).astype(np.float64)
-    return plots.lorenz_curves(exposures, {each.model: each.metrics[f"gini@{k}"] for each in evaluations})
-
-
-def _differences(comparisons: Sequence[Comparison], metrics: Sequence[str]) -> dict[str, dict[str, Interval]]:
-    return {
-        name: {
-            each.first: Interval(found.difference, found.low, found.high)
-            for each in comparisons
-            for found in [each.differences[name]]
-        }
-        for name in metrics
-    }
-
-
-def _p_values(comparisons: Sequence[Comparison], metrics: Sequence[str]) -> str:
-    rows = [
-        [
-            escape(each.first),
-            *(
-                cell(f"{found.difference:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}")
-                for found in (each.differences[name] for name in metrics)
-            ),
-        ]
-        for each in comparisons
-    ]
-    return table(["model", *metrics], rows)
 
 
 def _all_metrics(evaluations: Sequence[Evaluation]) -> str:
@@ -274,14 +217,6 @@ def _rules(first: Evaluation, about: About) -> str:
         "intervals": f"percentile bootstrap over sessions, seed {first.seed}",
     }
     return "<h2>Data and rules</h2>" + facts(rules)
-
-
-def _configurations(evaluations: Sequence[Evaluation]) -> str:
-    parameters = {
-        each.model: " ".join(f"{name}={value}" for name, value in each.config.items()) or "no parameters"
-        for each in evaluations
-    }
-    return "<h2>Hyperparameters</h2>" + facts(parameters, code=True)
 
 
 def _with_interval(evaluation: Evaluation, name: str, best: float | None) -> str:

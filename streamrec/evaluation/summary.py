@@ -251,7 +251,7 @@ def _beyond_accuracy(tops: IntArray, clicks: IntArray, incidence: Any) -> dict[s
     return {
         f"coverage@{k}": beyond.catalogue_coverage(tops, len(clicks)),
         f"gini@{k}": beyond.gini(tops, len(clicks)),
-        **{f"{name}@{k}": _mean(values) for name, values in of_lists.items()},
+        **{f"{name}@{k}": beyond.mean_of_lists(values) for name, values in of_lists.items()},
     }
 
 
@@ -269,12 +269,6 @@ def _by_session_group(
     of_click = [groups.get(test[place].session_id, _UNGROUPED) for place in found.sessions.tolist()]
     values_by_name = values_at_k(found.ranks, [k], _MAIN)
     return {name: beyond.means_by_group(values, of_click) for name, values in values_by_name.items()}
-
-
-def _mean(values: Values) -> float:
-    """Over the lists that have a value."""
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else float("nan")
 
 
 def _config(model: TrainedModel) -> dict[str, Any]:

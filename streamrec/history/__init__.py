@@ -8,12 +8,14 @@
     archiver  what the archive app does with a batch
     sources   what there is to read: the topic, and imported files
     reading   records and clicks, out of the files
+    feedback  what each visitor did, out of the files
     rows, fields, spool, importing   files of others into history, through the checks of live traffic
 
 The files are the truth. What the archive app has committed in Kafka is bookkeeping.
 """
 
 from streamrec.history.coverage import Covered
+from streamrec.history.feedback import history_feedback
 from streamrec.history.reading import history_clicks, history_coverage, history_records
 
-__all__ = ["Covered", "history_clicks", "history_coverage", "history_records"]
+__all__ = ["Covered", "history_clicks", "history_coverage", "history_feedback", "history_records"]

@@ -17,7 +17,7 @@ from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.summary import Evaluation, evaluate
 from streamrec.models import SESSION_MODELS, session_model_class
 from streamrec.models.markov import Markov
-from streamrec.offline import contenders, load_groups, lost_to_baselines
+from streamrec.offline import contenders, load_groups, lost_to_baselines, named_models
 
 Printed = pytest.CaptureFixture[str]
 DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
@@ -322,12 +322,13 @@ def test_a_test_without_next_clicks_is_found_out_before_training(
 
 
 def test_contenders_have_their_own_hyperparameters() -> None:
-    one, other = contenders(["a=markov", "item-knn"], ["a.window=2", "item_knn.k=3", "a.seed=9"], seed=1)
+    named = named_models(["a=markov", "item-knn"], ["a.window=2", "item_knn.k=3", "a.seed=9"], seed=1)
+    one, other = contenders(named)
     assert (one.label, one.model, one.config.window, one.seed, one.deep) == ("a", "markov", 2, 9, False)
     assert (other.label, other.model, other.config.k, other.seed) == ("item_knn", "item_knn", 3, 1)
-    assert contenders(["gru4rec"], [])[0].deep
+    assert contenders(named_models(["gru4rec"], []))[0].deep
     with pytest.raises(ConfigError):
-        contenders(["markov"], ["=3"])
+        named_models(["markov"], ["=3"])
 
 
 def test_a_difference_that_may_be_chance_is_called_that() -> None:

@@ -116,3 +116,33 @@ def test_without_clicks_nothing_can_be_drawn() -> None:
 def test_a_level_is_a_share(level: float) -> None:
     with pytest.raises(ValueError, match=f"level is {level}"):
         confidence_intervals({"x": clustered(1)}, SESSIONS, level=level)
+
+
+def test_a_root_is_that_of_the_mean_and_of_its_bounds() -> None:
+    rng = np.random.default_rng(0)
+    squares = {"rmse": rng.exponential(2, 300), "mae": rng.exponential(1, 300)}
+    of = np.repeat(np.arange(30), 10)
+    plain = confidence_intervals(squares, of)
+    rooted = confidence_intervals(squares, of, roots=["rmse"])
+    assert rooted["mae"] == plain["mae"]
+    assert rooted["rmse"] == pytest.approx(tuple(np.sqrt(plain["rmse"])))
+
+
+def test_the_difference_of_roots_is_drawn_as_such() -> None:
+    rng = np.random.default_rng(1)
+    one, other = rng.exponential(2, 300), rng.exponential(3, 300)
+    of = np.repeat(np.arange(30), 10)
+    found = paired_tests({"mae": one, "rmse": one}, {"mae": other, "rmse": other}, of, roots=["rmse"])
+    assert found["mae"] == paired_tests({"mae": one}, {"mae": other}, of)["mae"]
+    assert found["rmse"].difference == pytest.approx(np.sqrt(one.mean()) - np.sqrt(other.mean()))
+    assert found["rmse"].low < found["rmse"].difference < found["rmse"].high
+    # The same draws, one by one.
+    seeds = np.random.default_rng(0)
+    drawn = []
+    for _ in range(2000):
+        sessions = seeds.integers(30, size=30)
+        places = (sessions[:, None] * 10 + np.arange(10)).ravel()
+        drawn.append(np.sqrt(one[places].mean()) - np.sqrt(other[places].mean()))
+    assert (found["rmse"].low, found["rmse"].high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    same = paired_tests({"rmse": one}, {"rmse": one}, of, roots=["rmse"])["rmse"]
+    assert (same.difference, same.p) == (0, 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.folds import cross_validate, fold_places, predict
-from streamrec.evaluation.held_out import last_of_each, measure_lists, recommended
+from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, measure_lists, recommended
 from streamrec.feedback import Feedback, make_feedback
 from streamrec.models.baseline_predictor import BaselinePredictor
 from streamrec.recommender import Visitor
@@ -118,3 +118,28 @@ def test_a_wanted_item_that_the_model_does_not_know_is_missed() -> None:
     parts = last_of_each(FEEDBACK, 0.4)
     model = Told({"u": {"d": 1.0}, "v": {}}, items="abcd")
     assert measure_lists(model, parts).recall_at_20 == pytest.approx(0.25)  # type: ignore[arg-type]
+
+
+def test_what_a_visitor_had_before_is_not_looked_for() -> None:
+    train = make_feedback("uuvw", "abac", time_ms=[0, 1, 2, 3])
+    test = make_feedback("uuvv", "acab", time_ms=[4, 5, 6, 7])
+    model = Told({"u": {"c": 2, "d": 1}, "v": {"c": 2, "b": 1}}, items="abcd")
+    made = make_lists(model, Parts(train, test), 2)  # type: ignore[arg-type]
+    # u comes back to a and has c anew, v comes back to a and has b anew; the catalogue is a, b, c, d.
+    assert made.visitor_ids == ["u", "v"]
+    assert made.relevant.tolist() == [1, 1]
+    assert made.ranks.tolist() == [[1.0], [2.0]]
+    assert made.tops.tolist() == [[2, 3], [2, 1]]
+    assert made.clicks.tolist() == [2, 1, 1, 0]
+    with pytest.raises(DatasetError, match="had all its held-out items before"):
+        make_lists(model, Parts(train, train))  # type: ignore[arg-type]
+
+
+def test_lists_of_models_that_know_other_items_stand_in_one_catalogue() -> None:
+    train = make_feedback("uvw", "abc", time_ms=[0, 1, 2])
+    test = make_feedback("uv", "bz", time_ms=[3, 4])
+    model = Told({"u": {"c": 3, "b": 2}, "v": {"z": 1}}, items="zcb")
+    made = make_lists(model, Parts(train, test), 3)  # type: ignore[arg-type]
+    assert made.tops.tolist() == [[2, 1, -1], [3, -1, -1]]  # a, b, c of training, then z
+    assert made.ranks.tolist() == [[2.0], [1.0]]
+    assert made.clicks.tolist() == [1, 1, 1, 0]

@@ -14,7 +14,7 @@ from streamrec.contracts import TrainOptions
 from streamrec.datasets import click_sessions
 from streamrec.errors import ConfigError
 from streamrec.evaluation import plots
-from streamrec.evaluation.intervals import COVERED, Interval
+from streamrec.evaluation.intervals import Interval, covered
 from streamrec.evaluation.page import number, require_writable, share
 from streamrec.evaluation.report import About, write_report
 from streamrec.evaluation.summary import Evaluation, Groups, compare, evaluate
@@ -180,4 +180,4 @@ def test_what_is_no_number_is_a_dash() -> None:
 
 
 def test_what_a_p_value_does_not_cover_is_said(evaluations: list[Evaluation], tmp_path: Path) -> None:
-    assert COVERED in page(evaluations, tmp_path, ABOUT)
+    assert covered("sessions") in page(evaluations, tmp_path, ABOUT)

@@ -22,8 +22,8 @@ class Consumed(NamedTuple):
     partition: int = 0
 
 
-def collected(*records: Record) -> FeedbackCollector:
-    collector = FeedbackCollector(SETTINGS)
+def collected(*records: Record, ratings: bool = False) -> FeedbackCollector:
+    collector = FeedbackCollector(SETTINGS, ratings=ratings)
     for record in records:
         collector.take(Consumed(*record))
     return collector
@@ -43,22 +43,22 @@ def rows(collector: FeedbackCollector) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_a_rating_says_itself_and_other_interactions_the_weight_of_their_type() -> None:
-    collector = collected(
+def test_an_interaction_counts_by_the_weight_of_its_type_or_a_rating_by_what_it_says() -> None:
+    records = (
         click(0, "v", "a"),
         click(1, "v", "b", BASE + 1, type="purchase"),
         click(2, "w", "a", BASE + 2, type="rating", value=4.5),
         click(3, "w", "b", BASE + 3, type="rating"),
         click(4, "w", "c", BASE + 4, type="purchase", value=99.0),
     )
-    assert rows(collector) == [
+    assert rows(collected(*records, ratings=True)) == [("w", "a", 4.5, 2)]
+    assert rows(collected(*records)) == [
         ("v", "a", 1.0, 0),
         ("v", "b", 3.0, 1),
-        ("w", "a", 4.5, 2),
+        ("w", "a", 1.0, 2),
         ("w", "b", 1.0, 3),
         ("w", "c", 3.0, 4),
     ]
-    assert collector.left_out == 0
 
 
 def test_what_state_refuses_repeats_and_what_nobody_wanted_is_left_out() -> None:

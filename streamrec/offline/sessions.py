@@ -5,23 +5,21 @@ Evaluation for each, comparisons with the first, and warnings in words.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from streamrec.contracts import OnStep, TrainOptions
+from streamrec.contracts import TrainOptions
 from streamrec.datasets import click_sessions, read_columns
-from streamrec.errors import ConfigError
 from streamrec.evaluation.next_items import Unseen, judged_sessions
 from streamrec.evaluation.ranks import Ties
 from streamrec.evaluation.splits import Split
 from streamrec.evaluation.summary import Comparison, Evaluation, Groups, compare, evaluate
-from streamrec.models import make_config, session_model_class, session_model_name
+from streamrec.models import make_config, session_model_class
+from streamrec.offline.naming import Named, Progress
 
 __all__ = [
     "Contender",
-    "Progress",
     "Rules",
     "compared",
     "contenders",
@@ -29,9 +27,6 @@ __all__ = [
     "lost_to_baselines",
     "train_and_evaluate",
 ]
-
-Progress = Callable[[str], AbstractContextManager[OnStep]]
-"""Shows one piece of work, by its name, as long as it is open."""
 
 _SURE: Final = 0.05
 _FACTS: Final = ("recall", "mrr")
@@ -62,56 +57,17 @@ class Rules(NamedTuple):
     """Of the bootstrap."""
 
 
-def contenders(models: Sequence[str], parameters: Sequence[str], seed: int = 0) -> list[Contender]:
-    """Contenders as the command line names them.
-
-    models: NAME or LABEL=NAME; parameters: NAME=VALUE, or LABEL.NAME=VALUE where there are several
-    models. `seed` is a parameter of each. Raises ConfigError naming what is wrong.
-    """
-    named = _labelled(models)
-    given = _by_label(parameters, list(named))
-    found = []
-    for label, name in named.items():
-        own_seed = _seed(given[label].pop("seed", str(seed)))
-        config = make_config(name, session_model_class(name).Config, given[label])
-        found.append(Contender(label, name, config, own_seed))
-    return found
-
-
-def _labelled(models: Sequence[str]) -> dict[str, str]:
-    """Names of models by their labels."""
-    named: dict[str, str] = {}
-    for each in models:
-        label, _, given = each.rpartition("=")
-        name = session_model_name(given)
-        if (label or name) in named:
-            raise ConfigError(
-                f"{label or name} is named twice; give labels: --model a={name} --model b={name}"
-            )
-        named[label or name] = name
-    return named
-
-
-def _by_label(parameters: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Hyperparameters by label; without one they belong to the only model."""
-    found: dict[str, dict[str, str]] = {label: {} for label in labels}
-    only = labels[0] if len(labels) == 1 else ""
-    for each in parameters:
-        place, _, value = each.partition("=")
-        label, _, name = place.rpartition(".")
-        if not name or not value or (label or only) not in found:
-            raise ConfigError(
-                f"--param {each}: give {'NAME=VALUE' if only else 'MODEL.NAME=VALUE'}, such as "
-                f"{'' if only else f'{labels[0]}.'}epochs=5; models are {', '.join(labels)}"
-            )
-        found[label or only][name] = value
-    return found
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigError(f"seed={text}: a seed is a whole number from 0")
-    return int(text)
+def contenders(named: Sequence[Named]) -> list[Contender]:
+    """Contenders of session models by name. Raises ConfigError if one cannot be configured like that."""
+    return [
+        Contender(
+            each.label,
+            each.model,
+            make_config(each.model, session_model_class(each.model).Config, each.parameters),
+            each.seed,
+        )
+        for each in named
+    ]
 
 
 def train_and_evaluate(

@@ -1,0 +1,211 @@
+"""Recommenders on feedback: trained on a part, judged by the rest, measured beside each other.
+
+In: feedback, whole or in two parts, and contenders: a model's name, its hyperparameters and a label. Out: a
+FeedbackEvaluation for each, and comparisons with the first.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from streamrec.contracts import OnStep, TrainOptions
+from streamrec.datasets import Clicks
+from streamrec.errors import ConfigError, DatasetError
+from streamrec.evaluation.feedback_summary import (
+    FeedbackEvaluation,
+    compare_feedback,
+    summarise_lists,
+    summarise_ratings,
+)
+from streamrec.evaluation.folds import folds, foretell
+from streamrec.evaluation.held_out import Parts, last_of_each, make_lists
+from streamrec.evaluation.summary import Comparison
+from streamrec.feedback import Feedback, Knowledge, make_feedback
+from streamrec.models import recommender
+from streamrec.offline.naming import Named, Progress
+from streamrec.recommender import Recommender, Task
+
+__all__ = [
+    "Contender",
+    "Rules",
+    "Source",
+    "clicks_feedback",
+    "compared",
+    "contenders",
+    "require_task",
+    "shared_tasks",
+    "train_and_evaluate",
+]
+
+_WHAT: Final[Mapping[Task, str]] = {"rating": "foretells ratings", "top-n": "makes lists"}
+
+
+class Contender(NamedTuple):
+    """A recommender that is to be trained and measured."""
+
+    label: str
+    model: str
+    parameters: Mapping[str, Any]
+    tasks: frozenset[Task]
+    """What it can be judged by, as it is configured."""
+    seed: int = 0
+
+    def make(self, task: Task) -> Recommender:
+        """Untrained. A model that asks for its task is told what it is judged by, if not otherwise."""
+        parameters = dict(self.parameters)
+        made = recommender(self.model, parameters)
+        if "task" in type(_config(made)).model_fields and "task" not in parameters:
+            made = recommender(self.model, {**parameters, "task": task})
+        return made
+
+
+class Rules(NamedTuple):
+    """How they are judged."""
+
+    task: Task
+    folds: int = 5
+    """For ratings, of feedback that is whole."""
+    share: float = 0.2
+    """For lists, of feedback that is whole: of each visitor's interactions, the last, to be judged by."""
+    k: Sequence[int] = (5, 10, 20)
+    """Lengths of lists."""
+    seed: int = 0
+    """Of the folds and of the bootstrap."""
+
+
+Source = Feedback | Parts
+"""Feedback that is to be divided, or has been."""
+
+
+def contenders(named: Sequence[Named]) -> list[Contender]:
+    """Contenders of recommenders by name. Raises ConfigError if one cannot be configured like that."""
+    found = []
+    for each in named:
+        made = recommender(each.model, each.parameters)
+        tasks = frozenset([_config(made).task]) if "task" in each.parameters else made.tasks
+        found.append(Contender(each.label, each.model, each.parameters, tasks, each.seed))
+    return found
+
+
+def shared_tasks(running: Sequence[Contender]) -> frozenset[Task]:
+    """What all of them can be judged by. Raises ConfigError if there is nothing."""
+    shared = frozenset[Task](["rating", "top-n"]).intersection(*(each.tasks for each in running))
+    if not shared:
+        raise ConfigError(
+            f"{_told(running)}: nothing that all of them can be judged by; evaluate them apart, the ones "
+            "with --task rating, the others with --task top-n"
+        )
+    return shared
+
+
+def require_task(running: Sequence[Contender], task: Task) -> None:
+    """Raises ConfigError if one of them has no scores for the task."""
+    cannot = [each for each in running if task not in each.tasks]
+    if cannot:
+        raise ConfigError(
+            f"--task {task}: {_told(cannot)}; leave {'it' if len(cannot) == 1 else 'them'} out, or ask for "
+            f"another task: `streamrec models kinds` says which model has which"
+        )
+
+
+def train_and_evaluate(
+    contender: Contender,
+    source: Source,
+    knowledge: Knowledge,
+    rules: Rules,
+    *,
+    progress: Progress,
+    device: str = "auto",
+) -> FeedbackEvaluation:
+    """Train on the one part, measure on the other; of ratings that are not divided yet, fold by fold.
+
+    Raises ConfigError or DatasetError if there is nothing to measure, or as the model does.
+    """
+    if rules.task == "rating":
+        return _rated(contender, source, knowledge, rules, progress, device)
+    parts = source if isinstance(source, Parts) else last_of_each(source, rules.share)
+    model = contender.make("top-n")
+    with progress(f"training {contender.label}") as on_step:
+        train_s = _trained(model, parts.train, knowledge, contender.seed, device, on_step)
+    with progress(f"evaluating {contender.label}") as on_step:
+        started = time.perf_counter()
+        made = make_lists(model, parts, max(rules.k), on_step)
+        evaluate_s = time.perf_counter() - started
+    about = _about(contender, model, "top-n") | {"train_s": train_s, "evaluate_s": evaluate_s}
+    return summarise_lists(made, rules.k, rules.seed, **about)
+
+
+def clicks_feedback(clicks: Clicks) -> Feedback:
+    """Clicks as feedback, 1 each: clicks know no visitors, so that each session is one."""
+    return make_feedback(clicks.session_ids, clicks.item_ids, time_ms=clicks.time_ms)
+
+
+def compared(evaluations: Sequence[FeedbackEvaluation]) -> list[Comparison]:
+    """Each but the first beside the first."""
+    return [compare_feedback(each, evaluations[0]) for each in evaluations[1:]]
+
+
+def _rated(
+    contender: Contender,
+    source: Source,
+    knowledge: Knowledge,
+    rules: Rules,
+    progress: Progress,
+    device: str,
+) -> FeedbackEvaluation:
+    foretold = []
+    train_s = evaluate_s = 0.0
+    model = contender.make("rating")
+    for number, (train, test) in enumerate(_rating_parts(source, rules), 1):
+        fold = "" if isinstance(source, Parts) else f", fold {number} of {rules.folds}"
+        with progress(f"training {contender.label}{fold}") as on_step:
+            train_s += _trained(model, train, knowledge, contender.seed, device, on_step)
+        with progress(f"evaluating {contender.label}{fold}") as on_step:
+            started = time.perf_counter()
+            foretold.append((test, foretell(model, train, test, on_step)))
+            evaluate_s += time.perf_counter() - started
+    about = _about(contender, model, "rating") | {"train_s": train_s, "evaluate_s": evaluate_s}
+    return summarise_ratings(foretold, rules.seed, **about)
+
+
+def _rating_parts(source: Source, rules: Rules) -> Iterator[tuple[Feedback, Feedback]]:
+    values = source.train.values if isinstance(source, Parts) else source.values
+    if not (np.ptp(values) if len(values) else 0):
+        raise DatasetError(
+            "there are no ratings that differ, so there is nothing to foretell; a column `rating` holds "
+            "them. What visitors had at all is judged by lists: --task top-n"
+        )
+    if isinstance(source, Parts):
+        yield source
+    else:
+        yield from folds(source, rules.folds, rules.seed)
+
+
+def _trained(
+    model: Recommender, train: Feedback, knowledge: Knowledge, seed: int, device: str, on_step: OnStep
+) -> float:
+    """Seconds."""
+    started = time.perf_counter()
+    model.train(train, knowledge, TrainOptions(seed, device, on_step=on_step))
+    return time.perf_counter() - started
+
+
+def _about(contender: Contender, model: Recommender, task: Task) -> dict[str, Any]:
+    return {
+        "label": contender.label,
+        "model": contender.model,
+        "task": task,
+        "config": _config(model).model_dump(mode="json"),
+    }
+
+
+def _told(running: Sequence[Contender]) -> str:
+    return ", ".join(
+        f"{each.label} {' and '.join(_WHAT[task] for task in sorted(each.tasks))}" for each in running
+    )
+
+
+def _config(model: Recommender) -> Any:
+    return model.config  # type: ignore[attr-defined]
