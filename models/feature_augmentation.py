@@ -44,7 +44,7 @@ class FeatureAugmentationConfig(BaseModel, frozen=True, extra="forbid", allow_in
 
     @model_validator(mode="after")
     def _ratings_from_ratings(self) -> Self:
-        want_ratings(self.first)
+        want_ratings(self.first, self.then)
         return self
 
 
@@ -52,7 +52,7 @@ class FeatureAugmentation:
     """One recommender on the ratings of another; a recommender.Recommender."""
 
     Config = FeatureAugmentationConfig
-    tasks: ClassVar[frozenset[Task]] = frozenset({"rating", "top-n"})
+    tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
 
     def __init__(self, config: FeatureAugmentationConfig | None = None) -> None:
         self.config = config or FeatureAugmentationConfig()
