@@ -168,12 +168,13 @@ def _told(config: type[Any], given: Any, fault: Any) -> str:
     """A fault as a line. given: what was to become a `config`."""
     where = ".".join(str(step) for step in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        fields = config.model_fields
         for step in fault["loc"][:-1]:
-            given, fields = given[step], {}
-        if not fields and "model" in given:
-            fields = recommender_class(given["model"]).Config.model_fields
-        return f"{where}: there is no such parameter" + (f"; known are {', '.join(fields)}" if fields else "")
+            given = given[step]
+        if len(fault["loc"]) > 1:
+            if "model" not in given:
+                return f"{where}: there is no such parameter"
+            config = recommender_class(given["model"]).Config
+        return f"{where}: there is no such parameter; known are {', '.join(config.model_fields) or 'none'}"
     if not where:
         return str(fault["msg"])
     return f"{where}: {fault['msg']}" + ("" if fault["type"] == "node" else f", not {fault['input']!r}")

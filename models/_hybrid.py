@@ -20,7 +20,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, PositiveFloat
+from pydantic import BaseModel, PositiveFloat, model_validator
+from pydantic_core import PydanticCustomError
 
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
@@ -42,6 +43,13 @@ class Part(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How much, against the other parts."""
     node: Node
     """The recommender."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_part(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "node" not in given:
+            raise PydanticCustomError("node", "a part has its recommender under `node`, and `weight` beside it")
+        return given
 
 
 class Hybrid(ABC):
