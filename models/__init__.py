@@ -43,6 +43,7 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "baseline_predictor": "BaselinePredictor",
     "biased_mf": "BiasedMF",
     "bpr": "BPR",
+    "cascade_hybrid": "CascadeHybrid",
     "category_popularity": "CategoryPopularity",
     "co_clustering": "CoClustering",
     "combined_cf": "CombinedCF",
@@ -51,17 +52,21 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "context_prefilter": "ContextPrefilter",
     "decision_tree_cf": "DecisionTreeCF",
     "factorisation_machine": "FactorisationMachine",
+    "feature_augmentation": "FeatureAugmentation",
+    "feature_combination": "FeatureCombination",
     "funk_svd": "FunkSVD",
     "group_recommender": "GroupRecommender",
     "item_based_cf": "ItemBasedCF",
     "item_popularity": "ItemPopularity",
     "kmeans_cf": "KMeansCF",
+    "mixed_hybrid": "MixedHybrid",
     "mole_trust": "MoleTrust",
     "naive_bayes_cf": "NaiveBayesCF",
     "nmf": "NMF",
     "pmf": "PMF",
     "slope_one": "SlopeOne",
     "svdpp": "SVDpp",
+    "switching_hybrid": "SwitchingHybrid",
     "tag_profile": "TagProfile",
     "tfidf_content": "TfidfContent",
     "trending_items": "TrendingItems",
@@ -69,6 +74,7 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "trust_mf": "TrustMF",
     "user_based_cf": "UserBasedCF",
     "wals": "WALS",
+    "weighted_hybrid": "WeightedHybrid",
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
 
@@ -111,7 +117,7 @@ def session_model_class(name: str) -> Any:
 def recommender(name: str, parameters: Mapping[str, Any] | None = None) -> Recommender:
     """An untrained recommender by its name, as `session_model`."""
     made = recommender_class(name)
-    model: Recommender = made(make_config(_listed(name, RECOMMENDERS), made.Config, parameters or {}))
+    model: Recommender = made(make_config(recommender_name(name), made.Config, parameters or {}))
     return model
 
 
@@ -123,6 +129,11 @@ def recommender_of(node: Mapping[str, Any]) -> Recommender:
     if not isinstance(node.get("model"), str):
         raise ConfigError(f"a node names its recommender under `model`; this one has {list(node)}")
     return recommender(node["model"], {name: value for name, value in node.items() if name != "model"})
+
+
+def recommender_name(name: str) -> str:
+    """A recommender's name as it is listed, as `session_model_name`."""
+    return _listed(name, RECOMMENDERS)
 
 
 def recommender_class(name: str) -> Any:
@@ -157,21 +168,30 @@ def _class(name: str, models: Mapping[str, str]) -> Any:
 def make_config(name: str, config: type[Any], parameters: Mapping[str, Any], *, base: Any = None) -> Any:
     """A configuration of the model `name` with `parameters` on top of `base`, or of the defaults.
 
-    Raises ConfigError naming the model, and each that is unknown or out of range.
+    Raises ConfigError naming the model, and each that is unknown or out of range, also in nodes within.
     """
+    given = {**(base.model_dump(exclude_unset=True) if base else {}), **parameters}
     try:
-        return config.model_validate({**(base.model_dump(exclude_unset=True) if base else {}), **parameters})
+        return config.model_validate(given)
     except ValidationError as error:
-        faults = [(".".join(str(part) for part in fault["loc"]), fault) for fault in error.errors()]
-        lines = [
-            f"{parameter}: there is no such parameter; known are {', '.join(config.model_fields) or 'none'}"
-            if fault["type"] == "extra_forbidden"
-            else f"{parameter}: {fault['msg']}, not {fault['input']!r}"
-            if parameter
-            else fault["msg"]
-            for parameter, fault in faults
-        ]
+        lines = [_told(config, given, fault) for fault in error.errors()]
         raise ConfigError(f"{name} cannot be configured like this:\n  " + "\n  ".join(lines)) from None
+
+
+def _told(config: type[Any], given: Any, fault: Any) -> str:
+    """A fault as a line. given: what was to become a `config`."""
+    where = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        for step in fault["loc"][:-1]:
+            given = given[step]
+        if len(fault["loc"]) > 1:
+            if "model" not in given:
+                return f"{where}: there is no such parameter"
+            config = recommender_class(given["model"]).Config
+        return f"{where}: there is no such parameter; known are {', '.join(config.model_fields) or 'none'}"
+    if not where:
+        return str(fault["msg"])
+    return f"{where}: {fault['msg']}" + ("" if fault["type"] == "node" else f", not {fault['input']!r}")
 
 
 def _plain(name: str) -> str:

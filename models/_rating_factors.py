@@ -16,7 +16,7 @@ from streamrec.models._levels import deviations
 from streamrec.models._ridge import FloatMatrix, IntArray, Rows, rows_of
 from streamrec.recommender import Reason, Task
 
-__all__ = ["RatingFactors", "Ratings", "levels_of", "ridge_shares", "with_one"]
+__all__ = ["RatingFactors", "Ratings", "grown", "levels_of", "ridge_shares", "with_one"]
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -87,6 +87,14 @@ def levels_of(ratings: Ratings, damping: float, turns: int = 10) -> tuple[FloatM
     """Deviations of visitors and items from the mean, by turns, each shrunk by `damping` ratings of none."""
     above = ratings.values - ratings.mean
     *_, found = deviations(ratings.users, ratings.items, above, damping, damping, turns)
+    return found
+
+
+def grown(counts: IntArray, factors: int, damping: float, growth: float, of_level: float) -> FloatMatrix:
+    """Of each vector's entries, (rows, factors + 1): growing with a row's ratings; the level's is last."""
+    found = np.empty((len(counts), factors + 1))
+    found[:] = (damping * counts**growth)[:, None]
+    found[:, -1] = of_level
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
 
 from streamrec.models._latent import Had, Learned, Progress
-from streamrec.models._rating_factors import RatingFactors, Ratings, levels_of, ridge_shares, with_one
+from streamrec.models._rating_factors import RatingFactors, Ratings, grown, levels_of, ridge_shares, with_one
 from streamrec.models._ridge import FloatMatrix, IntArray, dots, ridge
 
 __all__ = ["BiasedMF", "BiasedMFConfig"]
@@ -72,8 +72,5 @@ class BiasedMF(RatingFactors[BiasedMFConfig]):
         return ridge_shares(learned.design[had.items], above, self._damping(np.array([len(had.items)]))[0])
 
     def _damping(self, counts: IntArray) -> FloatMatrix:
-        """Of each vector's entries, (rows, factors + 1); the level stands last."""
-        damping = np.empty((len(counts), self.config.factors + 1))
-        damping[:] = (self.config.damping * counts**self.config.damping_growth)[:, None]
-        damping[:, -1] = self.config.level_damping
-        return damping
+        config = self.config
+        return grown(counts, config.factors, config.damping, config.damping_growth, config.level_damping)

@@ -21,7 +21,8 @@ from pydantic import PositiveFloat
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.evaluation.folds import predict
 from streamrec.feedback import NOTHING, Feedback, Knowledge
-from streamrec.models._over_base import OverBaseConfig, load_base, make_base, save_base
+from streamrec.models import recommender_of
+from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 
@@ -45,7 +46,7 @@ class ContextPostfilter:
 
     def __init__(self, config: ContextPostfilterConfig | None = None) -> None:
         self.config = config or ContextPostfilterConfig()
-        self._base: Recommender = make_base(self.config)
+        self._base: Recommender = recommender_of(self.config.base)
         self._know([], [], [])
         self._deviations: list[NDArray[np.float64]] = [np.empty((0, 0))] * 3
 
@@ -105,7 +106,7 @@ class ContextPostfilter:
         ids = {"users": list(self._users), "items": list(self._index), "labels": list(self._labels)}
         numbers = {f"deviations{n}": table for n, table in enumerate(self._deviations)}
         save_state(directory, "ContextPostfilter", self.config, ids, numbers)
-        save_base(self._base, directory)
+        save_parts([self._base], directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -114,7 +115,7 @@ class ContextPostfilter:
         model = cls(config)
         model._know(ids["users"], ids["items"], ids["labels"])
         model._deviations = [numbers[f"deviations{n}"] for n in range(3)]
-        model._base = load_base(config, directory)
+        [model._base] = load_parts([config.base], directory)
         return model
 
     def _know(self, users: Sequence[str], items: Sequence[str], labels: Sequence[str]) -> None:

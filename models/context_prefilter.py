@@ -23,7 +23,8 @@ from pydantic import Field, PositiveFloat
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
-from streamrec.models._over_base import OverBaseConfig, load_base, make_base, save_base
+from streamrec.models import recommender_of
+from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 
@@ -54,7 +55,7 @@ class ContextPrefilter:
 
     def __init__(self, config: ContextPrefilterConfig | None = None) -> None:
         self.config = config or ContextPrefilterConfig()
-        self._base: Recommender = make_base(self.config)
+        self._base: Recommender = recommender_of(self.config.base)
         self.items: Sequence[str] = []
         # By id: name and label of the context, and the share of the ratings that were under it.
         self._splits: dict[str, _Split] = {}
@@ -116,7 +117,7 @@ class ContextPrefilter:
             ids[f"{kind} labels"] = [label for _, label, _ in splits.values()]
             shares[f"{kind}_shares"] = np.array([share for _, _, share in splits.values()], float)
         save_state(directory, "ContextPrefilter", self.config, ids, shares)
-        save_base(self._base, directory)
+        save_parts([self._base], directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -129,7 +130,7 @@ class ContextPrefilter:
                 ids[f"{kind} names"], ids[f"{kind} labels"], numbers[f"{kind}_shares"].tolist(), strict=True
             )
             splits.update(zip(ids[f"{kind}s split"], told, strict=True))
-        model._base = load_base(config, directory)
+        [model._base] = load_parts([config.base], directory)
         return model
 
     def _share(self, visitor: Visitor, item_id: str) -> float:

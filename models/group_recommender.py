@@ -26,7 +26,8 @@ from pydantic import FiniteFloat
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
-from streamrec.models._over_base import OverBaseConfig, load_base, make_base, save_base
+from streamrec.models import recommender_of
+from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 
@@ -54,7 +55,7 @@ class GroupRecommender:
 
     def __init__(self, config: GroupRecommenderConfig | None = None) -> None:
         self.config = config or GroupRecommenderConfig()
-        self._base: Recommender = make_base(self.config)
+        self._base: Recommender = recommender_of(self.config.base)
         self._groups: Mapping[str, Sequence[str]] = {}
         # Of each group its members' ratings together, for merged profiles.
         self._profiles: dict[str, tuple[list[str], list[float]]] = {}
@@ -113,7 +114,7 @@ class GroupRecommender:
         ids |= {f"items{n}": items for n, (items, _) in enumerate(self._profiles.values())}
         values = {f"values{n}": np.array(each) for n, (_, each) in enumerate(self._profiles.values())}
         save_state(directory, "GroupRecommender", self.config, ids, values)
-        save_base(self._base, directory)
+        save_parts([self._base], directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -125,7 +126,7 @@ class GroupRecommender:
             group: (ids[f"items{n}"], numbers[f"values{n}"].tolist())
             for n, group in enumerate(ids["profiles"])
         }
-        model._base = load_base(config, directory)
+        [model._base] = load_parts([config.base], directory)
         return model
 
     def _of_members(self, visitor: Visitor, items: Sequence[str] | None) -> FloatArray:

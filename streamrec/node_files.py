@@ -8,6 +8,7 @@
 In: a path. Out: what `streamrec.models.recommender_of` takes.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ __all__ = ["load_node"]
 
 
 def load_node(path: Path) -> dict[str, Any]:
-    """The node of a file. Raises ConfigError, naming file and fault, if it is no mapping in YAML."""
+    """The node of a file. Raises ConfigError, naming file and fault, if it is no mapping in YAML, or holds
+    what is no text, number or truth value, or what contains itself."""
     try:
         import yaml
     except ModuleNotFoundError:
         raise ConfigError(f'{path} needs PyYAML to be read; pip install "streamrec[train]"') from None
     try:
         node = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # Trained models keep their nodes as JSON, which also finds what contains itself.
+        json.dumps(node)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path} holds what is no part of a node: {error}") from error
     if not isinstance(node, dict):
         raise ConfigError(f"{path} holds no node: `model: NAME` is wanted, and its hyperparameters beside it")
     return {str(name): value for name, value in node.items()}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from statistics import mean
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +10,9 @@ from streamrec.contracts import TrainOptions
 from streamrec.evaluation.folds import cross_validate
 from streamrec.evaluation.held_out import Lists, Parts, measure_lists
 from streamrec.feedback import NOTHING, Feedback, Knowledge
-from streamrec.models import recommender
+from streamrec.models import recommender, recommender_of
+from streamrec.node_files import load_node
+from streamrec.recommender import Recommender
 
 __all__ = ["Listed", "Rated", "judge_lists", "judge_ratings"]
 
@@ -19,6 +22,12 @@ _FOR_LISTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "user_based_cf": {"task": "top-n", "similarity": "cosine"},
 }
 """Settings of models that foretell ratings by default."""
+_HYBRIDS: Final = Path(__file__).resolve().parents[2] / "examples" / "hybrids"
+_EXAMPLES_FOR_LISTS: Final[Mapping[str, str]] = {
+    "switching_hybrid": "switching.yaml",
+    "weighted_hybrid": "weighted.yaml",
+}
+"""Hybrids that foretell ratings by default: their examples are for lists."""
 
 
 class Rated(NamedTuple):
@@ -61,9 +70,15 @@ def judge_ratings(
 
 def judge_lists(name: str, parts: Parts, knowledge: Knowledge = NOTHING) -> Listed:
     """A model's lists for the visitors of the test part."""
-    model = recommender(name, _FOR_LISTS.get(name))
+    model = _for_lists(name)
     began = time.process_time()
     model.train(parts.train, knowledge, TrainOptions(seed=0))
     trained = time.process_time()
     lists = measure_lists(model, parts)
     return Listed(lists, trained - began, (time.process_time() - trained) / lists.visitors * 1000)
+
+
+def _for_lists(name: str) -> Recommender:
+    if name in _EXAMPLES_FOR_LISTS:
+        return recommender_of(load_node(_HYBRIDS / _EXAMPLES_FOR_LISTS[name]))
+    return recommender(name, _FOR_LISTS.get(name))

@@ -8,7 +8,6 @@ import pytest
 from streamrec.errors import ConfigError
 from streamrec.feedback import Feedback, make_feedback
 from streamrec.models import recommender
-from streamrec.models._over_base import OverBaseConfig, make_base
 from streamrec.models.context_prefilter import ContextPrefilter, ContextPrefilterConfig
 from streamrec.models.factorisation_machine import FactorisationMachine, FactorisationMachineConfig
 from streamrec.recommender import Visitor
@@ -16,7 +15,7 @@ from streamrec.recommender import Visitor
 LIGHT: dict[str, Any] = {"regularisation": 0.1, "weight_regularisation": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     "context_postfilter": {"damping": 0.1},
-    "context_prefilter": {"split": "items", "parameters": LIGHT},
+    "context_prefilter": {"split": "items", "base": {"model": "factorisation_machine", **LIGHT}},
     "factorisation_machine": LIGHT,
 }
 
@@ -106,7 +105,7 @@ def test_pairs_of_a_machine_are_products_of_all_pairs() -> None:
 
 
 def test_only_what_differs_by_more_than_chance_is_split() -> None:
-    model = ContextPrefilter(ContextPrefilterConfig(split="items", base="baseline_predictor"))
+    model = ContextPrefilter(ContextPrefilterConfig(split="items", base={"model": "baseline_predictor"}))
     model.train(umbrellas())
     assert list(model._splits) == ["umbrella", "hat"]
     assert {split[:2] for split in model._splits.values()} == {("weather", "rain")}
@@ -118,7 +117,7 @@ def test_visitors_who_rate_higher_in_a_context_are_split() -> None:
     rows = [(f"u{n}", f"i{item}", 4.0 + (n < 1) * up, when) for n in range(3) for item in range(8)
             for when, up in (("alone", 1), ("family", -1))]  # fmt: skip
     users, items, values, company = zip(*rows, strict=True)
-    model = ContextPrefilter(ContextPrefilterConfig(split="users", base="baseline_predictor"))
+    model = ContextPrefilter(ContextPrefilterConfig(split="users", base={"model": "baseline_predictor"}))
     model.train(make_feedback(users, items, values, contexts={"company": company}))
     assert list(model._user_splits) == ["u0"]
     alone, family = (
@@ -128,6 +127,7 @@ def test_visitors_who_rate_higher_in_a_context_are_split() -> None:
     assert alone > 4 > family
 
 
-def test_a_recommender_underneath_that_there_is_not_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="there is no model 'nothing'"):
-        make_base(OverBaseConfig(base="nothing"))
+@pytest.mark.parametrize("name", ["context_postfilter", "context_prefilter", "group_recommender"])
+def test_a_recommender_underneath_that_there_is_not_is_an_error(name: str) -> None:
+    with pytest.raises(ConfigError, match="base: there is no model 'nothing'"):
+        recommender(name, {"base": {"model": "nothing"}})

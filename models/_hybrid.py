@@ -1,0 +1,228 @@
+"""What hybrid recommenders share: parts that are recommenders, and scores made of theirs.
+
+Enters: feedback and knowledge, which every part is given. Leaves: one score an item, made of what the parts
+say of it; for ratings item by item, for lists out of the order of all items, in which what the visitor had
+plays no part.
+
+A hybrid learns from streams if all its parts do: it then has `learn_one`, and else has none.
+
+Source: Burke, "Hybrid Recommender Systems: Survey and Experiments", User Modeling and User-Adapted
+Interaction 12, 2002, section 3, names the kinds.
+"""
+
+from abc import ABC, abstractmethod
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, PositiveFloat, model_validator
+from pydantic_core import PydanticCustomError
+
+from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
+from streamrec.errors import DatasetError
+from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models import recommender_of
+from streamrec.models._nodes import Node, load_parts, save_parts
+from streamrec.models._rating_table import chosen
+from streamrec.models._saving import load_state, save_state
+from streamrec.models._scales import Floats
+from streamrec.recommender import Reason, Recommender, Task, Visitor
+
+__all__ = ["Hybrid", "Part", "merged", "part_options"]
+
+
+class Part(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """A part of a hybrid, and how much it counts."""
+
+    weight: PositiveFloat = 1.0
+    """How much, against the other parts."""
+    node: Node
+    """The recommender."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_part(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "node" not in given:
+            raise PydanticCustomError("node", "a part has its recommender under `node`, and `weight` beside it")
+        return given
+
+
+class Hybrid(ABC):
+    """Parts, what visitors had, and a score made of the parts' scores."""
+
+    Config: ClassVar[Any]
+    tasks: ClassVar[frozenset[Task]]
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config or self.Config()
+        self._parts: Sequence[Recommender] = [recommender_of(node) for node in self._nodes()]
+        self._know([], {})
+        if all(hasattr(part, "learn_one") for part in self._parts):
+            self.learn_one = self._learn_one
+
+    def train(
+        self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
+    ) -> TrainReport:
+        """Train every part on the same. Raises DatasetError if there is nothing to learn from."""
+        if not len(feedback):
+            raise DatasetError("there is no feedback to learn from")
+        reports = [
+            part.train(feedback, knowledge, part_options(options, number, len(self._parts), len(feedback)))
+            for number, part in enumerate(self._parts)
+        ]
+        order = np.argsort(feedback.users, kind="stable")
+        ends = np.cumsum(np.bincount(feedback.users))[:-1]
+        had = np.split(feedback.items[order], ends)
+        items = dict.fromkeys(chain(feedback.item_ids, *(part.items for part in self._parts)))
+        self._know(
+            list(items),
+            {each: array("q", of.tolist()) for each, of in zip(feedback.user_ids, had, strict=True)},
+        )
+        return TrainReport(
+            sum(report.events for report in reports), [loss for report in reports for loss in report.losses]
+        )
+
+    @property
+    def items(self) -> Sequence[str]:
+        """Those of feedback, then those that only some part has."""
+        return list(self._index)
+
+    def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
+        """Made of the parts' scores; see recommender.Recommender."""
+        if self._foretells():
+            rated = self._together(self._table(visitor, items), self._history(visitor))
+            found: FloatArray = rated.astype(np.float32)
+            return found
+        # Places are those among all items, whatever is asked for.
+        return chosen(self._together(self._table(visitor), self._history(visitor)), self._index, items)
+
+    def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
+        """The reasons of the parts that made the score, each part's as much as it made of it."""
+        place = self._index.get(item_id)
+        if place is None or np.isnan(self.score(visitor, [item_id])[0]):
+            return []
+        if self._foretells():
+            table, place = self._table(visitor, [item_id]), 0
+        else:
+            table = self._table(visitor)
+        told = []
+        shares = self._shares(table, self._history(visitor), place).tolist()
+        for part, share in zip(self._parts, shares, strict=True):
+            reasons = part.explain(visitor, item_id) if share else []
+            # A rating is the sum of its reasons; of lists' reasons only the proportions have a meaning.
+            total = 1.0 if self._foretells() else sum(abs(reason.weight) for reason in reasons) or 1.0
+            told += [reason._replace(weight=reason.weight * share / total) for reason in reasons]
+        return merged(told)
+
+    def save(self, directory: Path) -> None:
+        """See recommender.Recommender."""
+        had = list(self._had.values())
+        ids = {"items": self.items, "users": list(self._had)}
+        numbers = {
+            "lengths": np.array([len(items) for items in had], np.int64),
+            "had": np.concatenate([np.empty(0, np.int64), *(np.array(items) for items in had)]),
+            "alike": np.array(self._alike),
+        }
+        save_state(directory, type(self).__name__, self.config, ids, numbers)
+        save_parts(self._parts, directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """See recommender.Recommender."""
+        config, ids, numbers = load_state(directory, cls.__name__, cls.Config)
+        model = cls(config)
+        model._parts = load_parts(model._nodes(), directory)
+        had = np.split(numbers["had"], np.cumsum(numbers["lengths"])[:-1])
+        users = zip(ids["users"], had, strict=False)
+        model._know(ids["items"], {user_id: array("q", items.tolist()) for user_id, items in users})
+        model._alike = numbers["alike"].tolist()
+        return model
+
+    @abstractmethod
+    def _nodes(self) -> Sequence[Mapping[str, Any]]:
+        """Of all parts."""
+
+    @abstractmethod
+    def _together(self, table: Floats, had: IntArray) -> Floats:
+        """The scores of the items of the table, (n,).
+
+        table: (parts, n), NaN where a part cannot tell; all items, if not of ratings. had: what the visitor
+        had, by index.
+        """
+
+    @abstractmethod
+    def _shares(self, table: Floats, had: IntArray, place: int) -> Floats:
+        """What each part makes up of the score of an item that has one, (parts,); 0 if it has no part in it.
+
+        For ratings by what its score is multiplied; for lists what it adds, or more where it counts more.
+        """
+
+    def _foretells(self) -> bool:
+        """Whether scores are ratings."""
+        return bool(getattr(self.config, "task", "top-n") == "rating")
+
+    def _new(self, had: IntArray) -> NDArray[np.bool_]:
+        """Which of all items the visitor did not have."""
+        new = np.ones(len(self._index), bool)
+        new[had] = False
+        return new
+
+    def _learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
+        """Let every part learn it; see recommender.StreamRecommender."""
+        for part in self._parts:
+            part.learn_one(user_id, item_id, value, time_ms)  # type: ignore[attr-defined]
+        if item_id not in self._index:
+            self._index[item_id] = len(self._index)
+            self._alike = [False] * len(self._parts)
+        self._had.setdefault(user_id, array("q")).append(self._index[item_id])
+
+    def _know(self, items: Sequence[str], had: dict[str, "array[int]"]) -> None:
+        self._index = {item_id: index for index, item_id in enumerate(items)}
+        self._had = had
+        # Parts that have our items in our order need not be asked by name, which takes longer.
+        self._alike = [list(part.items) == list(items) for part in self._parts]
+
+    def _table(self, visitor: Visitor, items: Sequence[str] | None = None) -> Floats:
+        """What each part says of the items, or of all, (parts, n)."""
+        named = self.items if items is None else items
+        rows = [
+            part.score(visitor, None if alike and items is None else named)
+            for part, alike in zip(self._parts, self._alike, strict=True)
+        ]
+        return np.array(rows, np.float64)
+
+    def _history(self, visitor: Visitor) -> IntArray:
+        """What the visitor had, by index: as learned, else what it comes with."""
+        had = self._had.get(visitor.visitor_id)
+        if had is None:
+            return np.array(
+                [self._index[item_id] for item_id in visitor.items if item_id in self._index], np.int64
+            )
+        return np.array(had, np.int64)
+
+
+def part_options(options: TrainOptions | None, number: int, n_parts: int, events: int) -> TrainOptions:
+    """Options for the training of one of several parts, each of `events`: its progress is a share of all."""
+    options = options or TrainOptions()
+    on_step = options.on_step
+
+    def on_part(done: int, total: int, loss: float) -> None:
+        if on_step is not None:
+            on_step(number * events + done * events // total, n_parts * events, loss)
+
+    return TrainOptions(options.seed, options.device, options.threads, on_part)
+
+
+def merged(reasons: Iterable[Reason]) -> list[Reason]:
+    """Weightiest first; what is told more than once is one reason."""
+    found: defaultdict[tuple[Any, str], float] = defaultdict(float)
+    for kind, of, weight in reasons:
+        found[kind, of] += weight
+    return sorted(
+        (Reason(*each, weight) for each, weight in found.items()), key=lambda each: -abs(each.weight)
+    )

@@ -1,0 +1,54 @@
+"""Nodes in YAML files: what is no node is refused with the file's name."""
+
+from pathlib import Path
+
+import pytest
+
+from streamrec.errors import ConfigError
+from streamrec.models import recommender_of
+from streamrec.models.wals import WALSConfig
+from streamrec.node_files import load_node
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "node.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_a_node_is_a_recommender_with_its_hyperparameters(tmp_path: Path) -> None:
+    node = load_node(written(tmp_path, "model: wals\nfactors: 7  # few\n"))
+    assert node == {"model": "wals", "factors": 7}
+    assert recommender_of(node).config == WALSConfig(factors=7)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("model: [wals", "cannot be read as YAML"),
+        ("model: !!python/object:os.system {}", "cannot be read as YAML"),
+        ("[" * 5000, "cannot be read as YAML"),
+        ("- wals\n- bpr\n", "holds no node: `model: NAME` is wanted"),
+        ("", "holds no node"),
+        ("model: wals\nsince: 2026-01-01\n", "holds what is no part of a node: .*date"),
+        ("&it\nmodel: weighted_hybrid\nparts: [{node: *it}]\n", "holds what is no part of a node: Circular"),
+    ],
+)
+def test_what_is_no_node_is_refused(text: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"node\.yaml {fault}"):
+        load_node(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read"):
+        load_node(tmp_path / "none.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"bytes\.yaml cannot be read"):
+        load_node(tmp_path / "bytes.yaml")
+
+
+@pytest.mark.parametrize("text", ["factors: 7\n", "model: 7\n", "model: {name: wals}\n"])
+def test_a_node_without_a_recommenders_name_is_refused(text: str, tmp_path: Path) -> None:
+    node = load_node(written(tmp_path, text))
+    with pytest.raises(ConfigError, match="names its recommender under `model`"):
+        recommender_of(node)
