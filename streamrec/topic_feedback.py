@@ -32,8 +32,8 @@ class TopicFeedback(NamedTuple):
 def read_feedback(settings: Settings, *, ratings: bool = False) -> TopicFeedback:
     """All feedback of the interactions topic up to its present end.
 
-    ratings: as FeedbackCollector. Raises BrokerError or TopicError if it cannot be read, DatasetError if there
-    is nothing in it.
+    ratings: as FeedbackCollector. Raises BrokerError or TopicError if it cannot be read, DatasetError if
+    there is nothing in it.
     """
     collector = FeedbackCollector(settings, ratings=ratings)
 
