@@ -131,11 +131,6 @@ def recommender_of(node: Mapping[str, Any]) -> Recommender:
     return recommender(node["model"], {name: value for name, value in node.items() if name != "model"})
 
 
-def recommender_name(name: str) -> str:
-    """A recommender's name as it is listed, as `session_model_name`."""
-    return _listed(name, RECOMMENDERS)
-
-
 def recommender_class(name: str) -> Any:
     """The class of a recommender; its configuration is the class attribute `Config`."""
     return _class(name, RECOMMENDERS)

@@ -48,7 +48,7 @@ class Part(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @classmethod
     def _is_a_part(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and "node" not in given:
-            raise PydanticCustomError("node", "a part has its recommender under `node`, and `weight` beside it")
+            raise PydanticCustomError("node", "a part has its recommender under `node`, `weight` beside it")
         return given
 
 
