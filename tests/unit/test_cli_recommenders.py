@@ -59,13 +59,13 @@ def test_a_file_that_composes_one_is_trained_with_its_hyperparameters(
     run: Run, registry: Registry, data: Path, tmp_path: Path
 ) -> None:
     node = tmp_path / "node.yaml"
-    node.write_text("model: funk_svd\nfactors: 3\nepochs: 2\n")
+    node.write_text("model: funk_svd\nfactors: 3\nturns: 2\n")
     code, out, err = run(
-        "train", "recommender", str(node), "--data", str(data), "--json", "--param", "epochs=4"
+        "train", "recommender", str(node), "--data", str(data), "--json", "--param", "turns=4"
     )
     assert code == 0, err
     manifest = registry.manifest("funk_svd", json.loads(out)["version"])
-    assert manifest.config == {"factors": 3, "epochs": "4"}
+    assert manifest.config == {"factors": 3, "turns": "4"}
     assert manifest.data == {"source": "ratings.csv", "interactions": 120, "visitors": 20}
 
 
@@ -88,7 +88,6 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
         (["wals", "--bundled", "--param", "factors=-1"], "factors"),
         (["nowhere.yaml", "--bundled"], "nowhere.yaml cannot be read as YAML"),
         (["wals", "--data", "nowhere.csv"], "nowhere.csv cannot be read"),
-        (["tag_profile", "--bundled"], "tag"),
     ],
 )
 def test_what_cannot_be_trained_is_said_and_nothing_is_published(

@@ -43,7 +43,7 @@ def test_every_interaction_of_a_weight_counts_once(settings: Settings) -> None:
     assert list(found.user_ids) == ["v", "w"]
     assert [found.item_ids[item] for item in found.items] == ["i0", "i1", "i2", "i4", "i0", "i1"]
     assert sorted(set(found.values.tolist())) == [1.0, 3.0]
-    assert told["history"][0]["left_out"] == 2
+    assert told["history"][0]["left_out"] == 3
     assert (found.time_ms - BASE).tolist() == [0, 1000, 2000, 4000, 5000, 6000]
 
 
