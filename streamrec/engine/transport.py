@@ -277,6 +277,12 @@ class BatchConsumer(driver.Consumer):
         self.handed.clear()
         await super().on_partitions_revoked(revoked)
 
+    async def on_stop(self) -> None:
+        """Finish the batches in work and commit them. Called by Faust, before it stops agents."""
+        if self.app.works is not None:
+            await self.app.works.end()
+        await super().on_stop()
+
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what is handled by now. Called by Faust too, at intervals, and when it stops.
 
