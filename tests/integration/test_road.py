@@ -18,6 +18,7 @@ from streamrec.registry import Registry
 from streamrec.releases import announce
 
 _CLICKS = 1500
+_BACKLOG = 30_000
 
 
 @pytest.fixture
@@ -71,6 +72,22 @@ def test_every_click_has_exactly_one_list_in_order(settings: Settings, model: st
     leads = Counter(item.sources[0] for each in lists for item in each.items)
     assert set(leads) >= {"gru4rec", "online_mf", "popularity"}
     assert {each.release for each in lists} <= {model, ""}
+
+
+def test_a_worker_that_is_stopped_at_work_leaves_nothing_to_be_done_twice(
+    settings: Settings, model: str, tmp_path: Path
+) -> None:
+    clicks = _real_clicks(_BACKLOG)
+    with running("state", settings, tmp_path):
+        publish(settings, "interactions", clicks)
+        for _ in range(4):
+            with running("scoring", settings, tmp_path) as scoring:
+                scoring.wait(lambda: "streamrec_recommendations_total 0.0" not in scoring.page("metrics")[1])
+                assert scoring.stop() == 0
+        assert len(read(settings, "recommendations")) < _BACKLOG  # it was at work
+        with running("scoring", settings, tmp_path):
+            found = read(settings, "recommendations", n=_BACKLOG)
+    assert len({json.loads(record.value)["rec_id"] for record in found}) == len(found) == _BACKLOG
 
 
 def test_an_unavailable_item_is_gone_within_a_second(settings: Settings, model: str, tmp_path: Path) -> None:
