@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, PositiveFloat, model_validator
+from pydantic import AfterValidator, BaseModel, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
@@ -33,7 +33,7 @@ from streamrec.models._saving import load_state, save_state
 from streamrec.models._scales import Floats
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 
-__all__ = ["Hybrid", "Part", "merged", "part_options"]
+__all__ = ["Hybrid", "Part", "Parts", "merged", "part_options"]
 
 
 class Part(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -48,8 +48,20 @@ class Part(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @classmethod
     def _is_a_part(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and "node" not in given:
-            raise PydanticCustomError("node", "a part has its recommender under `node`, `weight` beside it")
+            raise PydanticCustomError(
+                "node", "a part has its recommender under `node`, and `weight` beside it"
+            )
         return given
+
+
+def _some(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    if not parts:
+        raise PydanticCustomError("node", "at least one part is needed")
+    return parts
+
+
+Parts = Annotated[tuple[Part, ...], AfterValidator(_some)]
+"""The parts of a hybrid that may have any number."""
 
 
 class Hybrid(ABC):

@@ -35,7 +35,8 @@ def z_scores(scores: Floats, new: Mask) -> Floats:
     spread = among.std()
     # Of equal numbers the mean may be off by their rounding.
     is_one = spread <= 1e-12 * np.abs(among).max()
-    return (scores - among.mean()) / (1.0 if is_one else spread) * (0.0 if is_one else 1.0)
+    found: Floats = (scores - among.mean()) * (0.0 if is_one else 1 / spread)
+    return found
 
 
 def places(*keys: Floats) -> Floats:

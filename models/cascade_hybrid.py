@@ -58,4 +58,6 @@ class CascadeHybrid(Hybrid):
         return np.where(np.isnan(first), np.nan, found)
 
     def _shares(self, table: Floats, had: IntArray, place: int) -> Floats:
-        return np.isfinite(table[:, place]) / np.isfinite(table[:, place]).sum()
+        told = np.isfinite(table[:, place])
+        found: Floats = told / told.sum()
+        return found

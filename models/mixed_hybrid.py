@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from streamrec.contracts import IntArray
-from streamrec.models._hybrid import Hybrid, Part
+from streamrec.models._hybrid import Hybrid, Parts
 from streamrec.models._scales import Floats, by_place, places, ranks
 from streamrec.recommender import Task
 
@@ -26,9 +26,8 @@ __all__ = ["MixedHybrid", "MixedHybridConfig"]
 class MixedHybridConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters."""
 
-    parts: tuple[Part, ...] = Field(
+    parts: Parts = Field(
         default=({"weight": 2, "node": {"model": "wals"}}, {"node": {"model": "tfidf_content"}}),
-        min_length=1,
         validate_default=True,
     )
     """The recommenders, with their weights."""

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from streamrec.contracts import IntArray
-from streamrec.models._hybrid import Hybrid, Part
+from streamrec.models._hybrid import Hybrid, Parts
 from streamrec.models._nodes import want_ratings
 from streamrec.models._scales import Floats, ranks, z_scores
 from streamrec.recommender import Task
@@ -29,9 +29,8 @@ class WeightedHybridConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan
 
     task: Task = "rating"
     """What scores are: ratings expected, or numbers to be ranked by."""
-    parts: tuple[Part, ...] = Field(
+    parts: Parts = Field(
         default=({"node": {"model": "biased_mf"}}, {"node": {"model": "item_based_cf"}}),
-        min_length=1,
         validate_default=True,
     )
     """The recommenders, with their weights."""

@@ -323,7 +323,7 @@ def test_reasons_of_a_list_are_those_of_its_parts_as_much_as_they_add() -> None:
 @pytest.mark.parametrize(
     ("node", "fault"),
     [
-        ({"model": "weighted_hybrid", "parts": []}, "parts: .*at least 1 item"),
+        ({"model": "weighted_hybrid", "parts": []}, "parts: at least one part is needed$"),
         (
             {"model": "weighted_hybrid", "parts": [{"weight": 0, "node": POPULAR}]},
             r"parts\.0\.weight: .*greater than 0",
