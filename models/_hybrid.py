@@ -4,7 +4,8 @@ Enters: feedback and knowledge, which every part is given. Leaves: one score an 
 say of it; for ratings item by item, for lists out of the order of all items, in which what the visitor had
 plays no part.
 
-A hybrid learns from streams if all its parts do: it then has `learn_one`, and else has none.
+A hybrid learns from streams if all its parts do: it then has `learn_one`, and else has none. It can score new
+items if a part can: it then has `add_item`.
 
 Source: Burke, "Hybrid Recommender Systems: Survey and Experiments", User Modeling and User-Adapted
 Interaction 12, 2002, section 3, names the kinds.
@@ -25,13 +26,14 @@ from pydantic_core import PydanticCustomError
 
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
+from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models import recommender_of
 from streamrec.models._nodes import Node, load_parts, save_parts
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._scales import Floats
-from streamrec.recommender import Reason, Recommender, Task, Visitor
+from streamrec.recommender import ItemLearner, Reason, Recommender, Task, Visitor
 
 __all__ = ["Hybrid", "Part", "Parts", "merged", "part_options"]
 
@@ -76,6 +78,8 @@ class Hybrid(ABC):
         self._know([], {})
         if all(hasattr(part, "learn_one") for part in self._parts):
             self.learn_one = self._learn_one
+        if any(isinstance(part, ItemLearner) for part in self._parts):
+            self.add_item = self._add_item
 
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
@@ -192,6 +196,15 @@ class Hybrid(ABC):
             self._index[item_id] = len(self._index)
             self._alike = [False] * len(self._parts)
         self._had.setdefault(user_id, array("q")).append(self._index[item_id])
+
+    def _add_item(self, item: Item) -> None:
+        """Let the parts know it that learn items; see recommender.ItemLearner."""
+        for part in self._parts:
+            if isinstance(part, ItemLearner):
+                part.add_item(item)
+        if item.item_id not in self._index:
+            self._index[item.item_id] = len(self._index)
+            self._alike = [False] * len(self._parts)
 
     def _know(self, items: Sequence[str], had: dict[str, "array[int]"]) -> None:
         self._index = {item_id: index for index, item_id in enumerate(items)}

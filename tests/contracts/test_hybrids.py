@@ -334,7 +334,7 @@ def test_reasons_of_a_list_are_those_of_its_parts_as_much_as_they_add() -> None:
         ),
         (
             {"model": "mixed_hybrid", "parts": [{"weight": 2, "model": "wals"}]},
-            r"parts\.0: a part has its recommender under `node`, `weight` beside it$",
+            r"parts\.0: a part has its recommender under `node`, and `weight` beside it$",
         ),
         ({"model": "weighted_hybrid", "parts": [{"node": POPULAR}]}, "item_popularity foretells no ratings"),
         ({"model": "switching_hybrid", "few": CONTENT}, "tfidf_content foretells no ratings"),

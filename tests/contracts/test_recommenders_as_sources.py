@@ -204,6 +204,20 @@ def test_an_item_that_nobody_had_is_proposed_in_the_list_after_its_record(
     assert after.index("alike") < after.index("unlike")
 
 
+def test_a_hybrid_of_content_proposes_a_new_item_too(registry: Registry) -> None:
+    node = {
+        "model": "weighted_hybrid",
+        "task": "top-n",
+        "parts": [{"node": {"model": "item_popularity"}}, {"node": {"model": "tag_profile"}}],
+    }
+    trained = train_recommender(node, ratings(), registry, knowledge=ratings_knowledge())
+    learned = RecommenderSource(load_recommender(registry, "weighted_hybrid", trained.version))
+    catalogue = Catalogue()
+    before = asked(learned, 1000, catalogue)
+    catalogue.on_record(b"new", encode(Item(item_id="new", tags=["tag1"], categories=["category1"])))
+    assert sorted(asked(learned, 1000, catalogue)) == sorted([*before, "new"])
+
+
 def test_a_record_that_changes_changes_what_is_proposed() -> None:
     model = recommender("tag_profile")
     model.train(ratings(), ratings_knowledge())
