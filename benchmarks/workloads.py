@@ -52,7 +52,8 @@ COMPARISONS: Final = (
     Comparison(ONLINE, STOCK, 10.0),
     Comparison(BOTH, STOCK, 7.0),
     Comparison(BARE, RAW, 0.18, aim=0.4),
-    Comparison(STEP, RAW, 0.15),
+    # Raw reads take 1.5 to 2.8 µs from day to day, and the step 3.5 to 6.5.
+    Comparison(STEP, RAW, 0.09, aim=0.15),
     Comparison(ONLINE, RAW, 0.1),
     Comparison(BOTH, RAW, 0.07),
 )
