@@ -7,7 +7,8 @@ Sums are computed in double precision and kept in single as long as that holds a
 ratings in whole or half points take half the memory, and no answer differs by a bit.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,15 +18,14 @@ __all__ = ["PairTable"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Sums = NDArray[Any]
-"""(s, n), in single or double precision."""
 
 _SHIFT: Final = 32
 # A pair that is new moves all behind it. So new ones are kept apart, until they are this many and a share
 # of those there were: then moving everything costs little for each.
 _RECENT: Final = 16_384
 _SHARE: Final = 32
-_BLOCK: Final = 1 << 18
+_NAMES: Final = ("", "recent_")
+_BLOCK: Final = 1 << 17
 """Pairs that are put in at a time, about: what training takes beside the table itself."""
 
 
@@ -33,21 +33,16 @@ class PairTable:
     """Sums by ordered pair of dense indices below 2³¹; both orders of a pair are entries of their own."""
 
     def __init__(self, n_sums: int) -> None:
-        # Two disjoint levels, all and recent.
         self._n_sums = n_sums
-        self._levels = [_Level(*self._nothing()) for _ in range(2)]
+        # Two disjoint levels, all and recent.
+        self._levels = [_Level.empty(n_sums), _Level.empty(n_sums)]
 
     def __len__(self) -> int:
         return sum(len(level.keys) for level in self._levels)
 
     def fill(self, lines: Iterable[tuple[Ints, Floats]]) -> None:
-        """Set all pairs at once. lines: of each row in turn the other rows, (m,) ascending, and (s, m) sums."""
-        empty_keys, empty_sums = self._nothing()
-        keys, sums = [empty_keys], [empty_sums]
-        for of_keys, of_sums in _blocks(lines):
-            keys.append(of_keys)
-            sums.append(of_sums)
-        self._levels = [_Level(_joined(keys), _joined(sums)), _Level(empty_keys, empty_sums)]
+        """Set all pairs at once. lines: of each row in turn (m,) other rows, ascending, and (s, m) sums."""
+        self._levels = [_Level.of(_blocks(lines), self._n_sums), _Level.empty(self._n_sums)]
 
     def add(self, rows: Ints, others: Ints, sums: Floats) -> None:
         """Add to pairs, each once at most; those that are new begin at 0. sums: (s, m)."""
@@ -64,7 +59,7 @@ class PairTable:
         recent.insert(keys, sums)
         if len(recent.keys) > _RECENT + len(everything.keys) // _SHARE:
             everything.insert(recent.keys, recent.sums)
-            self._levels[1] = _Level(*self._nothing())
+            self._levels[1] = _Level.empty(self._n_sums)
 
     def of_rows(self, rows: Ints, among: NDArray[np.bool_] | None = None) -> tuple[Ints, Ints, Floats]:
         """Pairs of rows: (m,) places in `rows`, (m,) the other rows, (s, m) sums; ascending by both.
@@ -83,7 +78,7 @@ class PairTable:
                 place, at, other = place[asked], at[asked], other[asked]
             places.append(place)
             others.append(other)
-            sums.append(level.sums[:, at].astype(np.float64))
+            sums.append(np.array([each[at] for each in level.sums], np.float64))
         if not len(places[1]):
             return places[0], others[0], sums[0]
         place, other = np.concatenate(places), np.concatenate(others)
@@ -92,59 +87,81 @@ class PairTable:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """For files."""
-        everything, recent = self._levels
         return {
-            "keys": everything.keys,
-            "sums": everything.sums,
-            "recent_keys": recent.keys,
-            "recent_sums": recent.sums,
+            f"{name}{part}": array
+            for name, level in zip(_NAMES, self._levels, strict=True)
+            for part, array in level.arrays().items()
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `arrays` gave."""
         self._levels = [
-            _Level(arrays[f"{name}keys"].astype(np.int64), arrays[f"{name}sums"]) for name in ("", "recent_")
+            _Level(
+                arrays[f"{name}keys"].astype(np.int64),
+                [arrays[f"{name}sum{n}"] for n in range(self._n_sums)],
+            )
+            for name in _NAMES
         ]
-
-    def _nothing(self) -> tuple[Ints, Sums]:
-        return np.empty(0, np.int64), np.empty((self._n_sums, 0), np.float32)
 
 
 class _Level:
-    """Pairs in the order of their keys: (n,) keys and (s, n) sums."""
+    """Pairs in the order of their keys, (n,), with (n,) of each sum: single or double precision."""
 
     __slots__ = ("keys", "sums")
 
-    def __init__(self, keys: Ints, sums: Sums) -> None:
+    def __init__(self, keys: Ints, sums: list[NDArray[Any]]) -> None:
         self.keys, self.sums = keys, sums
+
+    @classmethod
+    def empty(cls, n_sums: int) -> "_Level":
+        """No pairs."""
+        return cls(np.empty(0, np.int64), [np.empty(0, np.float32) for _ in range(n_sums)])
+
+    @classmethod
+    def of(cls, blocks: Iterable[tuple[Ints, Floats]], n_sums: int) -> "_Level":
+        """All pairs, by ascending keys."""
+        # Arrays that grow where they are: of blocks that are joined in the end memory would hold two each.
+        keys, sums = array("q"), [array("f") for _ in range(n_sums)]
+        for of_keys, of_sums in blocks:
+            keys.frombytes(of_keys.tobytes())
+            for n, of_sum in enumerate(of_sums):
+                if sums[n].typecode == "f" and not _is_single(of_sum):
+                    sums[n] = array("d", sums[n])
+                sums[n].frombytes(of_sum.astype(sums[n].typecode).tobytes())
+        return cls(np.frombuffer(keys, np.int64), [np.frombuffer(each, each.typecode) for each in sums])
 
     def add(self, places: Ints, sums: Floats) -> None:
         """Add to pairs that are there, each once at most."""
-        total = self.sums[:, places] + sums
-        self._hold(total)
-        self.sums[:, places] = total
+        for n, more in enumerate(sums):
+            total = self.sums[n][places] + more
+            self._hold(n, total)
+            self.sums[n][places] = total
 
-    def insert(self, keys: Ints, sums: Sums) -> None:
+    def insert(self, keys: Ints, sums: Sequence[NDArray[Any]] | Floats) -> None:
         """Put in pairs that are not there; keys ascending."""
-        self._hold(sums)
         places = np.searchsorted(self.keys, keys)
         self.keys = np.insert(self.keys, places, keys)
-        self.sums = np.insert(self.sums, places, sums, axis=1)
+        for n, of_sum in enumerate(sums):
+            self._hold(n, of_sum)
+            self.sums[n] = np.insert(self.sums[n], places, of_sum)
 
-    def _hold(self, sums: Sums) -> None:
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For files."""
+        return {"keys": self.keys, **{f"sum{n}": of_sum for n, of_sum in enumerate(self.sums)}}
+
+    def _hold(self, n: int, sums: NDArray[Any]) -> None:
         """Go over to double precision if single does not hold these."""
-        if self.sums.dtype == np.float32 and _narrowed(sums).dtype != np.float32:
-            self.sums = self.sums.astype(np.float64)
+        if self.sums[n].dtype == np.float32 and not _is_single(sums):
+            self.sums[n] = self.sums[n].astype(np.float64)
 
 
-def _narrowed(sums: Sums) -> Sums:
-    """In single precision if that holds them exactly."""
+def _is_single(sums: NDArray[Any]) -> bool:
+    """Whether single precision holds them exactly."""
     with np.errstate(over="ignore"):
-        single = sums.astype(np.float32)
-    return single if (single == sums).all() else sums
+        return bool((sums.astype(np.float32) == sums).all())
 
 
-def _blocks(lines: Iterable[tuple[Ints, Floats]]) -> Iterator[tuple[Ints, Sums]]:
+def _blocks(lines: Iterable[tuple[Ints, Floats]]) -> Iterator[tuple[Ints, Floats]]:
     """Keys and sums of some rows at a time."""
     keys: list[Ints] = []
     sums: list[Floats] = []
@@ -154,23 +171,7 @@ def _blocks(lines: Iterable[tuple[Ints, Floats]]) -> Iterator[tuple[Ints, Sums]]
         sums.append(of_row)
         waiting += len(others)
         if waiting >= _BLOCK:
-            yield np.concatenate(keys), _narrowed(np.concatenate(sums, axis=1))
+            yield np.concatenate(keys), np.concatenate(sums, axis=1)
             keys, sums, waiting = [], [], 0
     if keys:
-        yield np.concatenate(keys), _narrowed(np.concatenate(sums, axis=1))
-
-
-def _joined(blocks: list[NDArray[Any]]) -> NDArray[Any]:
-    """All blocks in one array, along the last axis; the list is emptied.
-
-    Each block is let go once it is copied: memory holds everything once, not twice.
-    """
-    shape = (*blocks[0].shape[:-1], sum(block.shape[-1] for block in blocks))
-    joined = np.empty(shape, np.result_type(*blocks))
-    end = shape[-1]
-    while blocks:
-        block = blocks.pop()
-        start = end - block.shape[-1]
-        joined[..., start:end] = block
-        end = start
-    return joined
+        yield np.concatenate(keys), np.concatenate(sums, axis=1)

@@ -1,4 +1,4 @@
-"""Run it: `python -m benchmarks.recommenders [--only QUESTION] [--model NAME] [--data FOLDER] [--out FOLDER]`.
+"""Run it: `python -m benchmarks.recommenders [--only QUESTION] [--model NAME] [--data DIR] [--out DIR]`.
 
 Exit 1 if a claim that is required does not hold. Adds its rows to report.json. Peers are installed for
 "speed" once, into an environment of their own below the folder of the report; scikit-surprise is built there,

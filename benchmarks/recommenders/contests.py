@@ -1,6 +1,6 @@
 """Which models of other libraries stand beside ours, and why one of ours may be the slower.
 
-All are asked with their own defaults, but for implicit, which ours are trained by: it has our hyperparameters.
+All have their own defaults, but for implicit, which ours are trained by: it has our hyperparameters.
 """
 
 from collections.abc import Mapping
@@ -38,4 +38,4 @@ CONTESTS: Final = (
 )
 
 REASONS: Final[Mapping[tuple[str, str, str], str]] = {}
-"""By model, task and `train` or `answer`: why ours takes longer than the fastest; docs/models.md says so too."""
+"""By model, task and `train` or `answer`: why ours takes longer; docs/models.md says so too."""

@@ -107,7 +107,7 @@ def camra2011(folder: Path) -> tuple[Feedback, Feedback, Knowledge]:
 def citeulike_t(folder: Path) -> tuple[Feedback, Knowledge]:
     """134,860 articles in the libraries of 7,947 visitors; 25,975 articles with words and tags.
 
-    Words are told as often as they stand in an article, in no order. Tags are those of three articles or more.
+    Words stand as often as in the article, in no order. Tags are those of three articles or more.
     """
     words = _text(folder / "vocabulary.dat").split("\n")
     tag_names = _text(folder / "tags.dat").split("\n")

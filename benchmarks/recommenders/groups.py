@@ -50,7 +50,9 @@ def judge_groups(names: Collection[str], folder: Path, on_step: Callable[[int, i
         error = None if strategy == _RANKS else rmse(np.where(unscored, mean, scores), groups.values)
         found[strategy] = (error, in_order, float(unscored.mean()))
         on_step(done, len(GROUP_STRATEGIES))
-    simple = {name: (rmse(each, groups.values), pairs_in_order(each, groups)) for name, each in guesses.items()}
+    simple = {
+        name: (rmse(each, groups.values), pairs_in_order(each, groups)) for name, each in guesses.items()
+    }
     best_error = min(error for error, _ in simple.values())
     best_order = max(in_order for _, in_order in simple.values())
     entries: list[Entry] = []
@@ -99,7 +101,7 @@ def pairs_in_order(scores: Numbers, said: Feedback) -> float:
 def _guesses(
     members: Feedback, groups: Feedback, who: Mapping[str, Collection[str]]
 ) -> Mapping[str, Numbers]:
-    """What is said of all films, of the film, and by the members of anything, (n,) each; means of training."""
+    """Means of all ratings, of those of the film, and of those by the members, (n,) each."""
     mean = float(members.values.mean(dtype=np.float64))
     of_items = _means(members.items, members.values, members.item_ids)
     of_users = _means(members.users, members.values, members.user_ids)

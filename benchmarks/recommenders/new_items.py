@@ -58,7 +58,9 @@ def judge_new_items(names: Collection[str], folder: Path, on_step: Callable[[int
         model.train(train, knowledge)
         found[name] = _lists_come_to(_scores(model, test, step), wanted)
     reference, _ = found[_HINDSIGHT]
-    title = f"{_DATA}: {len(test.item_ids):,} articles that nobody has had, listed for {len(wanted):,} visitors"
+    title = (
+        f"{_DATA}: {len(test.item_ids):,} articles that nobody has had, listed for {len(wanted):,} visitors"
+    )
     table = new_table(title, f"NDCG@{_NDCG}", f"Recall@{_RECALL}", "")
     entries = []
     for name, (ndcg, recall) in found.items():

@@ -49,7 +49,9 @@ def judge_ratings(
         def on_fold(done: int, place: int = place) -> None:
             on_step(place * _N_FOLDS + done, len(raters) * _N_FOLDS)
 
-        folds = cross_validate(lambda name=name: recommender(name), feedback, n_folds=_N_FOLDS, on_fold=on_fold)
+        folds = cross_validate(
+            lambda name=name: recommender(name), feedback, n_folds=_N_FOLDS, on_fold=on_fold
+        )
         found[name] = _Rated(
             mean(fold.rmse for fold in folds),
             mean(fold.mae for fold in folds),

@@ -44,7 +44,11 @@ class _Figures(NamedTuple):
 
 
 def judge_speed(
-    names: Collection[str], rated: Feedback, listed: Feedback, out: Path, on_step: Callable[[int, int], object]
+    names: Collection[str],
+    rated: Feedback,
+    listed: Feedback,
+    out: Path,
+    on_step: Callable[[int, int], object],
 ) -> Judged:
     """Every model that has a counterpart, beside it."""
     contests = [contest for contest in CONTESTS if contest.model in names]
@@ -86,7 +90,7 @@ def judge_speed(
 
 
 def rating_splits(feedback: Feedback) -> Iterator[tuple[Split, Quality]]:
-    """Folds as cross_validate has them, and the RMSE of what is foretold; NaN counts as the training's mean."""
+    """Folds as cross_validate has them, and the RMSE of answers, where NaN is the training's mean."""
     for held_out in fold_places(len(feedback), _REPEATS, seed=0):
         rest = np.ones(len(feedback), bool)
         rest[held_out] = False
@@ -182,7 +186,9 @@ def _table(
     )
     for contest in contests:
         ours = medians[task, _ours(contest)]
-        table.add_row(contest.model, f"{ours.train_s:.3f}", "", f"{ours.answer_s:.3f}", "", f"{ours.quality:.4f}")
+        table.add_row(
+            contest.model, f"{ours.train_s:.3f}", "", f"{ours.answer_s:.3f}", "", f"{ours.quality:.4f}"
+        )
         for peer, at in zip(contest.peers, range(0, len(rows[contest]), 3), strict=True):
             theirs = medians[task, peer]
             trained, answered, _ = rows[contest][at : at + 3]

@@ -1,4 +1,4 @@
-"""Whether it helps to know whom visitors trust, above all of those who have rated next to nothing: filmtrust."""
+"""Whether it helps to know whom visitors trust, above all those who rated next to nothing: filmtrust."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path

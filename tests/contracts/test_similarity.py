@@ -205,12 +205,12 @@ def test_sums_are_kept_in_single_precision_until_that_would_change_one() -> None
     table = PairTable(1)
     table.fill([(np.array([1, 2]), np.array([[0.5, 2.0**24]])), (np.array([0]), np.array([[0.25]]))])
     one, two = np.array([0]), np.array([2])
-    assert table.arrays()["sums"].dtype == np.float32
+    assert table.arrays()["sum0"].dtype == np.float32
     table.add(one, two, np.array([[2.0]]))
-    assert table.arrays()["sums"].dtype == np.float32
+    assert table.arrays()["sum0"].dtype == np.float32
     table.add(one, two, np.array([[1.0]]))  # 2²⁴ + 3 has 25 digits
     assert table.of_rows(one)[2].tolist() == [[0.5, 2.0**24 + 3]]
-    assert table.arrays()["sums"].dtype == np.float64
+    assert table.arrays()["sum0"].dtype == np.float64
     exact = PairTable(1)
     exact.fill([(np.array([1]), np.array([[0.1]]))])
     assert exact.of_rows(one)[2].tolist() == [[0.1]]

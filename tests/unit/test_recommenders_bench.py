@@ -1,7 +1,6 @@
-"""`python -m benchmarks.recommenders`: what its figures are made of, on data small enough to count by hand."""
+"""`python -m benchmarks.recommenders`: what its figures are made of, on data that can be counted by hand."""
 
 import json
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,9 +46,7 @@ def ignore(*_: object) -> None:
 
 def test_errors_of_all_splits_are_those_of_cross_validation() -> None:
     feedback, steps = some_ratings(), []
-    found = bench("paired").foretell(
-        "baseline_predictor", feedback, NOTHING, 2, lambda: steps.append(1)
-    )
+    found = bench("paired").foretell("baseline_predictor", feedback, NOTHING, 2, lambda: steps.append(1))
     assert len(steps) == 10
     for split in range(2):
         folds = cross_validate(lambda: recommender("baseline_predictor"), feedback, seed=split)
@@ -131,9 +128,7 @@ def test_chance_is_what_lists_in_any_order_come_to() -> None:
     new_items = bench("new_items")
     wanted = [np.array([0, 3, 5]), np.array([7])]
     rng = np.random.default_rng(0)
-    drawn = [
-        new_items._lists_come_to([rng.random(40) for _ in wanted], wanted) for _ in range(4000)
-    ]
+    drawn = [new_items._lists_come_to([rng.random(40) for _ in wanted], wanted) for _ in range(4000)]
     ndcg, recall = new_items.by_chance(np.array([3, 1]), 40)
     assert_allclose(np.mean(drawn, axis=0), [ndcg, recall], rtol=0.05)
     assert recall == 0.5
@@ -163,7 +158,9 @@ def test_folds_of_contenders_are_those_of_cross_validation(tmp_path: Path) -> No
         train, answer = bench("contender")._ours("baseline_predictor", split)
         assert_allclose(error(answer(train())), fold.rmse, rtol=1e-9)
         # What cannot be told counts as the mean.
-        assert_allclose(error(np.full(fold.ratings, np.nan)), error(np.full(fold.ratings, split.values.mean())))
+        assert_allclose(
+            error(np.full(fold.ratings, np.nan)), error(np.full(fold.ratings, split.values.mean()))
+        )
 
 
 def test_lists_of_contenders_are_judged_as_those_of_models() -> None:
@@ -178,9 +175,10 @@ def test_lists_of_contenders_are_judged_as_those_of_models() -> None:
     assert_allclose(gain(answer(train())), measure_lists(model, parts).ndcg_at_10)
 
 
+@pytest.mark.filterwarnings("ignore:Method expects CSR input")  # of what implicit made itself
 @pytest.mark.parametrize("name", ["implicit ALS", "implicit CosineRecommender", "scikit-learn TruncatedSVD"])
 def test_contenders_list_what_the_visitor_has_not_had(name: str) -> None:
-    split, _ = bench("speed").list_split(some_ratings(n_users=30, n_items=120, n=1500))
+    split, _ = bench("speed").list_split(some_ratings(n_users=60, n_items=120, n=3000))
     contender = bench("contender")
     library, _, model = name.partition(" ")
     train, answer = contender._LIBRARIES[library](model, split)
@@ -192,7 +190,7 @@ def test_contenders_list_what_the_visitor_has_not_had(name: str) -> None:
 
 
 def test_a_contender_is_run_in_a_process_of_its_own(tmp_path: Path) -> None:
-    split, error = next(iter(bench("speed").rating_splits(some_ratings())))
+    split, _ = next(iter(bench("speed").rating_splits(some_ratings())))
     peers = bench("peers")
     peers.write_split(tmp_path / "rating.npz", split)
     answered = peers.run_contender("ours baseline_predictor", tmp_path / "rating.npz", Path("none"))
@@ -207,7 +205,9 @@ def figures(*values: float) -> Any:
     return bench("speed")._Figures(*values)
 
 
-def test_what_is_slower_than_a_peer_fails_unless_the_reason_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_slower_than_a_peer_fails_unless_the_reason_is_stated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     speed = bench("speed")
     contest = speed.Contest("slope_one", "rating", ("surprise SlopeOne", "other SlopeOne"))
     medians = {
@@ -258,7 +258,7 @@ def test_a_claim_that_is_required_and_does_not_hold_is_told() -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Iterator[Path]:
+def files(tmp_path: Path) -> Path:
     texts = {
         "ratings.txt": "1 1 2\n2 1 3.5\n1 1 4\n",
         "trust.txt": "1 2 1\n",
@@ -273,7 +273,7 @@ def files(tmp_path: Path) -> Iterator[Path]:
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    yield tmp_path
+    return tmp_path
 
 
 def test_a_pair_that_is_rated_twice_is_rated_once_by_its_last_word(files: Path) -> None:
@@ -295,7 +295,9 @@ def test_articles_have_their_words_as_often_as_they_stand_there_and_common_tags(
         ("web", ["biology"]),
         ("gene", ["biology"]),
     ]
-    assert list(zip(feedback.users.tolist(), [feedback.item_ids[n] for n in feedback.items], strict=True)) == [
+    assert list(
+        zip(feedback.users.tolist(), [feedback.item_ids[n] for n in feedback.items], strict=True)
+    ) == [
         (0, "0"),
         (0, "2"),
         (1, "1"),
