@@ -4,7 +4,7 @@ Enters: ratings, all at once or one by one; rows are the side that is compared, 
 similarities of rows. One by one comes to what all at once does: exactly, but for the rounding of sums.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 _NO_INTS: Final = np.empty(0, np.int64)
 _NO_FLOATS: Final = np.empty(0)
+_PAIRS_AT_ONCE: Final = 1 << 20
+"""Whose sums are in memory while similarities are made of them, at most, as far as one row has no more."""
 
 
 class Lines:
@@ -135,14 +137,13 @@ class CoRatings:
         self.rows.fill(rows, columns, values)
         self.columns.fill(columns, rows, values)
         self._scale = Scale(float(values.min()), float(values.max()))
-        others, sums = [], []
-        for row in range(len(self.rows)):
-            other, of_row = self._of_line(self.rows.indices[row], self.rows.values[row], row)
-            others.append(other)
-            sums.append(of_row)
-            on_row(row + 1)
-        own = np.repeat(np.arange(len(others)), [len(other) for other in others])
-        self._table.fill(own, np.concatenate(others), np.concatenate(sums, axis=1))
+
+        def lines() -> Iterator[tuple[Ints, Floats]]:
+            for row in range(len(self.rows)):
+                yield self._of_line(self.rows.indices[row], self.rows.values[row], row)
+                on_row(row + 1)
+
+        self._table.fill(lines())
 
     def put(self, row: int, column: int, value: float) -> None:
         """Add a rating, or replace it. Row and column are there or are the next new one."""
@@ -161,17 +162,21 @@ class CoRatings:
             others, mine, self._change(np.full(len(other), value), other, before, own_first=False)
         )
 
-    def of_rows(self, rows: Ints) -> tuple[Ints, Ints, Floats]:
-        """Similarities of rows: (m,) places in `rows`, (m,) other rows, ascending by both; (m,) numbers."""
-        if self._kept:
-            places, others, sums = self._table.of_rows(rows)
-        else:
-            found = [self._of_line(self.rows.indices[row], self.rows.values[row], row) for row in rows]
-            places = np.repeat(np.arange(len(rows)), [len(other) for other, _ in found])
-            others = np.concatenate([_NO_INTS, *(other for other, _ in found)])
-            empty = np.empty((N_STATISTICS[self._kind], 0))
-            sums = np.concatenate([empty, *(of_row for _, of_row in found)], axis=1)
-        return places, others, self._weighted(sums, self.rows.totals(rows[places]), others)
+    def of_rows(self, rows: Ints, among: NDArray[np.bool_] | None = None) -> tuple[Ints, Ints, Floats]:
+        """Similarities of rows: (m,) places in `rows`, (m,) other rows, ascending by both; (m,) numbers.
+
+        among: (all rows,) which other rows are asked for; all if None.
+        """
+        step = max(1, _PAIRS_AT_ONCE // max(1, len(self.rows)))
+        parts = [self._of_some(rows[at : at + step], among) for at in range(0, len(rows), step)]
+        if len(parts) == 1:
+            return parts[0]
+        places = [place + n * step for n, (place, _, _) in enumerate(parts)]
+        return (
+            np.concatenate([_NO_INTS, *places]),
+            np.concatenate([_NO_INTS, *(others for _, others, _ in parts)]),
+            np.concatenate([_NO_FLOATS, *(found for _, _, found in parts)]),
+        )
 
     def of_stranger(self, columns: Ints, values: Floats) -> tuple[Ints, Floats]:
         """Similarities of a row that is not there: (m,) other rows, (m,) similarities."""
@@ -191,6 +196,21 @@ class CoRatings:
         self._table.restore(arrays)
         self.rows.restore(arrays, "rows")
         self.columns.restore(arrays, "columns")
+
+    def _of_some(self, rows: Ints, among: NDArray[np.bool_] | None) -> tuple[Ints, Ints, Floats]:
+        """As of_rows, all at once."""
+        if self._kept:
+            places, others, sums = self._table.of_rows(rows, among)
+        else:
+            found = [self._of_line(self.rows.indices[row], self.rows.values[row], row) for row in rows]
+            places = np.repeat(np.arange(len(rows)), [len(other) for other, _ in found])
+            others = np.concatenate([_NO_INTS, *(other for other, _ in found)])
+            empty = np.empty((N_STATISTICS[self._kind], 0))
+            sums = np.concatenate([empty, *(of_row for _, of_row in found)], axis=1)
+            if among is not None:
+                asked = among[others]
+                places, others, sums = places[asked], others[asked], sums[:, asked]
+        return places, others, self._weighted(sums, self.rows.totals(rows[places]), others)
 
     def _of_line(self, columns: Ints, values: Floats, row: int) -> tuple[Ints, Floats]:
         """Sums of a line with all rows but `row` that share a column with it: rows, ascending, and sums."""

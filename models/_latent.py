@@ -136,10 +136,15 @@ class LatentFactors(ABC, Generic[C]):
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """Offset, level and the product of vectors; see recommender.Recommender."""
         learned, place = self._learned, self._place(visitor)
-        if items is None:
-            chosen = np.arange(len(self.items))
-        else:
-            chosen = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
+        if items is None and place is not None:
+            # Without a copy of all vectors, which would take longer than the products.
+            everything = learned.offset + learned.levels + learned.design @ place
+            return np.clip(everything, *learned.bounds).astype(np.float32)
+        chosen = (
+            np.arange(len(self.items))
+            if items is None
+            else np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
+        )
         scores = np.full(len(chosen), np.nan, np.float32)
         there = chosen >= 0
         if place is not None and there.any():

@@ -17,6 +17,8 @@ IntArray = NDArray[np.int64]
 
 _NUMBERS_AT_ONCE: Final = 1 << 22
 """Of matrices that are held at a time: 32 MiB."""
+_IN_CACHE: Final = 1 << 15
+"""Numbers of vectors that are multiplied at a time: 256 KiB, as more would not stay near the processor."""
 
 
 class Rows(NamedTuple):
@@ -81,7 +83,7 @@ def ridge(
 def dots(left: FloatMatrix, right: FloatMatrix, rows: IntArray, columns: IntArray) -> FloatMatrix:
     """⟨left[row], right[column]⟩ of each pair, (n,); without the vectors of all pairs in memory at once."""
     found = np.empty(len(rows))
-    step = max(1, _NUMBERS_AT_ONCE // max(1, left.shape[1]))
+    step = max(1, _IN_CACHE // max(1, left.shape[1]))
     for first in range(0, len(rows), step):
         part = slice(first, first + step)
         found[part] = np.einsum("nk,nk->n", left[rows[part]], right[columns[part]])

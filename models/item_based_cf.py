@@ -46,10 +46,10 @@ class ItemBasedCF(MemoryBasedCF):
         # A similarity is that of both to each other, so it is looked up from the side that has fewer.
         by_candidate = len(candidates) < len(asker.items)
         asked, wanted = (candidates, asker.items) if by_candidate else (asker.items, candidates)
-        places, others, similarity = self._ratings.of_rows(asked)
         place_of = np.full(len(self._of_items), -1)
         place_of[wanted] = np.arange(len(wanted))
-        found = (similarity > 0) & (place_of[others] >= 0)
+        places, others, similarity = self._ratings.of_rows(asked, place_of >= 0)
+        found = similarity > 0
         places, of_others, similarity = places[found], place_of[others[found]], similarity[found]
         candidate, own = (places, of_others) if by_candidate else (of_others, places)
         return Votes(candidate, asker.items[own], similarity, self._above_level(asker)[own])

@@ -63,13 +63,21 @@ class NMF(RatingFactors[NMFConfig]):
         of_users, of_items = (
             self.config.damping * rows.counts[:, None] for rows in (ratings.by_user, ratings.by_item)
         )
-        given = csr_array((values, (users, items)), (n_users, n_items))
+        # In the order of visitors, so that products of their factors are the entries of such a matrix.
+        order, starts, columns = ratings.by_user
+        users, items, values = users[order], columns, values[order]
+
+        def matrix(entries: FloatMatrix) -> csr_array:
+            return csr_array((entries, columns, starts), (n_users, n_items))
+
+        given, expected = matrix(values), dots(places, design, users, items)
         for _ in range(self.config.epochs):
-            expected = csr_array((dots(places, design, users, items), (users, items)), given.shape)
-            places = _scaled(places, given @ design, expected @ design + of_users * places)
-            expected = csr_array((dots(places, design, users, items), (users, items)), given.shape)
-            design = _scaled(design, given.T @ places, expected.T @ places + of_items * design)
-            progress(float(np.mean((values - dots(places, design, users, items)) ** 2)))
+            found = matrix(expected) @ design + of_users * places
+            places = _scaled(places, given @ design, found)
+            found = matrix(dots(places, design, users, items)).T @ places + of_items * design
+            design = _scaled(design, given.T @ places, found)
+            expected = dots(places, design, users, items)
+            progress(float(np.mean((values - expected) ** 2)))
         return np.zeros(n_items), design, places, {}
 
     def _shares(self, had: Had, learned: Learned) -> FloatMatrix:

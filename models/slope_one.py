@@ -160,15 +160,18 @@ def _weighted(
 ) -> tuple[Numbers, Numbers]:
     """For each item, over a visitor's other items, the sums of c_ji (dev_ji + above_i) and c_ji, (N,)."""
     n_users, n_items = table.shape
-    users, items, values = table.users[side.ratings], table.items[side.ratings], table.values[side.ratings]
+    users, items, values = table.users, table.items, table.values
+    if not side.ratings.all():
+        users, items, values = users[side.ratings], items[side.ratings], values[side.ratings]
     has, is_above = np.zeros((2, n_items))
     has[rated[side.rated]] = 1.0
     is_above[rated[side.rated]] = above[side.rated]
     had = has[items]
     common = np.bincount(users, had, minlength=n_users)
     others = np.bincount(users, had * values - is_above[items], minlength=n_users)
-    sums = np.bincount(items, values * common[users] - others[users], minlength=n_items)
-    weights = np.bincount(items, common[users], minlength=n_items)
+    shared = common[users]
+    sums = np.bincount(items, values * shared - others[users], minlength=n_items)
+    weights = np.bincount(items, shared, minlength=n_items)
     # An item tells nothing of itself.
     raters = np.bincount(items, minlength=n_items)
     return sums - is_above * raters, weights - has * raters

@@ -61,7 +61,6 @@ class WALS(PreferenceFactors[WALSConfig]):
             factors=config.factors,
             regularization=penalty,
             iterations=config.epochs,
-            use_cg=False,
         )
         design = model.item_factors.astype(np.float64)
         rows = Rows(np.arange(likes.nnz), likes.indptr.astype(np.int64), likes.indices.astype(np.int64))

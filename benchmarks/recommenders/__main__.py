@@ -1,96 +1,105 @@
-"""Run it: `python -m benchmarks.recommenders [--data FOLDER] [--model NAME] [--out FOLDER]`.
+"""Run it: `python -m benchmarks.recommenders [--only QUESTION] [--model NAME] [--data DIR] [--out DIR]`.
 
-Exit 1 if a claim does not hold: ratings within 1 % of the published error where there is one, lists of every
-model that is trained for them above popularity. Adds its rows to report.json.
+Exit 1 if a claim that is required does not hold. Adds its rows to report.json. Peers are installed for
+"speed" once, into an environment of their own below the folder of the report; scikit-surprise is built there,
+which takes a C compiler.
 """
 
 import argparse
-import json
 import os
 import sys
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.recommenders.claims import list_entries, lists_table, rating_entries, ratings_table
+from benchmarks.recommenders.context import judge_context
 from benchmarks.recommenders.data import movielens_100k, movielens_small
-from benchmarks.recommenders.judged import Listed, Rated, judge_lists, judge_ratings
+from benchmarks.recommenders.groups import judge_groups
+from benchmarks.recommenders.lists import judge_lists
+from benchmarks.recommenders.new_items import judge_new_items
+from benchmarks.recommenders.ratings import judge_ratings
+from benchmarks.recommenders.rows import Judged, add_to_report, not_held
+from benchmarks.recommenders.speed import judge_speed
+from benchmarks.recommenders.trust import judge_trust
 from streamrec.cli.output import print_error
 from streamrec.errors import StreamrecError
-from streamrec.evaluation.held_out import last_of_each
-from streamrec.models import RECOMMENDERS, recommender_class
+from streamrec.models import RECOMMENDERS
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_RATED: Final = "movielens-100k"
-_LISTED: Final = "ml-latest-small"
-_WIDTH: Final = 110
+_WIDTH: Final = 120
 """Of the lines in a log or a pipe."""
+OnStep = Callable[[int, int], object]
 
 console = Console()
 
 
+class _Folders(NamedTuple):
+    data: Path
+    out: Path
+
+
+def _small(data: Path) -> Path:
+    return data / "ml-latest-small"
+
+
+_QUESTIONS: Final[Mapping[str, Callable[[Collection[str], _Folders, OnStep], Judged]]] = {
+    "ratings": lambda names, at, step: judge_ratings(names, movielens_100k(at.out / "data"), step),
+    "lists": lambda names, at, step: judge_lists(names, movielens_small(_small(at.data)), step),
+    "trust": lambda names, at, step: judge_trust(names, at.data, step),
+    "context": lambda names, at, step: judge_context(names, at.data, step),
+    "groups": lambda names, at, step: judge_groups(names, at.data, step),
+    "new-items": lambda names, at, step: judge_new_items(names, at.data, step),
+    "speed": lambda names, at, step: judge_speed(
+        names, movielens_100k(at.out / "data"), movielens_small(_small(at.data))[0], at.out, step
+    ),
+}
+
+
 def main() -> None:
-    """Train, measure, print, add to the report."""
+    """Ask, print, add to the report, one question after the other."""
     options = _options()
     if not console.is_terminal:
         console.width = _WIDTH
     names = options.model or list(RECOMMENDERS)
-    try:
-        entries = _measure(names, options.data, Path(options.out))
-    except StreamrecError as error:
-        print_error(str(error))
-        sys.exit(error.exit_code)
-    _add(Path(options.out) / "report.json", entries)
-    faults = [
-        f"{each['data']}, {each['model']}: {each['metric']} is {each['value']:.4f}, "
-        f"wanted {each['claim']} {each['reference']:.4f}"
-        for each in entries
-        if each["required"] and not each["holds"]
-    ]
+    report = Path(options.out) / "report.json"
+    faults = []
+    for question in options.only or _QUESTIONS:
+        began = time.monotonic()
+        try:
+            judged = _asked(question, names, _Folders(options.data, Path(options.out)))
+        except StreamrecError as error:
+            print_error(str(error))
+            sys.exit(error.exit_code)
+        add_to_report(report, judged.entries)
+        for table in judged.tables:
+            console.print(table)
+        console.print(f"{question} took {time.monotonic() - began:.0f} s\n", highlight=False)
+        faults += not_held(judged.entries)
     for fault in faults:
         print_error(fault)
     sys.exit(bool(faults))
 
 
-def _measure(names: list[str], folder: Path, out: Path) -> list[dict[str, Any]]:
-    rated_data = movielens_100k(out / "data")
-    listed_data, knowledge = movielens_small(folder / _LISTED)
-    parts = last_of_each(listed_data)
-    raters = [name for name in names if "rating" in recommender_class(name).tasks]
-    rated: dict[str, Rated] = {}
-    listed: dict[str, Listed] = {}
+def _asked(question: str, names: Collection[str], folders: _Folders) -> Judged:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        for name in raters:
-            task = progress.add_task(f"{_RATED}: {name}", total=5)
-            rated[name] = judge_ratings(
-                name, rated_data, on_fold=lambda done, task=task: progress.update(task, completed=done)
-            )
-        task = progress.add_task(_LISTED, total=len(names))
-        for name in names:
-            listed[name] = judge_lists(name, parts, knowledge)
-            progress.advance(task)
-    console.print(ratings_table(_RATED, rated))
-    console.print(lists_table(_LISTED, listed))
-    for_lists = {name for name in names if "top-n" in recommender_class(name).tasks}
-    return [*rating_entries(_RATED, rated), *list_entries(_LISTED, listed, for_lists)]
-
-
-def _add(report: Path, entries: list[dict[str, Any]]) -> None:
-    """Put the rows in place of those of the same models and data."""
-    report.parent.mkdir(parents=True, exist_ok=True)
-    ours = {(each["model"], each["data"]) for each in entries}
-    before = json.loads(report.read_text("utf-8")) if report.exists() else []
-    kept = [each for each in before if (each["model"], each["data"]) not in ours]
-    report.write_text(json.dumps([*kept, *entries], indent=2) + "\n", "utf-8")
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(question, total=None)
+        return _QUESTIONS[question](
+            names, folders, lambda done, total: progress.update(task, completed=done, total=total)
+        )
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.recommenders", description=__doc__)
     parser.add_argument(
         "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the data sets"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=list(_QUESTIONS), help="one question; again for another"
     )
     parser.add_argument(
         "--model", action="append", choices=list(RECOMMENDERS), help="one model; again for another"

@@ -13,6 +13,7 @@ from streamrec.contracts import FloatArray, IntArray, OnStep
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.beyond import average_popularity, catalogue_coverage, mean_of_lists, novelty
 from streamrec.evaluation.metrics import ndcg_at_k, recall_at_k
+from streamrec.evaluation.ranks import top
 from streamrec.feedback import Feedback
 from streamrec.recommender import Recommender, Visitor
 
@@ -80,10 +81,10 @@ def last_of_each(feedback: Feedback, share: float = 0.2) -> Parts:
 
 def recommended(scores: FloatArray, seen: IntArray, k: int) -> IntArray:
     """The k best, best first, ties by index, (m,) with m ≤ k: what was seen or has no score is left out."""
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    known[seen] = -np.inf
-    order = np.argsort(-known, kind="stable")[:k]
-    return order[np.isfinite(known[order])].astype(np.int64)
+    known = np.where(np.isfinite(scores), scores, np.nan)
+    known[seen] = np.nan
+    best = top(known, k)
+    return best[best >= 0]
 
 
 def make_lists(model: Recommender, parts: Parts, k: int = 20, on_step: OnStep | None = None) -> MadeLists:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr
 
-from streamrec.models import _pair_table
+from streamrec.models import _co_ratings, _pair_table
 from streamrec.models._co_ratings import CoRatings
 from streamrec.models._pair_table import PairTable
 from streamrec.models._similarity import ADDITIVE, Scale, Similarity, statistics
@@ -176,10 +176,50 @@ def test_sums_of_pairs_are_kept_where_a_rating_adds_to_its_own_only(kind: Simila
 def test_pairs_are_found_whether_they_are_old_or_recent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pair_table, "_RECENT", 2)
     table = PairTable(1)
-    table.fill(np.array([0, 2]), np.array([1, 0]), np.array([[1.0, 2.0]]))
+    none = (np.empty(0, np.int64), np.empty((1, 0)))
+    table.fill([(np.array([1]), np.array([[1.0]])), none, (np.array([0]), np.array([[2.0]]))])
     table.add(np.array([2, 0]), np.array([3, 1]), np.array([[4.0, 8.0]]))
     table.add(np.array([5, 2]), np.array([0, 3]), np.array([[16.0, 32.0]]))
     assert len(table) == 4
     places, others, sums = table.of_rows(np.array([2, 7, 0, 5]))
     found = list(zip(places.tolist(), others.tolist(), sums[0].tolist(), strict=True))
     assert found == [(0, 0, 2.0), (0, 3, 36.0), (2, 1, 9.0), (3, 0, 16.0)]
+    places, others, sums = table.of_rows(np.array([2, 0]), among=np.arange(4) == 3)
+    assert (places.tolist(), others.tolist(), sums.tolist()) == ([0], [3], [[36.0]])
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+def test_a_table_filled_in_blocks_has_all_pairs(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pair_table, "_BLOCK", block)
+    rng = np.random.default_rng(0)
+    lines = [(np.flatnonzero(rng.random(9) < 0.5), n) for n in range(9)]
+    table = PairTable(2)
+    table.fill((others, np.array([others + 0.5, others * 0 + n])) for others, n in lines)
+    places, others, sums = table.of_rows(np.arange(9))
+    assert_array_equal(places, np.repeat(np.arange(9), [len(each) for each, _ in lines]))
+    assert_array_equal(others, np.concatenate([each for each, _ in lines]))
+    assert_array_equal(sums, [others + 0.5, places])
+
+
+def test_sums_are_kept_in_single_precision_until_that_would_change_one() -> None:
+    table = PairTable(1)
+    table.fill([(np.array([1, 2]), np.array([[0.5, 2.0**24]])), (np.array([0]), np.array([[0.25]]))])
+    one, two = np.array([0]), np.array([2])
+    assert table.arrays()["sum0"].dtype == np.float32
+    table.add(one, two, np.array([[2.0]]))
+    assert table.arrays()["sum0"].dtype == np.float32
+    table.add(one, two, np.array([[1.0]]))  # 2²⁴ + 3 has 25 digits
+    assert table.of_rows(one)[2].tolist() == [[0.5, 2.0**24 + 3]]
+    assert table.arrays()["sum0"].dtype == np.float64
+    exact = PairTable(1)
+    exact.fill([(np.array([1]), np.array([[0.1]]))])
+    assert exact.of_rows(one)[2].tolist() == [[0.1]]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_similarities_are_the_same_however_many_rows_are_at_once(
+    kind: Similarity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = of(kind, random_table())
+    monkeypatch.setattr(_co_ratings, "_PAIRS_AT_ONCE", 30)
+    assert_array_equal(of(kind, random_table()), whole)

@@ -1,0 +1,33 @@
+"""Which models a question is about, and of which of them an answer is required."""
+
+from typing import Final
+
+__all__ = [
+    "BETTER_IN_CONTEXT",
+    "BETTER_WITH_TRUST",
+    "CONTENT",
+    "CONTEXTUAL",
+    "GROUP_STRATEGIES",
+    "NEAR_THE_GROUP",
+    "TRUSTING",
+]
+
+TRUSTING: Final = ("mole_trust", "trust_mf")
+"""Those that learn from who trusts whom."""
+BETTER_WITH_TRUST: Final = frozenset({"trust_mf"})
+CONTEXTUAL: Final = ("context_postfilter", "context_prefilter", "factorisation_machine")
+"""Those that learn from where, when and in whose company."""
+BETTER_IN_CONTEXT: Final = frozenset({"context_postfilter", "factorisation_machine"})
+CONTENT: Final = ("tfidf_content", "tag_profile", "content_classifier")
+"""Those that can score an item which nobody has had."""
+GROUP_STRATEGIES: Final = (
+    "average",
+    "average without misery",
+    "borda",
+    "least misery",
+    "merged profiles",
+    "most pleasure",
+)
+"""Of group_recommender."""
+NEAR_THE_GROUP: Final = frozenset({"average", "merged profiles"})
+"""Those whose scores are meant to be what the group says; the others are meant to rank, or to spare."""

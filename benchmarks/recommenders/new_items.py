@@ -1,0 +1,132 @@
+"""Articles that nobody has had yet, found for visitors by what they are about: citeulike-t.
+
+A fifth of the articles is held out with all that happened to them, and each visitor who has had some of them
+gets a list of these alone. Popularity knows nothing of them: to it every order is as likely as any other, and
+what its lists come to is known without making any. As that is easily beaten, there is popularity in hindsight
+beside it: how many others will have had an article, which nobody could know.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.recommenders.data import citeulike_t
+from benchmarks.recommenders.names import CONTENT
+from benchmarks.recommenders.rows import Judged, entry, mark, new_table
+from streamrec.evaluation.metrics import ndcg_at_k, recall_at_k
+from streamrec.feedback import Feedback
+from streamrec.models import recommender
+from streamrec.recommender import Recommender, Visitor
+
+__all__ = ["by_chance", "judge_new_items", "ranks_in_list", "without_items"]
+
+Numbers = NDArray[Any]
+Ints = NDArray[np.int64]
+
+_DATA: Final = "citeulike-t"
+_NDCG: Final = 10
+_RECALL: Final = 20
+_CHANCE: Final = "popularity, which knows nothing"
+_HINDSIGHT: Final = "popularity in hindsight"
+
+
+def judge_new_items(names: Collection[str], folder: Path, on_step: Callable[[int, int], object]) -> Judged:
+    """Lists of new articles by each model."""
+    chosen = [name for name in CONTENT if name in names]
+    if not chosen:
+        return Judged([], [])
+    feedback, knowledge = citeulike_t(folder / _DATA)
+    train, test = without_items(feedback, share=0.2, seed=0)
+    # Of a visitor who has had nothing else there is nothing to tell.
+    known = np.isin(test.user_ids, train.user_ids)
+    test = test.take(known[test.users])
+    wanted = [test.items[test.users == user] for user in range(len(test.user_ids))]
+    relevant = np.array([len(each) for each in wanted])
+    found = {
+        _CHANCE: by_chance(relevant, len(test.item_ids)),
+        _HINDSIGHT: _lists_come_to(_in_hindsight(test, wanted), wanted),
+    }
+    for place, name in enumerate(chosen):
+
+        def step(done: int, place: int = place) -> None:
+            on_step(place * len(wanted) + done, len(chosen) * len(wanted))
+
+        model = recommender(name)
+        model.train(train, knowledge)
+        found[name] = _lists_come_to(_scores(model, test, step), wanted)
+    reference, _ = found[_HINDSIGHT]
+    title = (
+        f"{_DATA}: {len(test.item_ids):,} articles that nobody has had, listed for {len(wanted):,} visitors"
+    )
+    table = new_table(title, f"NDCG@{_NDCG}", f"Recall@{_RECALL}", "")
+    entries = []
+    for name, (ndcg, recall) in found.items():
+        is_model = name in chosen
+        row = entry(
+            name,
+            f"{_DATA}, new items",
+            f"ndcg@{_NDCG}",
+            ndcg,
+            reference=reference if is_model else None,
+            holds=not is_model or ndcg > reference,
+            required=is_model,
+            claim="above popularity in hindsight",
+        )
+        entries.append(row)
+        table.add_row(name, f"{ndcg:.4f}", f"{recall:.4f}", mark(row))
+    return Judged(entries, [table])
+
+
+def without_items(feedback: Feedback, share: float, seed: int) -> tuple[Feedback, Feedback]:
+    """What happened to most items, and what happened to a share of them, drawn at random."""
+    n_items = len(feedback.item_ids)
+    is_new = np.zeros(n_items, bool)
+    is_new[np.random.default_rng(seed).permutation(n_items)[: round(share * n_items)]] = True
+    of_new = is_new[feedback.items]
+    return feedback.take(~of_new), feedback.take(of_new)
+
+
+def by_chance(relevant: Ints, n_items: int) -> tuple[float, float]:
+    """The NDCG and the recall that are expected of lists in any order. relevant: (Q,) items each."""
+    gains = 1 / np.log2(1 + np.arange(1, min(_NDCG, n_items) + 1))
+    expected = relevant * gains.sum() / n_items
+    ideal = np.cumsum(gains)[np.minimum(relevant, len(gains)) - 1]
+    return float((expected / ideal).mean()), min(_RECALL, n_items) / n_items
+
+
+def ranks_in_list(scores: Numbers, wanted: Ints, rng: np.random.Generator) -> Numbers:
+    """1-based ranks of items, (m,), ties in an order drawn at random; inf for those that have no score."""
+    drawn = rng.permutation(len(scores))
+    ranks = np.empty(len(scores))
+    # NaN is put last.
+    ranks[drawn[np.argsort(-scores[drawn], kind="stable")]] = np.arange(1, len(scores) + 1)
+    ranks[np.isnan(scores)] = np.inf
+    return ranks[wanted]
+
+
+def _scores(model: Recommender, test: Feedback, on_step: Callable[[int], object]) -> Iterator[Numbers]:
+    for done, user_id in enumerate(test.user_ids, 1):
+        yield model.score(Visitor(user_id), test.item_ids)
+        on_step(done)
+
+
+def _in_hindsight(test: Feedback, wanted: Sequence[Ints]) -> Iterator[Numbers]:
+    """By how many others have it: a visitor's own having it must not tell that it has."""
+    had = np.bincount(test.items).astype(np.float64)
+    for own in wanted:
+        scores = had.copy()
+        scores[own] -= 1
+        yield scores
+
+
+def _lists_come_to(scores: Iterable[Numbers], wanted: Sequence[Ints]) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    relevant = np.array([len(each) for each in wanted])
+    ranks = np.full((len(wanted), int(relevant.max())), np.inf)
+    for row, (own, of_items) in enumerate(zip(wanted, scores, strict=True)):
+        ranks[row, : len(own)] = ranks_in_list(of_items, own, rng)
+    ndcg, recall = ndcg_at_k(ranks, _NDCG, relevant), recall_at_k(ranks, _RECALL, relevant)
+    return float(ndcg.mean()), float(recall.mean())
