@@ -67,6 +67,7 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
     "slope_one": "SlopeOne",
     "svdpp": "SVDpp",
     "switching_hybrid": "SwitchingHybrid",
+    "tag_aware_cf": "TagAwareCF",
     "tag_profile": "TagProfile",
     "tfidf_content": "TfidfContent",
     "trending_items": "TrendingItems",
