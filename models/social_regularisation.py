@@ -1,4 +1,4 @@
-"""Trust-regularised matrix factorisation: a visitor's taste is close to that of whom it trusts.
+"""Social regularisation: matrix factorisation where a visitor's taste is close to that of whom it trusts.
 
 Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the rating expected, μ + b_u + b_i + p_u ·
 q_i. What is minimised is the squared error, plus the squared lengths of deviations and factors, each by its
@@ -33,7 +33,7 @@ from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
 from streamrec.recommender import Reason, Task, Visitor
 
-__all__ = ["TrustMF", "TrustMFConfig"]
+__all__ = ["SocialRegularisation", "SocialRegularisationConfig"]
 
 Vector = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ _CHUNK: Final = 4096
 """Visitors or items that are solved at once: each takes the square of the number of factors in memory."""
 
 
-class TrustMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class SocialRegularisationConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters."""
 
     factors: PositiveInt = 10
@@ -56,14 +56,14 @@ class TrustMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """What a link of full trust weighs; at 0 trust plays no part."""
 
 
-class TrustMF:
+class SocialRegularisation:
     """Deviations and factors of visitors and items; a recommender.Recommender."""
 
-    Config = TrustMFConfig
+    Config = SocialRegularisationConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
 
-    def __init__(self, config: TrustMFConfig | None = None) -> None:
-        self.config = config or TrustMFConfig()
+    def __init__(self, config: SocialRegularisationConfig | None = None) -> None:
+        self.config = config or SocialRegularisationConfig()
         self._know([], [])
         self._mean = 0.0
         width = self.config.factors + 1
@@ -139,12 +139,12 @@ class TrustMF:
         """See recommender.Recommender."""
         numbers = {"mean": np.array(self._mean), "of_users": self._of_users, "of_items": self._of_items}
         ids = {"users": list(self._users), "items": self.items}
-        save_state(directory, "TrustMF", self.config, ids, numbers)
+        save_state(directory, "SocialRegularisation", self.config, ids, numbers)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """See recommender.Recommender."""
-        config, ids, numbers = load_state(directory, "TrustMF", cls.Config)
+        config, ids, numbers = load_state(directory, "SocialRegularisation", cls.Config)
         model = cls(config)
         model._know(ids["users"], ids["items"])
         model._mean = float(numbers["mean"])
