@@ -4,10 +4,11 @@ Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the rating expec
 q_i. What is minimised is the squared error, plus the squared lengths of deviations and factors, each by its
 weight, plus
 
-    social/2 · Σ trust(u, v) · |(b_u, p_u) − (b_v, p_v)|²
+    ½ Σ trust(u, v) · (social · |p_u − p_v|² + bias_social · (b_u − b_v)²)
 
 over those who trust each other: it draws a visitor with few ratings towards those it trusts, and those who
-trust it. Without trust it is plain biased matrix factorisation.
+trust it. Without trust it is plain biased matrix factorisation. How high they rate at all is shared less by
+those who trust each other than what they like, so deviations have a weight of their own.
 
 Items, then visitors, are solved in closed form by turns. Visitors depend on each other: all are solved at
 once against those of the turn before.
@@ -52,8 +53,10 @@ class SocialRegularisationConfig(BaseModel, frozen=True, extra="forbid", allow_i
     """Weight of the squared factors."""
     bias_regularisation: PositiveFloat = 2.0
     """Weight of the squared deviations b_u and b_i."""
-    social: NonNegativeFloat = 1.0
-    """What a link of full trust weighs; at 0 trust plays no part."""
+    social: NonNegativeFloat = 3.0
+    """What a link of full trust weighs for factors; at 0 it plays no part there."""
+    bias_social: NonNegativeFloat = 0.3
+    """The same for deviations, which count in ratings: 0.3 is a third of a rating."""
 
 
 class SocialRegularisation:
@@ -81,7 +84,7 @@ class SocialRegularisation:
         linked = [id_ for link in knowledge.trust for id_ in (link.user_id, link.trusted_id)]
         self._know(list(dict.fromkeys([*feedback.user_ids, *linked])), feedback.item_ids)
         trust = trust_matrix(knowledge.trust, self._users)
-        trust = sparse.csr_array((trust + trust.T) * self.config.social)
+        trust = sparse.csr_array(trust + trust.T)
         self._mean = float(feedback.values.mean(dtype=np.float64))
         shape = len(self._users), len(self.items)
         above = feedback.values.astype(np.float64) - self._mean
@@ -185,11 +188,13 @@ class SocialRegularisation:
         squares = (seen[:, :, None] * seen[:, None, :]).reshape(len(seen), -1)
         weights = np.full(width, self.config.regularisation)
         weights[0] = self.config.bias_regularisation
+        social = np.full(width, self.config.social)
+        social[0] = self.config.bias_social
         found = np.empty((sums.shape[0], width))
         for start in range(0, len(found), _CHUNK):
             part = slice(start, start + _CHUNK)
             left = (times[part] @ squares).reshape(-1, width, width) + np.diag(weights)
-            left += trust[part].sum(axis=1)[:, None, None] * np.eye(width)
-            right = sums[part] @ seen - times[part] @ (others[:, :1] * seen) + trust[part] @ before
+            left += trust[part].sum(axis=1)[:, None, None] * np.diag(social)
+            right = sums[part] @ seen - times[part] @ (others[:, :1] * seen) + (trust[part] @ before) * social
             found[part] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
         return found

@@ -74,7 +74,7 @@ def test_who_has_no_ratings_is_drawn_to_whom_it_trusts() -> None:
     fan, grouch = (float(model.score(Visitor(each), ["i0"])[0]) for each in ("fan", "grouch"))
     assert fan > 4
     assert grouch < 2
-    without = SocialRegularisation(SocialRegularisationConfig(social=0.0))
+    without = SocialRegularisation(SocialRegularisationConfig(social=0.0, bias_social=0.0))
     without.train(make_feedback(users, items, values), Knowledge(trust=links))
     assert without.score(Visitor("fan"), ["i0"])[0] == pytest.approx(3.0, abs=0.2)
 
