@@ -5,8 +5,8 @@ for the visitor, the item and each label of the context, and a product of factor
 the same item may be worth more at the weekend, and to one visitor more so than to another: contextual
 modelling.
 
-Everything is found in closed form by turns (see `_machine`), and by default with it how far it is held back. A
-label that training has not seen, or a context that is not told, adds nothing, which is what labels add on
+Everything is found in closed form by turns (see `_machine`), and by default with it how far it is held back.
+A label that training has not seen, or a context that is not told, adds nothing, which is what labels add on
 average.
 
 Source: Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, alternating least squares;

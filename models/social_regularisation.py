@@ -7,15 +7,14 @@ weight, plus
     ½ Σ trust(u, v) · (social · |p_u − p_v|² + bias_social · (b_u − b_v)²)
 
 over those who trust each other: it draws a visitor with few ratings towards those it trusts, and those who
-trust it. Without trust it is plain biased matrix factorisation. How high they rate at all is shared less by
-those who trust each other than what they like, so deviations have a weight of their own.
+trust it. Without trust it is plain biased matrix factorisation.
 
 Items, then visitors, are solved in closed form by turns. Visitors depend on each other: all are solved at
 once against those of the turn before.
 
 Source: Ma et al., "Recommender Systems with Social Regularization", WSDM 2011, the individual-based model;
 alternating least squares of Koren, Bell and Volinsky, IEEE Computer 42(8), 2009. We differ: deviations are
-drawn together as well, and trust that was given stands in place of similarities.
+drawn together as well, by a weight of their own, and trust that was given stands in place of similarities.
 """
 
 from collections.abc import Sequence

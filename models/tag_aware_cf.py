@@ -89,6 +89,8 @@ class TagAwareCF:
         self._users: Any = nothing
         self._item_tags: Any = nothing
         self._alike: Any = nothing
+        # The rows of visitors once more, by column: a visitor is compared along its own columns only.
+        self._by_column: Any = nothing
 
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
@@ -113,6 +115,7 @@ class TagAwareCF:
         tags = TagRows(knowledge, self._index_of_user, self._index)
         self._likes, self._item_tags = likes, tags.of_items
         self._users = self._prolonged(likes, self._profiles(likes, tags.of_users))
+        self._by_column = self._users.T.tocsr()
         rows = self._prolonged(likes.T.tocsr(), tags.of_items)
         n, step = len(self.items), max(1, _AT_ONCE // len(self.items))
         parts = []
@@ -175,6 +178,7 @@ class TagAwareCF:
             parts = tuple(numbers[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
             shape = tuple(numbers[f"{name}_shape"].tolist())
             setattr(model, f"_{name}", sparse.csr_array(parts, shape=shape))
+        model._by_column = model._users.T.tocsr()
         return model
 
     def _know(self, user_ids: Iterable[str], item_ids: Iterable[str]) -> None:
@@ -186,7 +190,7 @@ class TagAwareCF:
     def _votes(self, visitor: Visitor) -> _Votes | None:
         """Who and what votes, by which weight; None where nothing does."""
         user, liked, row = self._asker(visitor)
-        alike = (self._users @ row.T).toarray()[:, 0] if row.nnz else np.zeros(len(self._user_ids))
+        alike = (row @ self._by_column).toarray()[0] if row.nnz else np.zeros(len(self._user_ids))
         if user >= 0:
             alike[user] = 0.0
         users = np.argsort(-alike, kind="stable")[: self.config.k]

@@ -15,7 +15,11 @@ from streamrec.recommender import Visitor
 LIGHT: dict[str, Any] = {"regularisation": 0.1, "weight_regularisation": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     "context_postfilter": {"damping": 0.1},
-    "context_prefilter": {"split": "items", "base": {"model": "factorisation_machine", **LIGHT}},
+    "context_prefilter": {
+        "split": "items",
+        "whole": 0.0,
+        "base": {"model": "factorisation_machine", **LIGHT},
+    },
     "factorisation_machine": LIGHT,
 }
 

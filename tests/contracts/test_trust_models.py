@@ -69,7 +69,7 @@ def test_who_has_no_ratings_is_drawn_to_whom_it_trusts() -> None:
     items = [f"i{n}" for _ in range(12) for n in range(5)]
     values = [5.0 if user[0] == "h" else 1.0 for user in users]
     links = [Trust("fan", f"high{n}") for n in range(6)] + [Trust("grouch", f"low{n}") for n in range(6)]
-    model = SocialRegularisation()
+    model = SocialRegularisation(SocialRegularisationConfig(bias_social=3.0))
     model.train(make_feedback(users, items, values), Knowledge(trust=links))
     fan, grouch = (float(model.score(Visitor(each), ["i0"])[0]) for each in ("fan", "grouch"))
     assert fan > 4
