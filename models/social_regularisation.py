@@ -52,10 +52,11 @@ class SocialRegularisationConfig(BaseModel, frozen=True, extra="forbid", allow_i
     """Weight of the squared factors."""
     bias_regularisation: PositiveFloat = 2.0
     """Weight of the squared deviations b_u and b_i."""
-    social: NonNegativeFloat = 3.0
+    social: NonNegativeFloat = 1.0
     """What a link of full trust weighs for factors; at 0 it plays no part there."""
-    bias_social: NonNegativeFloat = 0.3
-    """The same for deviations, which count in ratings: 0.3 is a third of a rating."""
+    bias_social: NonNegativeFloat = 0.1
+    """The same for deviations, which count in ratings: a link is a tenth of one. What those who trust each
+    other share is little, and more weight adds more noise than it says."""
 
 
 class SocialRegularisation:

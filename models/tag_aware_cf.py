@@ -238,8 +238,9 @@ def _nearest(rows: Any, start: int, end: int, k: int) -> Any:
     products = (rows[start:end] @ rows.T).toarray()
     own = np.arange(end - start)
     products[own, own + start] = 0.0
-    order = np.argsort(-products, axis=1, kind="stable")[:, :k]
-    places = np.repeat(own, order.shape[1]), order.ravel()
+    left_out = max(0, products.shape[1] - k)
+    kept = np.argpartition(products, left_out, axis=1)[:, left_out:] if left_out else np.argsort(products)
+    places = np.repeat(own, kept.shape[1]), kept.ravel()
     found = sparse.csr_array((products[places], places), shape=products.shape)
     found.eliminate_zeros()
     return found

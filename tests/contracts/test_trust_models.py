@@ -79,6 +79,19 @@ def test_who_has_no_ratings_is_drawn_to_whom_it_trusts() -> None:
     assert without.score(Visitor("fan"), ["i0"])[0] == pytest.approx(3.0, abs=0.2)
 
 
+def test_levels_and_tastes_are_drawn_together_each_by_its_own_weight() -> None:
+    links = [Trust("fan", "v"), Trust("fan", "w")]
+    config = SocialRegularisationConfig(
+        factors=2, epochs=200, regularisation=0.5, bias_regularisation=0.25, social=2.0, bias_social=0.125
+    )
+    model = SocialRegularisation(config)
+    model.train(rated(), Knowledge(trust=links))
+    fan, v, w = (model._of_users[model._users[each]] for each in ("fan", "v", "w"))
+    # Without ratings: two links pull, regularisation holds.
+    held = (v + w) * [0.125, 2.0, 2.0] / ([0.25 + 2 * 0.125] + [0.5 + 2 * 2.0] * 2)
+    np.testing.assert_allclose(fan, held, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["mole_trust", "social_regularisation"])
 def test_trust_that_is_not_above_zero_is_refused(name: str) -> None:
     with pytest.raises(DatasetError, match="weights are above 0"):
