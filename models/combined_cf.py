@@ -17,6 +17,7 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._memory_based import Centre
+from streamrec.models._progress import half
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._similarity import Similarity
 from streamrec.models.item_based_cf import ItemBasedCF, ItemBasedCFConfig
@@ -72,8 +73,8 @@ class CombinedCF:
         """Train one side, then the other. Raises DatasetError if there are no ratings."""
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
-        for half, side in enumerate((self._by_users, self._by_items)):
-            side.train(feedback, knowledge, _half(options, half))
+        for number, side in enumerate((self._by_users, self._by_items)):
+            side.train(feedback, knowledge, half(options, number))
         return TrainReport(len(feedback), [])
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
@@ -118,11 +119,3 @@ class CombinedCF:
                 {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)},
             )
         return model
-
-
-def _half(options: TrainOptions | None, half: int) -> TrainOptions | None:
-    """Options of one of two trainings: what it tells of its progress is that of both."""
-    if options is None or options.on_step is None:
-        return options
-    tell = options.on_step
-    return options._replace(on_step=lambda done, total, loss: tell(half * total + done, 2 * total, loss))

@@ -3,21 +3,23 @@
 Enters: ratings with contexts. Leaves: what the recommender underneath says, which was trained on split
 visitors and items and knows no context, for the halves that the visitor's context chooses. A visitor or an
 item is split by the label under which ratings differ most from the others, if they differ by more than
-chance: by Welch's t. Where the context is not told, a visitor is its larger half, and a score the mean of
-both halves of an item by their ratings.
+chance: by Welch's t. A half has fewer ratings than the whole: so what the same recommender says that was
+trained on everything unsplit is mixed in. Where the context is not told, that alone is the score.
 
 Source: Baltrunas and Ricci, "Experimental Evaluation of Context-dependent Collaborative Filtering Using Item
 Splitting", User Modeling and User-Adapted Interaction 24, 2014; Zheng, Burke and Mobasher, "Splitting
-Approaches for Context-aware Recommendation: An Empirical Study", SAC 2014.
+Approaches for Context-aware Recommendation: An Empirical Study", SAC 2014; the whole beside the parts:
+Adomavicius et al., "Incorporating Contextual Information in Recommender Systems Using a Multidimensional
+Approach", ACM TOIS 23(1), 2005.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
@@ -25,12 +27,12 @@ from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
 from streamrec.models import recommender_of
 from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
+from streamrec.models._progress import half
 from streamrec.models._saving import load_state, save_state
+from streamrec.models._splitting import Split, splits
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 
 __all__ = ["ContextPrefilter", "ContextPrefilterConfig"]
-
-_Split = tuple[str, str, float]
 
 _INSIDE: Final = "\x1finside"
 """What is put after an id for ratings under its label; the control character keeps ids apart."""
@@ -41,38 +43,54 @@ class ContextPrefilterConfig(OverBaseConfig, frozen=True):
 
     split: Literal["items", "users", "both"] = "both"
     """What is split."""
-    t: PositiveFloat = 4.0
-    """Welch's t from which one is split; high, for the best of many labels is tested."""
-    ratings: int = Field(default=5, ge=2)
+    t: PositiveFloat = 2.0
+    """Welch's t from which one is split. The best of many labels is tested, so some differ by chance: with
+    `whole` that costs little, without it 4 is better."""
+    ratings: int = Field(default=8, ge=2)
     """Ratings that each half has to have."""
+    whole: float = Field(default=0.5, ge=0, le=1)
+    """What the recommender of everything unsplit counts beside that of the halves."""
 
 
 class ContextPrefilter:
-    """A recommender of halves, and what splits them; a recommender.Recommender."""
+    """Recommenders of halves and of the whole, and what splits; a recommender.Recommender."""
 
     Config = ContextPrefilterConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
 
     def __init__(self, config: ContextPrefilterConfig | None = None) -> None:
         self.config = config or ContextPrefilterConfig()
-        self._base: Recommender = recommender_of(self.config.base)
-        self.items: Sequence[str] = []
-        # By id: name and label of the context, and the share of the ratings that were under it.
-        self._splits: dict[str, _Split] = {}
-        self._user_splits: dict[str, _Split] = {}
+        self._halves: Recommender = recommender_of(self.config.base)
+        self._whole: Recommender = recommender_of(self.config.base)
+        # By id.
+        self._splits: dict[str, Split] = {}
+        self._user_splits: dict[str, Split] = {}
+        self._labels: dict[str, list[str]] = {}
+
+    @property
+    def items(self) -> Sequence[str]:
+        """Those of the recommender of everything."""
+        return self._whole.items
 
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
     ) -> TrainReport:
-        """Split, then train the recommender underneath. Raises DatasetError if there are no ratings."""
+        """Train on everything, then on halves. Raises DatasetError if there are no ratings."""
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
-        wanted = self.config.split
+        config = self.config
+        self._labels = {name: list(dict.fromkeys(column)) for name, column in feedback.contexts.items()}
         self._splits, self._user_splits = {}, {}
-        if wanted != "users":
-            self._splits = self._found(feedback, feedback.items, feedback.item_ids)
-        if wanted != "items":
-            self._user_splits = self._found(feedback, feedback.users, feedback.user_ids)
+        if config.split != "users":
+            self._splits = splits(feedback, feedback.items, feedback.item_ids, config.t, config.ratings)
+        if config.split != "items":
+            self._user_splits = splits(feedback, feedback.users, feedback.user_ids, config.t, config.ratings)
+        plain = replace(feedback, contexts={})
+        if not self._splits and not self._user_splits:
+            self._halves = self._whole
+            return self._whole.train(plain, knowledge, options)
+        report = self._whole.train(plain, knowledge, half(options, 0))
+        self._halves = recommender_of(config.base)
         items = _halves(feedback, feedback.items, feedback.item_ids, self._splits)
         users = _halves(feedback, feedback.users, feedback.user_ids, self._user_splits)
         halves = make_feedback(users, items, feedback.values, feedback.time_ms)
@@ -81,9 +99,8 @@ class ContextPrefilter:
             if item_id in records:
                 inside = item_id + _INSIDE
                 records[inside] = msgspec.structs.replace(records[item_id], item_id=inside)
-        report = self._base.train(halves, knowledge._replace(items=records), options)
-        self.items = list(dict.fromkeys(item_id.removesuffix(_INSIDE) for item_id in self._base.items))
-        return report
+        of_halves = self._halves.train(halves, knowledge._replace(items=records), half(options, 1))
+        return TrainReport(report.events + of_halves.events, of_halves.losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """The scores in the visitor's context; see recommender.Recommender."""
@@ -91,113 +108,90 @@ class ContextPrefilter:
         named = [
             "" if _INSIDE in item_id else item_id for item_id in (self.items if items is None else items)
         ]
-        asked = self._asked(visitor)
-        outside = self._base.score(asked, named)
-        inside = self._base.score(asked, [item_id + _INSIDE for item_id in named])
-        share = np.array([self._share(visitor, item_id) for item_id in named])
-        mixed = share * np.where(share > 0, inside, 0) + (1 - share) * np.where(share < 1, outside, 0)
-        found: FloatArray = mixed.astype(np.float32)
+        whole = self._whole.score(visitor._replace(context={}), named)
+        asked, told = self._asked(visitor)
+        if not told:
+            return whole
+        inside = [self._is_inside(visitor, item_id) for item_id in named]
+        halves = self._halves.score(
+            asked,
+            [item_id + _INSIDE if under else item_id for item_id, under in zip(named, inside, strict=True)],
+        )
+        mixed = self.config.whole * whole + (1 - self.config.whole) * halves
+        found: FloatArray = np.where([under is None for under in inside], whole, mixed).astype(np.float32)
         return found
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
-        """What speaks for the half that the context chooses, or the larger one if that is not told."""
+        """What speaks for the whole, and for the half that the context chooses, each by what it counts."""
         if _INSIDE in item_id:
             return []
-        half = item_id + _INSIDE if self._share(visitor, item_id) > 0.5 else item_id
-        reasons = self._base.explain(self._asked(visitor), half)
-        return [reason._replace(of=reason.of.removesuffix(_INSIDE)) for reason in reasons]
+        reasons = self._whole.explain(visitor._replace(context={}), item_id)
+        asked, told = self._asked(visitor)
+        inside = self._is_inside(visitor, item_id)
+        if not told or inside is None:
+            return reasons
+        parts: dict[tuple[str, str], Reason] = {}
+        of_half = self._halves.explain(asked, item_id + _INSIDE if inside else item_id)
+        for share, given in ((self.config.whole, reasons), (1 - self.config.whole, of_half)):
+            for each in given:
+                plain = each._replace(of=each.of.removesuffix(_INSIDE))
+                before = parts.get(plain[:2], plain._replace(weight=0.0))
+                parts[plain[:2]] = plain._replace(weight=before.weight + share * each.weight)
+        return sorted(parts.values(), key=lambda reason: -abs(reason.weight))
 
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
-        ids: dict[str, Sequence[str]] = {"items": self.items}
+        ids: dict[str, Sequence[str]] = {"contexts": list(self._labels)}
+        ids |= {f"labels{n}": labels for n, labels in enumerate(self._labels.values())}
         shares = {}
-        for kind, splits in (("item", self._splits), ("user", self._user_splits)):
-            ids[f"{kind}s split"] = list(splits)
-            ids[f"{kind} names"] = [name for name, _, _ in splits.values()]
-            ids[f"{kind} labels"] = [label for _, label, _ in splits.values()]
-            shares[f"{kind}_shares"] = np.array([share for _, _, share in splits.values()], float)
+        for kind, found in (("item", self._splits), ("user", self._user_splits)):
+            ids[f"{kind}s split"] = list(found)
+            ids[f"{kind} names"] = [split.name for split in found.values()]
+            ids[f"{kind} labels"] = [split.label for split in found.values()]
+            shares[f"{kind}_shares"] = np.array([split.share for split in found.values()], float)
         save_state(directory, "ContextPrefilter", self.config, ids, shares)
-        save_parts([self._base], directory)
+        save_parts([self._whole, self._halves], directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """See recommender.Recommender."""
         config, ids, numbers = load_state(directory, "ContextPrefilter", cls.Config)
         model = cls(config)
-        model.items = ids["items"]
-        for kind, splits in (("item", model._splits), ("user", model._user_splits)):
-            told = zip(
-                ids[f"{kind} names"], ids[f"{kind} labels"], numbers[f"{kind}_shares"].tolist(), strict=True
-            )
-            splits.update(zip(ids[f"{kind}s split"], told, strict=True))
-        [model._base] = load_parts([config.base], directory)
+        model._labels = {name: ids[f"labels{n}"] for n, name in enumerate(ids["contexts"])}
+        for kind, found in (("item", model._splits), ("user", model._user_splits)):
+            columns = (ids[f"{kind} names"], ids[f"{kind} labels"], numbers[f"{kind}_shares"].tolist())
+            told = (Split(*each) for each in zip(*columns, strict=True))
+            found.update(zip(ids[f"{kind}s split"], told, strict=True))
+        model._whole, model._halves = load_parts([config.base, config.base], directory)
         return model
 
-    def _share(self, visitor: Visitor, item_id: str) -> float:
-        """How much of the half under the label counts: all or nothing where the context is told."""
-        return _inside(self._splits.get(item_id), visitor.context)
+    def _is_inside(self, visitor: Visitor, item_id: str) -> bool | None:
+        """Which half of an item the context chooses; one that is not split is its own outer half."""
+        split = self._splits.get(item_id)
+        return False if split is None else split.is_inside(visitor.context, self._labels)
 
-    def _asked(self, visitor: Visitor) -> Visitor:
-        """The visitor as the recommender underneath knows it; what it had comes without contexts."""
-        is_inside = _inside(self._user_splits.get(visitor.visitor_id), visitor.context) > 0.5
-        known_as = visitor.visitor_id + _INSIDE if is_inside else visitor.visitor_id
+    def _asked(self, visitor: Visitor) -> tuple[Visitor, bool]:
+        """The visitor as the halves know it, and whether its context chooses one.
+
+        What it had comes without contexts: of an item that is split that is taken for its larger half.
+        """
+        split = self._user_splits.get(visitor.visitor_id)
+        inside = False if split is None else split.is_inside(visitor.context, self._labels)
+        known_as = visitor.visitor_id + _INSIDE if inside else visitor.visitor_id
         had = [
-            each + _INSIDE if _inside(self._splits.get(each), {}) > 0.5 else each for each in visitor.items
+            each + _INSIDE if each in self._splits and self._splits[each].share > 0.5 else each
+            for each in visitor.items
         ]
-        return Visitor(known_as, had, visitor.values)
-
-    def _found(self, feedback: Feedback, column_of: IntArray, ids: Sequence[str]) -> dict[str, _Split]:
-        """What splits visitors or items best. column_of: (n,) indices of them."""
-        best: dict[str, _Split] = {}
-        highest = np.full(len(ids), self.config.t)
-        everything = _moments(column_of, feedback.values, len(highest))
-        for name, column in feedback.contexts.items():
-            under = np.array(column)
-            for label in dict.fromkeys(column):
-                chosen = under == label
-                inside = _moments(column_of[chosen], feedback.values[chosen], len(highest))
-                t = _welch(inside, everything - inside, self.config.ratings)
-                for each in np.flatnonzero(t > highest).tolist():
-                    best[ids[each]] = name, label, float(inside[0, each] / everything[0, each])
-                highest = np.maximum(highest, t)
-        return best
-
-
-def _inside(split: _Split | None, context: Mapping[str, str]) -> float:
-    """How much of the half under the label counts: all or nothing where the context is told."""
-    if split is None:
-        return 0.0
-    name, label, share = split
-    return float(context[name] == label) if name in context else share
+        return Visitor(known_as, had, visitor.values), inside is not None
 
 
 def _halves(
-    feedback: Feedback, column: IntArray, ids: Sequence[str], splits: Mapping[str, _Split]
+    feedback: Feedback, column: IntArray, ids: Sequence[str], found: Mapping[str, Split]
 ) -> list[str]:
     """(n,) ids, those under the labels that split them marked."""
-    found = [ids[index] for index in column.tolist()]
-    for place, each in enumerate(found):
-        split = splits.get(each)
-        if split is not None and feedback.contexts[split[0]][place] == split[1]:
-            found[place] = each + _INSIDE
-    return found
-
-
-def _moments(items: IntArray, values: FloatArray, n: int) -> NDArray[np.float64]:
-    """Number, sum and sum of squares of the ratings of each, (3, n)."""
-    exact = values.astype(np.float64)
-    return np.array([np.bincount(items, weights, minlength=n) for weights in (exact**0, exact, exact**2)])
-
-
-def _welch(one: NDArray[np.float64], other: NDArray[np.float64], least: int) -> NDArray[np.float64]:
-    """|t| of the difference of means, (n,); 0 where one has fewer ratings than `least`.
-
-    Ratings that are all the same are taken to vary by a tenth, so that no chance looks like certainty.
-    """
-    errors, means = [], []
-    for n, total, squares in (one, other):
-        times = np.maximum(n, 2)
-        means.append(total / times)
-        errors.append(np.maximum((squares - times * means[-1] ** 2) / (times - 1), 0.01) / times)
-    t: NDArray[np.float64] = np.abs(means[0] - means[1]) / np.sqrt(errors[0] + errors[1])
-    return np.where((one[0] >= least) & (other[0] >= least), t, 0.0)
+    named = [ids[index] for index in column.tolist()]
+    for place, each in enumerate(named):
+        split = found.get(each)
+        if split is not None and feedback.contexts[split.name][place] == split.label:
+            named[place] = each + _INSIDE
+    return named

@@ -5,9 +5,9 @@ for the visitor, the item and each label of the context, and a product of factor
 the same item may be worth more at the weekend, and to one visitor more so than to another: contextual
 modelling.
 
-A feature's weights are found in closed form by turns, given all others. Features of one column (all visitors,
-all items, all labels of one context) never occur together: their least squares are solved at once, exactly. A
-label that training has not seen, or a context that is not told, adds nothing.
+Everything is found in closed form by turns (see `_machine`), and by default with it how far it is held back.
+A label that training has not seen, or a context that is not told, adds nothing, which is what labels add on
+average.
 
 Source: Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, alternating least squares;
 Rendle et al., "Fast Context-aware Recommendations with Factorization Machines", SIGIR 2011. By hand: kept
@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, PositiveFloat, PositiveInt
 
-from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
+from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models._machine import Machine, pairs
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
 
@@ -36,14 +37,15 @@ Vector = NDArray[np.float64]
 class FactorisationMachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters."""
 
-    factors: PositiveInt = 10
+    factors: PositiveInt = 20
     """Width of v_x."""
     epochs: PositiveInt = 20
     """Turns: every weight, then every factor."""
-    weight_regularisation: PositiveFloat = 5.0
-    """Ratings that say nothing, added to those of each weight."""
-    regularisation: PositiveFloat = 10.0
-    """Weight of the squared factors."""
+    weight_regularisation: PositiveFloat | None = None
+    """Ratings that say nothing, added to those of each weight; None: as many as fit the ratings, for each
+    column by itself."""
+    regularisation: PositiveFloat | None = None
+    """Weight of the squared factors; None: found likewise, for each column and factor by itself."""
 
 
 class FactorisationMachine:
@@ -56,6 +58,7 @@ class FactorisationMachine:
         self.config = config or FactorisationMachineConfig()
         self._know([], [], {})
         self._mean = 0.0
+        self._held_back: Vector = np.empty(0)
         self._weights: list[Vector] = [np.empty(0)] * 2
         self._factors: list[Vector] = [np.empty((0, self.config.factors))] * 2
 
@@ -77,22 +80,21 @@ class FactorisationMachine:
         self._mean = float(feedback.values.mean(dtype=np.float64))
         rng = np.random.default_rng(options.seed)
         sizes = [len(self._users), len(self.items), *map(len, self._labels.values())]
-        weights = [np.zeros(size) for size in sizes]
-        factors = [rng.normal(0, 0.1, (size, self.config.factors)) for size in sizes]
-        left = feedback.values.astype(np.float64) - self._mean
-        left -= _pairs([table[column] for table, column in zip(factors, columns, strict=True)])
-        losses = []
-        for epoch in range(self.config.epochs):
-            for column, table in zip(columns, weights, strict=True):
-                left = _weights_solved(column, table, left, self.config.weight_regularisation)
-            for factor in range(self.config.factors):
-                left = _factor_solved(
-                    columns, [table[:, factor] for table in factors], left, self.config.regularisation
-                )
-            losses.append(float(np.mean(left**2)))
+        machine = Machine(
+            columns,
+            feedback.values.astype(np.float64) - self._mean,
+            [rng.normal(0, 0.1, (size, self.config.factors)) for size in sizes],
+            self.config.weight_regularisation,
+            self.config.regularisation,
+        )
+        losses: list[float] = []
+        for loss in machine.epochs(self.config.epochs):
+            losses.append(loss)
             if options.on_step is not None:
-                options.on_step((epoch + 1) * len(feedback), self.config.epochs * len(feedback), losses[-1])
-        self._weights, self._factors = weights, factors
+                options.on_step(len(losses) * len(feedback), self.config.epochs * len(feedback), loss)
+        self._mean += sum(machine.centre(place) for place in range(2, len(columns)))
+        self._weights, self._factors = machine.weights, machine.factors
+        self._held_back = machine.held_back(0)
         return TrainReport(self.config.epochs * len(feedback), losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
@@ -122,7 +124,7 @@ class FactorisationMachine:
 
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
-        numbers: dict[str, Vector] = {"mean": np.array(self._mean)}
+        numbers: dict[str, Vector] = {"mean": np.array(self._mean), "held_back": self._held_back}
         for place, (weights, factors) in enumerate(zip(self._weights, self._factors, strict=True)):
             numbers |= {f"weights{place}": weights, f"factors{place}": factors}
         ids = {"users": list(self._users), "items": self.items, "contexts": list(self._labels)}
@@ -136,7 +138,7 @@ class FactorisationMachine:
         model = cls(config)
         labels = {name: ids[f"context{n}"] for n, name in enumerate(ids["contexts"])}
         model._know(ids["users"], ids["items"], labels)
-        model._mean = float(numbers["mean"])
+        model._mean, model._held_back = float(numbers["mean"]), numbers["held_back"]
         model._weights = [numbers[f"weights{place}"] for place in range(2 + len(labels))]
         model._factors = [numbers[f"factors{place}"] for place in range(2 + len(labels))]
         return model
@@ -160,8 +162,8 @@ class FactorisationMachine:
         base = self._mean + sum(float(self._weights[place][label]) for place, label in known)
         weight, own = self._own(visitor)
         rows.append(own)
-        pairs = float(_pairs([row[None] for row in rows])[0])
-        return base + weight + pairs, np.sum(rows, axis=0)
+        together = float(pairs([row[None] for row in rows])[0])
+        return base + weight + together, np.sum(rows, axis=0)
 
     def _own(self, visitor: Visitor) -> tuple[float, Vector]:
         """Weight and factors of the visitor: as learned, else solved from the ratings that it comes with."""
@@ -178,35 +180,5 @@ class FactorisationMachine:
         items = np.array([index for index, _ in rated])
         above = np.array([value for _, value in rated]) - self._mean - self._weights[1][items]
         seen = np.hstack([np.ones((len(items), 1)), self._factors[1][items]])
-        shrink = np.full(seen.shape[1], self.config.regularisation)
-        shrink[0] = self.config.weight_regularisation
-        solved = np.linalg.solve(seen.T @ seen + np.diag(shrink), seen.T @ above)
+        solved = np.linalg.solve(seen.T @ seen + np.diag(self._held_back), seen.T @ above)
         return float(solved[0]), solved[1:]
-
-
-def _pairs(rows: Sequence[Vector]) -> Vector:
-    """The sum of products of all pairs of columns, (n,). rows: a column each, (n, factors)."""
-    total = np.sum(rows, axis=0)
-    products: Vector = (total**2 - np.sum([row**2 for row in rows], axis=0)).sum(axis=1) / 2
-    return products
-
-
-def _weights_solved(column: IntArray, table: Vector, left: Vector, shrink: float) -> Vector:
-    """Put the weights of a column that fit best into its table; returns what errors are left."""
-    left = left + table[column]
-    sums = np.bincount(column, left, minlength=len(table))
-    table[:] = sums / (np.bincount(column, minlength=len(table)) + shrink)
-    return left - table[column]
-
-
-def _factor_solved(columns: Sequence[IntArray], tables: list[Vector], left: Vector, shrink: float) -> Vector:
-    """The same for one factor of every column, column after column. tables: views that are written to."""
-    total = np.sum([table[column] for table, column in zip(tables, columns, strict=True)], axis=0)
-    for column, table in zip(columns, tables, strict=True):
-        others = total - table[column]
-        left = left + others * table[column]
-        sums = np.bincount(column, others * left, minlength=len(table))
-        table[:] = sums / (np.bincount(column, others**2, minlength=len(table)) + shrink)
-        left = left - others * table[column]
-        total = others + table[column]
-    return left

@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, cg
 
+from streamrec.models._implied import implied_factors
 from streamrec.models._latent import Had, Learned, Progress
 from streamrec.models._rating_factors import RatingFactors, Ratings, levels_of, ridge_shares, with_one
 from streamrec.models._ridge import FloatMatrix, IntArray, dots, ridge
@@ -59,6 +59,7 @@ class SVDpp(RatingFactors[SVDppConfig]):
         above = ratings.values - ratings.mean
         user_damping = self._damping(ratings.by_user.counts)
         item_damping = self._damping(ratings.by_item.counts)
+        implied_damping = item_damping[:, :1] * (config.implicit_damping / config.damping)
         had = csr_array((ratings.by_user.counts[users] ** -0.5, (users, items)), (n_users, n_items))
         implied, own = np.zeros((n_items, config.factors)), np.zeros((n_users, config.factors))
         for epoch in range(config.epochs):
@@ -70,40 +71,15 @@ class SVDpp(RatingFactors[SVDppConfig]):
             factors = design[:, :-1]
             left = above - levels[items]
             unexplained = left - of_users[users] - dots(own, factors, users, items)
-            implied = self._implied(implied, unexplained, had, factors, ratings)
+            implied = implied_factors(
+                implied, unexplained, had, factors, (users, items), implied_damping, config.steps
+            )
             unexplained = left - dots(had @ implied, factors, users, items)
             found = ridge(ratings.by_user, unexplained, design, user_damping)
             own, of_users = found[:, :-1], found[:, -1]
             progress(float(np.mean((unexplained - dots(found, design, users, items)) ** 2)))
         places = np.hstack([own + had @ implied, of_users[:, None]])
         return levels, design, places, {"implied": implied}
-
-    def _implied(
-        self,
-        start: FloatMatrix,
-        targets: FloatMatrix,
-        had: csr_array,
-        factors: FloatMatrix,
-        ratings: Ratings,
-    ) -> FloatMatrix:
-        """y, (items, factors): a few steps from `start` on, with all else given."""
-        penalty = self._damping(ratings.by_item.counts)[:, :1] * (
-            self.config.implicit_damping / self.config.damping
-        )
-        users, items, shape = ratings.users, ratings.items, had.shape
-
-        def back(of_ratings: FloatMatrix) -> FloatMatrix:
-            found: FloatMatrix = had.T @ (csr_array((of_ratings, (users, items)), shape) @ factors)
-            return found
-
-        def squares(vector: FloatMatrix) -> FloatMatrix:
-            implied = vector.reshape(start.shape)
-            return (back(dots(had @ implied, factors, users, items)) + penalty * implied).ravel()
-
-        operator = LinearOperator((start.size, start.size), squares, dtype=np.float64)
-        found, _ = cg(operator, back(targets).ravel(), start.ravel(), maxiter=self.config.steps)
-        implied: FloatMatrix = found.reshape(start.shape)
-        return implied
 
     def _shares(self, had: Had, learned: Learned) -> FloatMatrix:
         implied = learned.more["implied"][had.items] * len(had.items) ** -0.5

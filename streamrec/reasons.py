@@ -12,7 +12,7 @@ _REASONS: Final = {
     **dict.fromkeys(("item_popularity", "category_popularity"), "popular"),
     "trending_items": "trending",
     **dict.fromkeys(("tfidf_content", "tag_profile", "content_classifier"), "like what you chose"),
-    **dict.fromkeys(("mole_trust", "trust_mf"), "liked by those you trust"),
+    **dict.fromkeys(("mole_trust", "social_regularisation"), "liked by those you trust"),
 }
 _REASONS_WITH_ITEM: Final = {
     "gru4rec": "because you viewed {}",

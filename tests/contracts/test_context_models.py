@@ -8,6 +8,7 @@ import pytest
 from streamrec.errors import ConfigError
 from streamrec.feedback import Feedback, make_feedback
 from streamrec.models import recommender
+from streamrec.models._machine import Machine, pairs
 from streamrec.models.context_prefilter import ContextPrefilter, ContextPrefilterConfig
 from streamrec.models.factorisation_machine import FactorisationMachine, FactorisationMachineConfig
 from streamrec.recommender import Visitor
@@ -15,7 +16,11 @@ from streamrec.recommender import Visitor
 LIGHT: dict[str, Any] = {"regularisation": 0.1, "weight_regularisation": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     "context_postfilter": {"damping": 0.1},
-    "context_prefilter": {"split": "items", "base": {"model": "factorisation_machine", **LIGHT}},
+    "context_prefilter": {
+        "split": "items",
+        "whole": 0.0,
+        "base": {"model": "factorisation_machine", **LIGHT},
+    },
     "factorisation_machine": LIGHT,
 }
 
@@ -104,6 +109,41 @@ def test_pairs_of_a_machine_are_products_of_all_pairs() -> None:
     assert sum(each.weight for each in reasons) == pytest.approx(expected)
 
 
+def test_labels_weigh_nothing_on_average_and_ratings_stay_what_they_were() -> None:
+    rng = np.random.default_rng(0)
+    columns = [rng.integers(0, n, 100) for n in (7, 5, 3)]
+    above = rng.normal(0, 1, 100)
+    machine = Machine(columns, above, [rng.normal(0, 1, (n, 2)) for n in (7, 5, 3)], 1.0, 1.0)
+    list(machine.epochs(3))
+
+    def foretold() -> Any:
+        weights = sum(table[column] for table, column in zip(machine.weights, columns, strict=True))
+        return weights + pairs(
+            [table[column] for table, column in zip(machine.factors, columns, strict=True)]
+        )
+
+    before = foretold()
+    added = machine.centre(2)
+    np.testing.assert_allclose(foretold() + added, before)
+    assert machine.weights[2][columns[2]].mean() == pytest.approx(0)
+    np.testing.assert_allclose(machine.factors[2][columns[2]].mean(axis=0), 0, atol=1e-12)
+
+
+def test_what_holds_a_machine_back_is_found_from_what_its_numbers_say() -> None:
+    rng = np.random.default_rng(0)
+    users, labels = rng.integers(0, 50, 4000), rng.integers(0, 2, 4000)
+    items = rng.integers(0, 50, 4000)
+    above = np.where(labels == 0, 1.0, -1.0) + rng.normal(0, 0.5, 4000)
+    start = [rng.normal(0, 0.1, (n, 2)) for n in (50, 50, 2)]
+    machine = Machine([users, items, labels], above, start, None, None)
+    list(machine.epochs(20))
+    of_users, of_items, of_labels = (machine.held_back(place) for place in range(3))
+    # Only labels say something: visitors and items weigh as good as nothing, and no pair does.
+    assert of_labels[0] < 1 < 8 < min(of_users[0], of_items[0])
+    np.testing.assert_allclose(machine.weights[2], [1.0, -1.0], atol=0.05)
+    assert max(np.abs(machine.weights[place]).max() for place in (0, 1)) < 0.1
+
+
 def test_only_what_differs_by_more_than_chance_is_split() -> None:
     model = ContextPrefilter(ContextPrefilterConfig(split="items", base={"model": "baseline_predictor"}))
     model.train(umbrellas())
@@ -111,6 +151,23 @@ def test_only_what_differs_by_more_than_chance_is_split() -> None:
     assert {split[:2] for split in model._splits.values()} == {("weather", "rain")}
     assert sorted(model.items) == ["book", "hat", "umbrella"]
     assert np.isnan(model.score(Visitor("u1"), ["umbrella\x1finside"])[0])
+
+
+def test_the_whole_is_mixed_in_and_is_all_where_the_context_chooses_no_half() -> None:
+    base = {"base": {"model": "baseline_predictor"}, "split": "items"}
+    whole, halves, mixed = (
+        recommender("context_prefilter", {**base, "whole": share}) for share in (1.0, 0.0, 0.25)
+    )
+    for model in (whole, halves, mixed):
+        model.train(umbrellas())
+    rain = Visitor("u1", context={"weather": "rain"})
+    expected = 0.25 * whole.score(rain) + 0.75 * halves.score(rain)
+    np.testing.assert_allclose(mixed.score(rain), expected, rtol=1e-6)
+    for context in ({}, {"weather": "hail"}):
+        asked = Visitor("u1", context=context)
+        np.testing.assert_array_equal(halves.score(asked, ["hat"]), whole.score(asked, ["hat"]))
+    reasons = mixed.explain(rain, "umbrella")
+    assert sum(each.weight for each in reasons) == pytest.approx(mixed.score(rain, ["umbrella"])[0])
 
 
 def test_visitors_who_rate_higher_in_a_context_are_split() -> None:

@@ -7,7 +7,7 @@ from streamrec.errors import DatasetError
 from streamrec.feedback import Feedback, Knowledge, Trust, make_feedback
 from streamrec.models import recommender
 from streamrec.models.mole_trust import MoleTrust, MoleTrustConfig
-from streamrec.models.trust_mf import TrustMF, TrustMFConfig
+from streamrec.models.social_regularisation import SocialRegularisation, SocialRegularisationConfig
 from streamrec.recommender import Visitor
 
 
@@ -48,7 +48,9 @@ def test_ratings_of_those_trusted_move_the_baseline_by_their_mean() -> None:
 
 
 def test_one_solution_is_that_of_the_normal_equations() -> None:
-    model = TrustMF(TrustMFConfig(factors=2, epochs=1, regularisation=0.5, bias_regularisation=0.25))
+    model = SocialRegularisation(
+        SocialRegularisationConfig(factors=2, epochs=1, regularisation=0.5, bias_regularisation=0.25)
+    )
     feedback = make_feedback(["u", "u", "v"], ["a", "b", "a"], [5.0, 2.0, 3.0])
     model.train(feedback)
     # The visitors were solved last: against the items as they are.
@@ -67,17 +69,30 @@ def test_who_has_no_ratings_is_drawn_to_whom_it_trusts() -> None:
     items = [f"i{n}" for _ in range(12) for n in range(5)]
     values = [5.0 if user[0] == "h" else 1.0 for user in users]
     links = [Trust("fan", f"high{n}") for n in range(6)] + [Trust("grouch", f"low{n}") for n in range(6)]
-    model = TrustMF()
+    model = SocialRegularisation(SocialRegularisationConfig(bias_social=3.0))
     model.train(make_feedback(users, items, values), Knowledge(trust=links))
     fan, grouch = (float(model.score(Visitor(each), ["i0"])[0]) for each in ("fan", "grouch"))
     assert fan > 4
     assert grouch < 2
-    without = TrustMF(TrustMFConfig(social=0.0))
+    without = SocialRegularisation(SocialRegularisationConfig(social=0.0, bias_social=0.0))
     without.train(make_feedback(users, items, values), Knowledge(trust=links))
     assert without.score(Visitor("fan"), ["i0"])[0] == pytest.approx(3.0, abs=0.2)
 
 
-@pytest.mark.parametrize("name", ["mole_trust", "trust_mf"])
+def test_levels_and_tastes_are_drawn_together_each_by_its_own_weight() -> None:
+    links = [Trust("fan", "v"), Trust("fan", "w")]
+    config = SocialRegularisationConfig(
+        factors=2, epochs=200, regularisation=0.5, bias_regularisation=0.25, social=2.0, bias_social=0.125
+    )
+    model = SocialRegularisation(config)
+    model.train(rated(), Knowledge(trust=links))
+    fan, v, w = (model._of_users[model._users[each]] for each in ("fan", "v", "w"))
+    # Without ratings: two links pull, regularisation holds.
+    held = (v + w) * [0.125, 2.0, 2.0] / ([0.25 + 2 * 0.125] + [0.5 + 2 * 2.0] * 2)
+    np.testing.assert_allclose(fan, held, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mole_trust", "social_regularisation"])
 def test_trust_that_is_not_above_zero_is_refused(name: str) -> None:
     with pytest.raises(DatasetError, match="weights are above 0"):
         recommender(name).train(rated(), Knowledge(trust=[Trust("u", "v", 0.0)]))

@@ -156,8 +156,8 @@ def test_what_is_known_reaches_the_models(run: Run, tmp_path: Path) -> None:
     data = ["--data", write_ratings(tmp_path)]
     lists = run_json(run, "--model", "tfidf_content", "--model", "tag_profile", *data, *files)
     assert all(each["recall@20"] > 0 for each in lists["models"])
-    without = run_json(run, "--model", "trust_mf", *data, "--param", "epochs=3")
-    trusting = run_json(run, "--model", "trust_mf", *data, "--param", "epochs=3", *files)
+    without = run_json(run, "--model", "social_regularisation", *data, "--param", "epochs=3")
+    trusting = run_json(run, "--model", "social_regularisation", *data, "--param", "epochs=3", *files)
     assert trusting["rmse"] != without["rmse"]
     grouped = run_json(
         run,

@@ -1,10 +1,10 @@
-"""Trust-regularised matrix factorisation: a visitor's taste is close to that of whom it trusts.
+"""Social regularisation: matrix factorisation where a visitor's taste is close to that of whom it trusts.
 
 Enters: ratings, and who trusts whom (Knowledge.trust). Leaves: the rating expected, μ + b_u + b_i + p_u ·
 q_i. What is minimised is the squared error, plus the squared lengths of deviations and factors, each by its
 weight, plus
 
-    social/2 · Σ trust(u, v) · |(b_u, p_u) − (b_v, p_v)|²
+    ½ Σ trust(u, v) · (social · |p_u − p_v|² + bias_social · (b_u − b_v)²)
 
 over those who trust each other: it draws a visitor with few ratings towards those it trusts, and those who
 trust it. Without trust it is plain biased matrix factorisation.
@@ -14,7 +14,7 @@ once against those of the turn before.
 
 Source: Ma et al., "Recommender Systems with Social Regularization", WSDM 2011, the individual-based model;
 alternating least squares of Koren, Bell and Volinsky, IEEE Computer 42(8), 2009. We differ: deviations are
-drawn together as well, and trust that was given stands in place of similarities.
+drawn together as well, by a weight of their own, and trust that was given stands in place of similarities.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
 from streamrec.recommender import Reason, Task, Visitor
 
-__all__ = ["TrustMF", "TrustMFConfig"]
+__all__ = ["SocialRegularisation", "SocialRegularisationConfig"]
 
 Vector = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ _CHUNK: Final = 4096
 """Visitors or items that are solved at once: each takes the square of the number of factors in memory."""
 
 
-class TrustMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class SocialRegularisationConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Hyperparameters."""
 
     factors: PositiveInt = 10
@@ -53,17 +53,20 @@ class TrustMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     bias_regularisation: PositiveFloat = 2.0
     """Weight of the squared deviations b_u and b_i."""
     social: NonNegativeFloat = 1.0
-    """What a link of full trust weighs; at 0 trust plays no part."""
+    """What a link of full trust weighs for factors; at 0 it plays no part there."""
+    bias_social: NonNegativeFloat = 0.1
+    """The same for deviations, which count in ratings: a link is a tenth of one. What those who trust each
+    other share is little, and more weight adds more noise than it says."""
 
 
-class TrustMF:
+class SocialRegularisation:
     """Deviations and factors of visitors and items; a recommender.Recommender."""
 
-    Config = TrustMFConfig
+    Config = SocialRegularisationConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
 
-    def __init__(self, config: TrustMFConfig | None = None) -> None:
-        self.config = config or TrustMFConfig()
+    def __init__(self, config: SocialRegularisationConfig | None = None) -> None:
+        self.config = config or SocialRegularisationConfig()
         self._know([], [])
         self._mean = 0.0
         width = self.config.factors + 1
@@ -81,7 +84,7 @@ class TrustMF:
         linked = [id_ for link in knowledge.trust for id_ in (link.user_id, link.trusted_id)]
         self._know(list(dict.fromkeys([*feedback.user_ids, *linked])), feedback.item_ids)
         trust = trust_matrix(knowledge.trust, self._users)
-        trust = sparse.csr_array((trust + trust.T) * self.config.social)
+        trust = sparse.csr_array(trust + trust.T)
         self._mean = float(feedback.values.mean(dtype=np.float64))
         shape = len(self._users), len(self.items)
         above = feedback.values.astype(np.float64) - self._mean
@@ -139,12 +142,12 @@ class TrustMF:
         """See recommender.Recommender."""
         numbers = {"mean": np.array(self._mean), "of_users": self._of_users, "of_items": self._of_items}
         ids = {"users": list(self._users), "items": self.items}
-        save_state(directory, "TrustMF", self.config, ids, numbers)
+        save_state(directory, "SocialRegularisation", self.config, ids, numbers)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """See recommender.Recommender."""
-        config, ids, numbers = load_state(directory, "TrustMF", cls.Config)
+        config, ids, numbers = load_state(directory, "SocialRegularisation", cls.Config)
         model = cls(config)
         model._know(ids["users"], ids["items"])
         model._mean = float(numbers["mean"])
@@ -185,11 +188,13 @@ class TrustMF:
         squares = (seen[:, :, None] * seen[:, None, :]).reshape(len(seen), -1)
         weights = np.full(width, self.config.regularisation)
         weights[0] = self.config.bias_regularisation
+        social = np.full(width, self.config.social)
+        social[0] = self.config.bias_social
         found = np.empty((sums.shape[0], width))
         for start in range(0, len(found), _CHUNK):
             part = slice(start, start + _CHUNK)
             left = (times[part] @ squares).reshape(-1, width, width) + np.diag(weights)
-            left += trust[part].sum(axis=1)[:, None, None] * np.eye(width)
-            right = sums[part] @ seen - times[part] @ (others[:, :1] * seen) + trust[part] @ before
+            left += trust[part].sum(axis=1)[:, None, None] * np.diag(social)
+            right = sums[part] @ seen - times[part] @ (others[:, :1] * seen) + (trust[part] @ before) * social
             found[part] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
         return found
