@@ -35,6 +35,7 @@ class GRU4RecConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     layers: PositiveInt = 1
     """GRU layers, one upon the other."""
     epochs: PositiveInt = 10
+    """Passes over the sessions."""
     batch_size: int = Field(default=32, ge=2)
     """Sessions run side by side; the items of the others serve as negatives."""
     n_sample: NonNegativeInt = 2048
@@ -48,7 +49,9 @@ class GRU4RecConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     dropout_hidden: float = Field(default=0.4, ge=0, lt=1)
     """Share of each layer's output dropped in training, on its way up and on to the next click."""
     learning_rate: PositiveFloat = 0.1
+    """Length of Adagrad's steps."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the step before that is added to each step."""
     averaging: float = Field(default=0.5, ge=0, le=1)
     """Share of the epochs, the last ones, of whose last quarters the model has the mean weights.
     0: it has the weights at the end. Polyak and Juditsky, SIAM Journal on Control and Optimization 30,

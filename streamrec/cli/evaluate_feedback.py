@@ -197,13 +197,17 @@ def _print(
 
     first = found[0]
     if first.task == "rating":
-        names, others = ["rmse", "mae"], ["unscored"]
+        names, others, of_lists = ["rmse", "mae"], {"unscored": "unscored"}, ""
     else:
         longest = first.made.tops.shape[1] if first.made is not None else k
         names = [f"ndcg@{k}", f"recall@{k}"]
-        others = [f"{name}@{longest}" for name in ("coverage", "novelty", "average_popularity")]
+        others = {
+            name.removeprefix("average_"): f"{name}@{longest}"
+            for name in ("coverage", "novelty", "average_popularity")
+        }
+        of_lists = f"; {', '.join(others)} of lists of {longest}"
     print_table(
-        ["model", *names, *others, "training s"],
+        ["model", *names, *others, "train s"],
         [
             [
                 each.label,
@@ -211,7 +215,7 @@ def _print(
                     f"{inside.mean:.4f} ({inside.low:.3f}–{inside.high:.3f})"
                     for inside in (each.intervals[name] for name in names)
                 ),
-                *(f"{each.metrics[name]:.3f}" for name in others),
+                *(f"{each.metrics[name]:.3f}" for name in others.values()),
                 f"{each.train_s:.1f}",
             ]
             for each in found
@@ -220,6 +224,6 @@ def _print(
     print_comparisons(comparisons, names, covered("visitors"))
     judged = "ratings" if first.task == "rating" else "items"
     typer.echo(
-        f"\nfigures on {first.judged:,} {judged} of {first.visitors:,} visitors: {how}; "
+        f"\nfigures on {first.judged:,} {judged} of {first.visitors:,} visitors: {how}{of_lists}; "
         "95 % intervals over visitors"
     )

@@ -1,8 +1,10 @@
 """Small files of ratings and of what is known beside them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from recommender_answers import checkerboard, ratings, ratings_knowledge
 
 from streamrec.feedback import Feedback
@@ -29,7 +31,10 @@ def write_ratings(folder: Path, mood: bool = False) -> str:
 def write_board(folder: Path) -> str:
     """Two kinds of visitors and of items, like to like; what is not liked is not there."""
     board = checkerboard()
-    return write_feedback(folder / "board.csv", board.take(board.values > 1))
+    liked = board.take(board.values > 1)
+    # Else the same items come last for everybody.
+    order = np.random.default_rng(0).permutation(len(liked))
+    return write_feedback(folder / "board.csv", replace(liked, time_ms=order * 1000))
 
 
 def write_knowledge(folder: Path) -> dict[str, str]:
