@@ -72,7 +72,7 @@ class UserBasedCF(MemoryBasedCF):
         place_of = np.full(len(self._of_items), -1, np.int16 if len(candidates) < 1 << 15 else np.int64)
         place_of[candidates] = np.arange(len(candidates))
         lengths, items, values = self._of_users.gather(others.tolist())
-        places = place_of[items]
+        places: NDArray[Any] = place_of[items]
         order = np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
         neighbour = np.repeat(np.arange(len(others)), lengths)[order]
         return Votes(places[order].astype(np.int64), others[neighbour], found[neighbour], values[order])

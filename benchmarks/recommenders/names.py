@@ -12,9 +12,9 @@ __all__ = [
     "TRUSTING",
 ]
 
-TRUSTING: Final = ("mole_trust", "trust_mf")
+TRUSTING: Final = ("mole_trust", "social_regularisation")
 """Those that learn from who trusts whom."""
-BETTER_WITH_TRUST: Final = frozenset({"trust_mf"})
+BETTER_WITH_TRUST: Final = frozenset({"social_regularisation"})
 CONTEXTUAL: Final = ("context_postfilter", "context_prefilter", "factorisation_machine")
 """Those that learn from where, when and in whose company."""
 BETTER_IN_CONTEXT: Final = frozenset({"context_postfilter", "factorisation_machine"})

@@ -1,5 +1,6 @@
 """What happens to a click: the visitor's state, the list, and the judgement of it."""
 
+from itertools import chain
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -100,7 +101,8 @@ class ScoringSettings(Section):
     @property
     def source_weights(self) -> dict[str, float]:
         """The weight of every source, by its name."""
-        return {**self.weights, **{name: each.weight for name, each in self.recommenders.items()}}
+        chosen = {name: each.weight for name, each in self.recommenders.items()}
+        return dict(chain(self.weights.items(), chosen.items()))
 
 
 class EvaluationSettings(Section):
