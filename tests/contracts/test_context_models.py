@@ -139,7 +139,7 @@ def test_what_holds_a_machine_back_is_found_from_what_its_numbers_say() -> None:
     list(machine.epochs(20))
     of_users, of_items, of_labels = (machine.held_back(place) for place in range(3))
     # Only labels say something: visitors and items weigh as good as nothing, and no pair does.
-    assert of_labels[0] < 1 < 8 < min(of_users[0], of_items[0])
+    assert of_labels[0] < 1 < 7 < min(of_users[0], of_items[0])
     np.testing.assert_allclose(machine.weights[2], [1.0, -1.0], atol=0.05)
     assert max(np.abs(machine.weights[place]).max() for place in (0, 1)) < 0.1
 

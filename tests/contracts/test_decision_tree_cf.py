@@ -1,5 +1,6 @@
 """Decision trees: the same answers as scikit-learn's own trees give, and questions that can be told."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from recommender_answers import checkerboard, ratings
 from sklearn.tree import DecisionTreeRegressor
 
+from streamrec.errors import ConfigError
 from streamrec.feedback import make_feedback
 from streamrec.models._rating_table import RatingTable
 from streamrec.models.baseline_predictor import BaselinePredictor
@@ -115,7 +117,9 @@ def test_an_unknown_visitor_that_comes_with_a_known_ones_ratings_is_answered_ali
 def test_what_is_loaded_needs_scikit_learn_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained()
     model.save(tmp_path)
-    monkeypatch.setattr("streamrec.models.decision_tree_cf.DecisionTreeRegressor", None)
+    monkeypatch.setitem(sys.modules, "sklearn.tree", None)
+    with pytest.raises(ConfigError, match=r'not installed; pip install "streamrec\[train\]"'):
+        DecisionTreeCF().train(ratings())
     np.testing.assert_array_equal(
         DecisionTreeCF.load(tmp_path).score(Visitor("u02")), model.score(Visitor("u02"))
     )
