@@ -42,8 +42,9 @@ class MemoryBasedConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fa
 
     task: Task = "rating"
     """What scores are: ratings expected, or numbers to be ranked by."""
-    similarity: Similarity = "pcc"
-    """How neighbours are told: only what is more alike than 0 is one. Lists are better by cosine."""
+    similarity: Similarity | None = None
+    """How neighbours are told: only what is more alike than 0 is one. None: pcc for ratings, and for lists
+    cosine, which needs no ratings that differ."""
     k: PositiveInt = 40
     """Neighbours that vote for an item at most: the most similar ones that can."""
     significance: NonNegativeInt = 50
@@ -51,6 +52,11 @@ class MemoryBasedConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fa
     centre: Centre = "mean"
     """What ratings expected are measured from. none: nothing; mean: that of the visitor (user-based) or of
     the item (item-based); baseline: μ + b_u + b_i, which has to be fitted to all ratings at once."""
+
+    @property
+    def alike_by(self) -> Similarity:
+        """The similarity that is meant."""
+        return self.similarity or ("pcc" if self.task == "rating" else "cosine")
 
 
 class Asker(NamedTuple):
@@ -237,7 +243,7 @@ class MemoryBasedCF(ABC):
         self.items = self._item_ids
         self._users = {user_id: index for index, user_id in enumerate(user_ids)}
         self._index = {item_id: index for index, item_id in enumerate(item_ids)}
-        self._ratings = CoRatings(self.config.similarity, self.config.significance)
+        self._ratings = CoRatings(self.config.alike_by, self.config.significance)
         self._baselines = None
 
     def _asker(self, visitor: Visitor) -> Asker | None:

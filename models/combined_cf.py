@@ -38,10 +38,10 @@ class CombinedCFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fal
     """What scores are: ratings expected, or numbers to be ranked by."""
     user_weight: float = Field(0.5, ge=0, le=1)
     """Share of the user-based score; the item-based one has the rest."""
-    user_similarity: Similarity = "pcc"
-    """How alike visitors are."""
-    item_similarity: Similarity = "pcc"
-    """How alike items are."""
+    user_similarity: Similarity | None = None
+    """How alike visitors are; None as of UserBasedCF."""
+    item_similarity: Similarity | None = None
+    """How alike items are; None as of ItemBasedCF."""
     k: PositiveInt = 40
     """Neighbours that vote for an item at most, on either side."""
     significance: NonNegativeInt = 50

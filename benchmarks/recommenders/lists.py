@@ -21,9 +21,9 @@ from streamrec.recommender import Recommender
 __all__ = ["for_lists", "judge_lists"]
 
 _FOR_LISTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "combined_cf": {"task": "top-n", "user_similarity": "cosine", "item_similarity": "cosine"},
-    "item_based_cf": {"task": "top-n", "similarity": "cosine"},
-    "user_based_cf": {"task": "top-n", "similarity": "cosine"},
+    "combined_cf": {"task": "top-n"},
+    "item_based_cf": {"task": "top-n"},
+    "user_based_cf": {"task": "top-n"},
 }
 """Settings of models that foretell ratings by default."""
 _HYBRIDS: Final = Path(__file__).resolve().parents[2] / "examples" / "hybrids"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def test_what_visitors_did_becomes_a_source_of_their_lists_and_is_explained(
     trained = json.loads(out)
     assert trained["interactions"] == _CLICKS
     chosen = _chosen(settings, trained)
-    visitor, item = bundled_clicks().session_ids[0], bundled_clicks().item_ids[0]
+    clicks = bundled_clicks().first(_CLICKS)
+    ((visitor, _),) = Counter(clicks.session_ids).most_common(1)
+    item = clicks.item_ids[clicks.session_ids.index(visitor)]
     with running("state", chosen, tmp_path), running("scoring", chosen, tmp_path):
         now = time.time_ns() // 1_000_000
         (place,) = publish(chosen, "interactions", [click(visitor, item, "now", now)])
