@@ -32,7 +32,7 @@ class BiasedMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     """w: the penalty grows with the ratings of a row to this power; 0 is the same for all."""
     level_damping: PositiveFloat = 5.0
     """λ_b: ratings at the mean that are added to those of each visitor and each item."""
-    epochs: PositiveInt = 15
+    epochs: PositiveInt = 8
     """Turns: the items, then the visitors."""
 
 

@@ -27,7 +27,7 @@ class PMFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """λ_p: variance of ratings against that of the visitors' factors."""
     item_damping: PositiveFloat = 10.0
     """λ_q: the same for items."""
-    epochs: PositiveInt = 20
+    epochs: PositiveInt = 8
     """Turns: the items, then the visitors."""
 
 
