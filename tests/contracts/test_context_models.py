@@ -141,7 +141,7 @@ def test_what_holds_a_machine_back_is_found_from_what_its_numbers_say() -> None:
     # Only labels say something: visitors and items weigh as good as nothing, and no pair does.
     assert of_labels[0] < 1 < 7 < min(of_users[0], of_items[0])
     np.testing.assert_allclose(machine.weights[2], [1.0, -1.0], atol=0.05)
-    assert max(np.abs(machine.weights[place]).max() for place in (0, 1)) < 0.1
+    assert max(np.abs(machine.weights[place]).max() for place in (0, 1)) < 0.2
 
 
 def test_only_what_differs_by_more_than_chance_is_split() -> None:
