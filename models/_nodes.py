@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from streamrec.errors import ConfigError
@@ -17,6 +17,11 @@ from streamrec.models import recommender_class, recommender_name
 from streamrec.recommender import Recommender
 
 __all__ = ["Node", "OverBaseConfig", "foretells", "load_parts", "save_parts", "want_ratings"]
+
+
+def _named(given: Any) -> Any:
+    """A name alone, as on a command line, is a node of defaults."""
+    return {"model": given} if isinstance(given, str) else given
 
 
 def _checked(node: dict[str, Any]) -> dict[str, Any]:
@@ -32,8 +37,8 @@ def _checked(node: dict[str, Any]) -> dict[str, Any]:
     return {"model": name, **config.model_dump(mode="json", exclude_unset=True)}
 
 
-Node = Annotated[dict[str, Any], AfterValidator(_checked)]
-"""`{model: NAME, hyperparameter: value, ...}`, those hyperparameters that are not at their defaults."""
+Node = Annotated[dict[str, Any], BeforeValidator(_named), AfterValidator(_checked)]
+"""NAME, or `{model: NAME, hyperparameter: value, ...}`, those that are not at their defaults."""
 
 
 class OverBaseConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

@@ -350,7 +350,8 @@ def test_reasons_of_a_list_are_those_of_its_parts_as_much_as_they_add() -> None:
             "group_recommender foretells no ratings",
         ),
         ({"model": "cascade_hybrid", "first": {"model": "no"}}, "first: there is no model 'no'; known are"),
-        ({"model": "cascade_hybrid", "first": "wals"}, "first: .*valid dictionary"),
+        ({"model": "cascade_hybrid", "first": "no"}, "first: there is no model .no.; known are"),
+        ({"model": "cascade_hybrid", "first": ["wals"]}, "first: .*valid dictionary"),
         ({"model": "cascade_hybrid", "then": {"k": 3}}, "then: a node names its recommender under `model`$"),
         (
             {"model": "cascade_hybrid", "then": {"model": "wals", "factor": 3}},
