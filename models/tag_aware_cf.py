@@ -12,7 +12,8 @@ so that many of the one do not drown the other; rare tags weigh more; and a visi
 and those of what it had.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
@@ -34,7 +35,7 @@ __all__ = ["TagAwareCF", "TagAwareCFConfig"]
 Vector = NDArray[np.float64]
 
 _AT_ONCE: Final = 1 << 22
-"""Similarities that are held at a time: 32 MiB."""
+"""Similarities that are held at a time: 32 MiB, and as much again for each of their places."""
 _REASONS: Final = 10
 _MATRICES: Final = ("likes", "users", "item_tags", "alike")
 
@@ -44,7 +45,7 @@ class TagAwareCFConfig(LikesConfig, frozen=True):
 
     k: PositiveInt = 40
     """Visitors who vote at most; and items for which each that a visitor had votes at most."""
-    tags: float = Field(default=0.5, ge=0, le=1)
+    tags: float = Field(default=0.3, ge=0, le=1)
     """What tags weigh in a similarity; interactions weigh the rest. At 0 tags play no part."""
     user_based: float = Field(default=0.5, ge=0, le=1)
     """λ: the share of the user-based vote; the rest is the item-based one's."""
@@ -117,12 +118,12 @@ class TagAwareCF:
         self._users = self._prolonged(likes, self._profiles(likes, tags.of_users))
         self._by_column = self._users.T.tocsr()
         rows = self._prolonged(likes.T.tocsr(), tags.of_items)
-        n, step = len(self.items), max(1, _AT_ONCE // len(self.items))
-        parts = []
-        for start in range(0, n, step):
-            parts.append(_nearest(rows, start, min(start + step, n), self.config.k))
+        by_column = rows.T.tocsr()
+        n, parts = len(self.items), []
+        for start, end in _shares_of_work(rows, by_column):
+            parts.append(_nearest(rows, by_column, start, end, self.config.k))
             if options is not None and options.on_step is not None:
-                options.on_step(min(start + step, n) * len(feedback) // n, len(feedback), 0.0)
+                options.on_step(end * len(feedback) // n, len(feedback), 0.0)
         self._alike = sparse.csr_array(sparse.vstack(parts))
         return TrainReport(len(feedback), [])
 
@@ -228,19 +229,32 @@ class TagAwareCF:
     def _prolonged(self, rows: Any, tags: Any) -> Any:
         """Rows of interactions with their tags behind, so that products are weighed similarities."""
         of_tags = self.config.tags
-        return sparse.csr_array(
+        whole = sparse.csr_array(
             sparse.hstack([unit_rows(rows) * np.sqrt(1 - of_tags), unit_rows(tags) * np.sqrt(of_tags)])
         )
+        # What weighs nothing would be multiplied all the same.
+        whole.eliminate_zeros()
+        return whole
 
 
-def _nearest(rows: Any, start: int, end: int, k: int) -> Any:
+def _shares_of_work(rows: Any, by_column: Any) -> Iterator[tuple[int, int]]:
+    """Starts and ends of rows whose similarities to all are made at once."""
+    of_entry = np.diff(by_column.indptr)[rows.indices]
+    most = np.bincount(
+        np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), of_entry, minlength=rows.shape[0]
+    )
+    share = (np.cumsum(np.minimum(most, rows.shape[0])) // _AT_ONCE).astype(np.int64)
+    ends = np.append(np.flatnonzero(np.diff(share)) + 1, rows.shape[0])
+    yield from pairwise([0, *ends.tolist()])
+
+
+def _nearest(rows: Any, by_column: Any, start: int, end: int, k: int) -> Any:
     """Of each row from start to end the k most alike, (end - start, n) sparse; itself is none of them."""
-    products = (rows[start:end] @ rows.T).toarray()
-    own = np.arange(end - start)
-    products[own, own + start] = 0.0
-    left_out = max(0, products.shape[1] - k)
-    kept = np.argpartition(products, left_out, axis=1)[:, left_out:] if left_out else np.argsort(products)
-    places = np.repeat(own, kept.shape[1]), kept.ravel()
-    found = sparse.csr_array((products[places], places), shape=products.shape)
-    found.eliminate_zeros()
-    return found
+    products = (rows[start:end] @ by_column).tocoo()
+    of_row, others = products.coords
+    kept = np.flatnonzero((products.data > 0) & (others != of_row + start))
+    kept = kept[np.lexsort((-products.data[kept], of_row[kept]))]
+    counts = np.bincount(of_row[kept], minlength=end - start)
+    rank = np.arange(len(kept)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = kept[rank < k]
+    return sparse.csr_array((products.data[kept], (of_row[kept], others[kept])), shape=products.shape)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.recommenders.rows import Entry, Judged, entry, mark, new_table
 from streamrec.contracts import TrainOptions
-from streamrec.evaluation.held_out import Lists, Parts, last_of_each, measure_lists
+from streamrec.evaluation.held_out import Lists, Parts, last_of_each, measure_lists, unaware
 from streamrec.feedback import Feedback, Knowledge
 from streamrec.models import recommender, recommender_class, recommender_of
 from streamrec.node_files import load_node
@@ -79,7 +79,7 @@ def judge_lists(
 def _listed(name: str, parts: Parts, knowledge: Knowledge) -> _Listed:
     model = for_lists(name)
     began = time.process_time()
-    model.train(parts.train, knowledge, TrainOptions(seed=0))
+    model.train(parts.train, unaware(knowledge, parts.test), TrainOptions(seed=0))
     trained = time.process_time()
     lists = measure_lists(model, parts)
     return _Listed(lists, trained - began, (time.process_time() - trained) / lists.visitors * 1000)

@@ -14,10 +14,19 @@ from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.beyond import average_popularity, catalogue_coverage, mean_of_lists, novelty
 from streamrec.evaluation.metrics import ndcg_at_k, recall_at_k
 from streamrec.evaluation.ranks import top
-from streamrec.feedback import Feedback
+from streamrec.feedback import Feedback, Knowledge
 from streamrec.recommender import Recommender, Visitor
 
-__all__ = ["Lists", "MadeLists", "Parts", "last_of_each", "make_lists", "measure_lists", "recommended"]
+__all__ = [
+    "Lists",
+    "MadeLists",
+    "Parts",
+    "last_of_each",
+    "make_lists",
+    "measure_lists",
+    "recommended",
+    "unaware",
+]
 
 _LISTS_A_STEP: Final = 64
 
@@ -77,6 +86,14 @@ def last_of_each(feedback: Feedback, share: float = 0.2) -> Parts:
             f"no visitor has the {int(np.ceil(1 / share))} interactions that holding one out takes"
         )
     return Parts(feedback.take(~is_test), feedback.take(is_test))
+
+
+def unaware(knowledge: Knowledge, held_out: Feedback) -> Knowledge:
+    """What may be known before: without the tags that visitors gave what is held out, which tell of it."""
+    places = zip(held_out.users.tolist(), held_out.items.tolist(), strict=True)
+    pairs = {(held_out.user_ids[user], held_out.item_ids[item]) for user, item in places}
+    tags = [each for each in knowledge.tags if (each.user_id, each.item_id) not in pairs]
+    return knowledge._replace(tags=tags)
 
 
 def recommended(scores: FloatArray, seen: IntArray, k: int) -> IntArray:

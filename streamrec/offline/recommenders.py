@@ -20,7 +20,7 @@ from streamrec.evaluation.feedback_summary import (
     summarise_ratings,
 )
 from streamrec.evaluation.folds import folds, foretell
-from streamrec.evaluation.held_out import Parts, last_of_each, make_lists
+from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, unaware
 from streamrec.evaluation.summary import Comparison
 from streamrec.feedback import Feedback, Knowledge, make_feedback
 from streamrec.models import recommender
@@ -128,7 +128,9 @@ def train_and_evaluate(
     parts = source if isinstance(source, Parts) else last_of_each(source, rules.share)
     model = contender.make("top-n")
     with progress(f"training {contender.label}") as on_step:
-        train_s = _trained(model, parts.train, knowledge, contender.seed, device, on_step)
+        train_s = _trained(
+            model, parts.train, unaware(knowledge, parts.test), contender.seed, device, on_step
+        )
     with progress(f"evaluating {contender.label}") as on_step:
         started = time.perf_counter()
         made = make_lists(model, parts, max(rules.k), on_step)
@@ -161,7 +163,7 @@ def _rated(
     for number, (train, test) in enumerate(_rating_parts(source, rules), 1):
         fold = "" if isinstance(source, Parts) else f", fold {number} of {rules.folds}"
         with progress(f"training {contender.label}{fold}") as on_step:
-            train_s += _trained(model, train, knowledge, contender.seed, device, on_step)
+            train_s += _trained(model, train, unaware(knowledge, test), contender.seed, device, on_step)
         with progress(f"evaluating {contender.label}{fold}") as on_step:
             started = time.perf_counter()
             foretold.append((test, foretell(model, train, test, on_step)))

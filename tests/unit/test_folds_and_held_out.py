@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from streamrec.errors import ConfigError, DatasetError
 from streamrec.evaluation.folds import cross_validate, fold_places, predict
-from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, measure_lists, recommended
-from streamrec.feedback import Feedback, make_feedback
+from streamrec.evaluation.held_out import (
+    Parts,
+    last_of_each,
+    make_lists,
+    measure_lists,
+    recommended,
+    unaware,
+)
+from streamrec.feedback import Feedback, Knowledge, Tagging, Trust, make_feedback
 from streamrec.models.baseline_predictor import BaselinePredictor
 from streamrec.recommender import Visitor
 
@@ -143,3 +150,12 @@ def test_lists_of_models_that_know_other_items_stand_in_one_catalogue() -> None:
     assert made.tops.tolist() == [[2, 1, -1], [3, -1, -1]]  # a, b, c of training, then z
     assert made.ranks.tolist() == [[2.0], [1.0]]
     assert made.clicks.tolist() == [1, 1, 1, 0]
+
+
+def test_tags_that_visitors_gave_what_is_held_out_are_not_known() -> None:
+    parts = last_of_each(FEEDBACK)
+    held_out = parts.test.user_ids[0], parts.test.item_ids[0]
+    had = parts.train.user_ids[0], parts.train.item_ids[0]
+    tags = [Tagging(*held_out, "noir"), Tagging(*had, "noir"), Tagging("somebody", held_out[1], "noir")]
+    known = unaware(Knowledge(tags=tags, trust=[Trust("u", "v")]), parts.test)
+    assert known == Knowledge(tags=tags[1:], trust=[Trust("u", "v")])
