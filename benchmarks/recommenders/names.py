@@ -17,7 +17,7 @@ TRUSTING: Final = ("mole_trust", "social_regularisation")
 BETTER_WITH_TRUST: Final = frozenset({"social_regularisation"})
 CONTEXTUAL: Final = ("context_postfilter", "context_prefilter", "factorisation_machine")
 """Those that learn from where, when and in whose company."""
-BETTER_IN_CONTEXT: Final = frozenset({"context_postfilter", "factorisation_machine"})
+BETTER_IN_CONTEXT: Final = frozenset(CONTEXTUAL)
 CONTENT: Final = ("tfidf_content", "tag_profile", "content_classifier")
 """Those that can score an item which nobody has had."""
 GROUP_STRATEGIES: Final = (
