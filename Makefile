@@ -74,7 +74,8 @@ requirements: $(VENV)/.tools ## Pin the dependencies anew, with hashes
 	compile pyproject.toml -c requirements/dev.txt --extra train --extra history --extra s3 --extra loadtest \
 		--output-file requirements/train.txt; \
 	compile pyproject.toml -c requirements/dev.txt --extra train --extra local --output-file requirements/demo.txt; \
-	compile requirements/tools.in -c requirements/dev.txt --output-file requirements/tools.txt
+	compile requirements/tools.in -c requirements/dev.txt --output-file requirements/tools.txt; \
+	compile requirements/peers.in -c requirements/dev.txt --output-file requirements/peers.txt
 
 clean: ## Remove what was built; .venv and downloads stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streamrec.models._pair_table import PairTable
 from streamrec.models._similarity import (
     ADDITIVE,
+    BY_TOTALS,
     N_STATISTICS,
     Scale,
     Similarity,
@@ -210,7 +211,7 @@ class CoRatings:
             if among is not None:
                 asked = among[others]
                 places, others, sums = places[asked], others[asked], sums[:, asked]
-        return places, others, self._weighted(sums, self.rows.totals(rows[places]), others)
+        return places, others, self._weighted(sums, self._totals(rows[places]), others)
 
     def _of_line(self, columns: Ints, values: Floats, row: int) -> tuple[Ints, Floats]:
         """Sums of a line with all rows but `row` that share a column with it: rows, ascending, and sums."""
@@ -231,8 +232,12 @@ class CoRatings:
 
         return added(value) if before is None else added(value) - added(np.full(len(other), before))
 
+    def _totals(self, rows: Ints) -> Totals:
+        """Of rows, where similarities take them at all: of many pairs they are not had for nothing."""
+        return self.rows.totals(rows) if self._kind in BY_TOTALS else Totals(_NO_FLOATS, _NO_FLOATS)
+
     def _weighted(self, sums: Floats, own: Totals, others: Ints) -> Floats:
-        found = similarities(self._kind, sums, own, self.rows.totals(others))
+        found = similarities(self._kind, sums, own, self._totals(others))
         if self._significance:
             found *= np.minimum(sums[0], self._significance) / self._significance
         return found

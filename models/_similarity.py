@@ -15,7 +15,16 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADDITIVE", "N_STATISTICS", "Scale", "Similarity", "Totals", "similarities", "statistics"]
+__all__ = [
+    "ADDITIVE",
+    "BY_TOTALS",
+    "N_STATISTICS",
+    "Scale",
+    "Similarity",
+    "Totals",
+    "similarities",
+    "statistics",
+]
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +46,9 @@ ADDITIVE: Final = frozenset({"cosine", "euclidean", "jaccard", "msd", "pcc"})
 """A rating adds to the sums of its own pairs only. The others measure ratings against the mean of their
 column (pip and pss also against the scale's middle): one more rating moves that, and with it the sums of all
 pairs that share the column."""
+
+BY_TOTALS: Final = frozenset({"cosine", "jaccard"})
+"""What takes the totals of both rows; all others take the sums of the pair alone."""
 
 # Less than this of a sum of squares is what rounding leaves of no variance.
 _NOISE: Final = 1e-12

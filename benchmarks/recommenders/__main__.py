@@ -6,7 +6,6 @@ which takes a C compiler.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +14,7 @@ from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from threadpoolctl import threadpool_limits
 
 from benchmarks.recommenders.context import judge_context
 from benchmarks.recommenders.data import movielens_100k, movielens_small
@@ -109,5 +109,5 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    main()
+    with threadpool_limits(1):
+        main()

@@ -5,6 +5,7 @@ from typing import Final
 __all__ = [
     "BETTER_IN_CONTEXT",
     "BETTER_WITH_TRUST",
+    "BY_TAGS",
     "CONTENT",
     "CONTEXTUAL",
     "GROUP_STRATEGIES",
@@ -20,6 +21,8 @@ CONTEXTUAL: Final = ("context_postfilter", "context_prefilter", "factorisation_m
 BETTER_IN_CONTEXT: Final = frozenset(CONTEXTUAL)
 CONTENT: Final = ("tfidf_content", "tag_profile", "content_classifier")
 """Those that can score an item which nobody has had."""
+BY_TAGS: Final = frozenset({"tag_profile"})
+"""Those of them that know nothing of an item but its tags."""
 GROUP_STRATEGIES: Final = (
     "average",
     "average without misery",
