@@ -79,6 +79,7 @@ RECOMMENDERS: Final[Mapping[str, str]] = {
 }
 """Recommenders of items for visitors: name and file, and the class in it."""
 
+_KINDS: Final = ("a model of what comes next in a session", "a recommender of items for visitors")
 # What only those who train install.
 _TRAIN_EXTRA: Final = ("torch", "onnx")
 
@@ -145,6 +146,9 @@ def recommender_name(name: str) -> str:
 def _listed(name: str, models: Mapping[str, str]) -> str:
     known = {_plain(each): each for each in models}
     if _plain(name) not in known:
+        if any(_plain(name) == _plain(each) for each in (*SESSION_MODELS, *RECOMMENDERS)):
+            is_what, wanted = _KINDS if models is RECOMMENDERS else _KINDS[::-1]
+            raise ConfigError(f"{name} is {is_what}, and {wanted} is wanted: one of {', '.join(models)}")
         raise ConfigError(f"there is no model {name!r}; known are {', '.join(models)}")
     return known[_plain(name)]
 

@@ -4,6 +4,7 @@ What a session model is trained with at once comes and goes here session by sess
 beforehand, and loaded.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,6 +24,8 @@ from streamrec.session_index import SessionIndex
 
 __all__ = ["board_opener"]
 
+log = logging.getLogger(__name__)
+
 _COUNTING: Final = ("item_knn", "markov")
 _INDEX_BOUNDS: Final = ("max_sessions", "max_items")
 
@@ -39,10 +42,10 @@ def board_opener(settings: Settings) -> Callable[[], Boards]:
         if settings.scoring.weights.get(name)
     }
     registry = Registry.of(settings)
-    recommenders = {
-        name: RecommenderSource(load_recommender(registry, name, chosen.version))
-        for name, chosen in settings.scoring.recommenders.items()
-    }
+    recommenders = {}
+    for name, chosen in settings.scoring.recommenders.items():
+        recommenders[name] = RecommenderSource(load_recommender(registry, name, chosen.version))
+        log.info("%s %s is a source of lists, weight %g", name, chosen.version, chosen.weight)
     return lambda: Boards(
         ItemBoard(settings.scoring.tick_ms, settings.state.popularity_half_life_s),
         _sessions(models),

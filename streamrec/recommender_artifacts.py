@@ -18,13 +18,13 @@ import numpy as np
 from streamrec import __version__
 from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe, write_manifest
 from streamrec.contracts import OnStep, TrainOptions
-from streamrec.errors import ArtifactError
+from streamrec.errors import ArtifactError, ConfigError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
-from streamrec.models import recommender_class, recommender_name, recommender_of
+from streamrec.models import RECOMMENDERS, recommender_class, recommender_name, recommender_of
 from streamrec.recommender import Recommender, Visitor
 from streamrec.registry import Registry
 
-__all__ = ["TrainedRecommender", "check_recommender", "load_recommender", "train_recommender"]
+__all__ = ["TrainedRecommender", "as_source", "check_recommender", "load_recommender", "train_recommender"]
 
 _FOLDER: Final = "--"
 """Between a part's folder and the file in it: artifacts are flat."""
@@ -47,6 +47,24 @@ class TrainedRecommender(NamedTuple):
     items: int
     """That it can score."""
     train_s: float
+
+
+def as_source(node: Mapping[str, Any], feedback: Feedback) -> dict[str, Any]:
+    """A node as a source of lists wants it: made to rank, where its recommender can be set to, unless it says
+    itself what it is for.
+
+    Raises ConfigError if there is no such recommender, or if it foretells ratings alone and there are none.
+    """
+    made = recommender_class(node.get("model", ""))
+    if "task" in made.Config.model_fields:
+        return {"task": "top-n", **node}
+    if "top-n" not in made.tasks and len(np.unique(feedback.values)) < 2:
+        lists = [name for name in RECOMMENDERS if "top-n" in recommender_class(name).tasks]
+        raise ConfigError(
+            f"{node['model']} foretells ratings, and this feedback has none that differ; take one that makes "
+            f"lists ({', '.join(lists)}), or feedback with ratings"
+        )
+    return dict(node)
 
 
 def train_recommender(

@@ -30,7 +30,10 @@ def _run(
         float,
         typer.Option(min=1, max=29, help="Days of clicks for the second one; the later ones are replayed."),
     ] = 24.0,
-    clicks: Annotated[int | None, typer.Option(min=2, help="Clicks to replay; all without it.")] = None,
+    clicks: Annotated[
+        int | None,
+        typer.Option(min=2, help="Clicks to replay; all without it. Few are too few for the gate."),
+    ] = None,
     rate: Annotated[float, typer.Option(min=1, help="Clicks a second, on average.")] = 500.0,
     beside: Annotated[
         list[str] | None,

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from streamrec.pruning import Named
     from streamrec.registry import Registry
 
-__all__ = ["checked", "register_models"]
+__all__ = ["ModelOption", "checked", "found_version", "register_models"]
 
 _MODEL = "gru4rec"
 _DAY_S = 86_400.0
 
 Version = Annotated[str, typer.Argument(help="A version, or `latest`.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Of which model `latest` is.", show_default=_MODEL),
+]
 
 
 def register_models(models: typer.Typer) -> None:
@@ -39,7 +43,7 @@ def register_models(models: typer.Typer) -> None:
 
 def verify(
     version: Version = "latest",
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help="Of which model.")] = _MODEL,
+    model: ModelOption = None,
     every: Annotated[bool, typer.Option("--all", help="Every version of the registry.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -48,7 +52,7 @@ def verify(
 
     registry = _registry()
     if not every:
-        found = _verified(registry, model, registry.latest(model) if version == "latest" else version)
+        found = _verified(registry, *found_version(registry, version, model))
         if json:
             print_json(found)
         else:
@@ -231,6 +235,14 @@ def _clicks(
         in_history = from_history or (not named and "earlier" in manifest.data)
         read = lineage.history_of if in_history else lineage.topic_of
         return read(settings, manifest).clicks
+
+
+def found_version(registry: "Registry", version: str, model: str | None) -> tuple[str, str]:
+    """Model and version that are meant. A version by its name is of whichever model has it."""
+    if version == "latest":
+        return model or _MODEL, registry.latest(model or _MODEL)
+    having = [name for name in registry.models() if version in registry.versions(name)]
+    return model or (having[0] if len(having) == 1 else _MODEL), version
 
 
 def checked(registry: "Registry", model: str, version: str, *, signed: bool = True) -> "Manifest":

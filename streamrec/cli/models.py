@@ -22,7 +22,6 @@ _KAFKA_S = 3.0
 _models = typer.Typer(help="The models there are, and their versions in the registry.", no_args_is_help=True)
 
 Version = Annotated[str, typer.Argument(help="A version, or `latest`.")]
-ModelOption = Annotated[str, typer.Option("--model", metavar="NAME", help="Of which model: gru4rec, wals, …")]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,12 +56,12 @@ def list_(json: JsonOption = False) -> None:
 
 
 @_models.command()
-def show(version: Version = "latest", model: ModelOption = _MODEL, json: JsonOption = False) -> None:
+def show(version: Version = "latest", model: lineage.ModelOption = None, json: JsonOption = False) -> None:
     """Show a version's manifest, with data, hyperparameters, metrics and files, and the gate's verdict."""
     from streamrec.config import load_settings
 
     registry = _registry()
-    named = _named(registry, version, model)
+    model, named = lineage.found_version(registry, version, model)
     directory = registry.location(model, named)
     manifest = registry.manifest(model, named).model_dump(exclude={"probes"})
     verdict = _announced()[1].get(named)
@@ -101,10 +100,10 @@ def keygen(
 
 
 @_models.command()
-def sign(version: Version = "latest", model: ModelOption = _MODEL, json: JsonOption = False) -> None:
+def sign(version: Version = "latest", model: lineage.ModelOption = None, json: JsonOption = False) -> None:
     """Load and probe a version, then sign it with the key of STREAMREC_REGISTRY__SIGNING_KEY."""
     registry = _registry()
-    named = _named(registry, version, model)
+    model, named = lineage.found_version(registry, version, model)
     lineage.checked(registry, model, named, signed=False)
     public = registry.sign(model, named)
     if json:
@@ -186,8 +185,8 @@ def _registry() -> "Registry":
     return Registry.of(load_settings())
 
 
-def _named(registry: "Registry", version: str, model: str = _MODEL) -> str:
-    return registry.latest(model) if version == "latest" else version
+def _named(registry: "Registry", version: str) -> str:
+    return registry.latest(_MODEL) if version == "latest" else version
 
 
 def _row(entry: "Entry") -> dict[str, Any]:

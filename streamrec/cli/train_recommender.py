@@ -70,21 +70,24 @@ def _train(
     from streamrec.models import recommender_class
     from streamrec.node_files import load_node
     from streamrec.progress import progress_bar
-    from streamrec.recommender_artifacts import train_recommender
+    from streamrec.recommender_artifacts import as_source, train_recommender
     from streamrec.registry import Registry
 
     settings, console = load_settings(), Console(stderr=True)
     node = load_node(Path(name)) if name.endswith(_SUFFIXES) else {"model": name}
     node |= parse_parameters(param or [])
-    if ratings is None:
-        ratings = "top-n" not in recommender_class(node.get("model", "")).tasks
-    feedback, source = _feedback(settings, data, bundled, from_topic, from_history, ratings, console)
+    only_rates = "top-n" not in recommender_class(node.get("model", "")).tasks
+    wanted = only_rates if ratings is None else ratings
+    feedback, source = _feedback(settings, data, bundled, from_topic, from_history, wanted, console)
+    if not ratings:
+        node = as_source(node, feedback)
+    registry = Registry.of(settings)
     knowledge = _knowledge(settings, items, from_topic or from_history)
     with progress_bar(console) as on_step:
         trained = train_recommender(
             node,
             feedback,
-            Registry.of(settings),
+            registry,
             knowledge=knowledge,
             seed=seed,
             data=source,
@@ -93,15 +96,20 @@ def _train(
     if json:
         print_json({**trained._asdict(), "directory": str(trained.directory)})
     else:
-        _print(trained)
+        _print(trained, is_signed=registry.signer() is not None or not settings.registry.require_signature)
 
 
-def _print(trained: "TrainedRecommender") -> None:
+def _print(trained: "TrainedRecommender", *, is_signed: bool) -> None:
     typer.echo(
         f"{trained.model} {trained.version}: {trained.interactions:,} interactions of {trained.visitors:,} "
         f"visitors, {trained.items:,} items, {trained.train_s:.1f} s"
     )
     typer.echo(f"published in {trained.directory}")
+    if not is_signed:
+        typer.echo(
+            "not signed, so scoring refuses it: sign it with `streamrec models sign "
+            f"{trained.version}`, or set STREAMREC_REGISTRY__SIGNING_KEY before training"
+        )
     chosen = json_text.dumps({trained.model: {"version": trained.version, "weight": 0.5}})
     typer.echo(
         "a source of lists, with these settings for scoring (and for explain and backtest):\n"

@@ -22,7 +22,14 @@ from streamrec.config import RegistrySettings, Settings
 from streamrec.datasets import Clicks, bundled_clicks, split_by_day
 from streamrec.demo.judge import Judge
 from streamrec.demo.summary import K, Summary, summarise
-from streamrec.demo.versions import Successor, Versions, offline_recall, train_beside, train_versions
+from streamrec.demo.versions import (
+    Successor,
+    Versions,
+    offline_recall,
+    require_sources,
+    train_beside,
+    train_versions,
+)
 from streamrec.demo.view import LiveView, side_by_side
 from streamrec.errors import DatasetError, WorkerError
 from streamrec.events import Recommendation, Verdict
@@ -89,6 +96,7 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
     """
     started = time.monotonic()
     train, live = _split(options)
+    require_sources(options.beside, train.first)  # before the trainings, which take minutes
     speed_up = max(1.0, (live.last_ms - live.first_ms) / 1000 / (len(live) / options.rate))
     options.out.mkdir(parents=True, exist_ok=True)
     settings = _demo_settings(settings, options.out, speed_up, options.sessions)
@@ -100,6 +108,8 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Summ
         outcome = _serve(kafka, chosen, judge, versions, speed_up, options.out, console)
         dead_letters = _offsets(kafka.settings, "dead-letters")
     console.print(f"   the gate: {headline(outcome.verdict)}", highlight=False, soft_wrap=True)
+    if outcome.verdict.released and versions.second.version not in judge.by_release():
+        console.print("   It was passed after the last click: no list was made by it.", highlight=False)
     console.print("[bold]5.[/] Everything is stopped. GRU4Rec once more, offline on the same clicks ...")
     summary = summarise(
         judge.figures(),

@@ -27,14 +27,14 @@ from streamrec.events import Verdict
 from streamrec.gate import judge_and_release, newest_window
 from streamrec.offline.recommenders import clicks_feedback
 from streamrec.progress import progress_bar
-from streamrec.recommender_artifacts import train_recommender
+from streamrec.recommender_artifacts import as_source, train_recommender
 from streamrec.registry import Registry
 from streamrec.releases import announce
 from streamrec.scorer import open_scorer, open_step
 from streamrec.topic_clicks import read_clicks
 from streamrec.training import Trained, gru4rec_config, train_gru4rec
 
-__all__ = ["Successor", "Versions", "offline_recall", "train_beside", "train_versions"]
+__all__ = ["Successor", "Versions", "offline_recall", "require_sources", "train_beside", "train_versions"]
 
 _MODEL: Final = "gru4rec"
 # Fewer steps that are larger: two trainings do not take twice the time of one.
@@ -80,13 +80,21 @@ def train_versions(
     return Versions(*made)
 
 
+def require_sources(names: Sequence[str], clicks: Clicks) -> None:
+    """Raise ConfigError if one of them is no recommender that makes lists of clicks."""
+    feedback = clicks_feedback(clicks)
+    for name in names:
+        as_source({"model": name}, feedback)
+
+
 def train_beside(settings: Settings, clicks: Clicks, names: Sequence[str], console: Console) -> Settings:
     """The settings with recommenders as sources of the lists; to them, sessions are visitors."""
     feedback = clicks_feedback(clicks)
     recommenders = {}
     for name in names:
         with progress_bar(console) as on_step:
-            trained = train_recommender({"model": name}, feedback, Registry.of(settings), on_step=on_step)
+            node = as_source({"model": name}, feedback)
+            trained = train_recommender(node, feedback, Registry.of(settings), on_step=on_step)
         told = f"{trained.model} beside: {trained.interactions:,} clicks"
         console.print(f"   {told} [dim]({trained.train_s:.1f} s)[/]", highlight=False)
         recommenders[trained.model] = RecommenderSettings(version=trained.version, weight=_BESIDE)

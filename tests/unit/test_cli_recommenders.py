@@ -69,6 +69,21 @@ def test_a_file_that_composes_one_is_trained_with_its_hyperparameters(
     assert manifest.data == {"source": "ratings.csv", "interactions": 120, "visitors": 20}
 
 
+def test_what_can_make_lists_is_trained_to_unless_it_is_told_otherwise(
+    run: Run, registry: Registry, data: Path
+) -> None:
+    trained = ["train", "recommender", "item_based_cf", "--data", str(data), "--json"]
+    for more, task in (
+        ([], "top-n"),
+        (["--param", "task=rating"], "rating"),
+        (["--ratings", "--param", "k=9"], "rating"),
+    ):
+        code, out, err = run(*trained, *more)
+        assert code == 0, err
+        config = registry.manifest("item_based_cf", json.loads(out)["version"]).config
+        assert config.get("task", "rating") == task
+
+
 def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Path, tmp_path: Path) -> None:
     items = tmp_path / "items.jsonl"
     records = [encode(Item(item_id=f"i{n}", tags=[f"tag{n % 3}"])).decode() for n in range(12)]
@@ -86,6 +101,8 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
         (["wals"], "give one of --data FILE, --bundled, --from-topic and --from-history"),
         (["magic", "--bundled"], "there is no model 'magic'; known are"),
         (["wals", "--bundled", "--param", "factors=-1"], "factors"),
+        (["gru4rec", "--bundled"], "gru4rec is a model of what comes next in a session, and a recommender"),
+        (["slope_one", "--bundled"], "slope_one foretells ratings, and this feedback has none that differ"),
         (["nowhere.yaml", "--bundled"], "nowhere.yaml cannot be read as YAML"),
         (["wals", "--data", "nowhere.csv"], "nowhere.csv cannot be read"),
     ],
@@ -104,13 +121,15 @@ def test_versions_are_listed_shown_verified_and_signed(
 ) -> None:
     with monkeypatch.context() as unsigned:
         unsigned.delenv("STREAMREC_REGISTRY__SIGNING_KEY")
-        code, out, _ = run("train", "recommender", "item_popularity", "--data", str(data), "--json")
+        code, out, _ = run("train", "recommender", "item_popularity", "--data", str(data))
     assert code == 0
-    version = json.loads(out)["version"]
+    version = registry.latest("item_popularity")
+    assert f"not signed, so scoring refuses it: sign it with `streamrec models sign {version}`" in out
     code, _, err = run("models", "verify", "--model", "item_popularity")
     assert code == 1
-    assert "not signed" in err
-    assert run("models", "sign", "--model", "item_popularity")[0] == 0
+    assert f"not signed; if you answer for it: `streamrec models sign {version}`" in err
+    assert run("models", "sign", version)[0] == 0
+    assert run("models", "verify", version)[0] == 0
     assert run("models", "verify", "--model", "item_popularity")[0] == 0
     code, out, _ = run("models", "verify", "--all", "--json")
     assert [(row["model"], row["version"]) for row in json.loads(out)] == [("item_popularity", version)]
