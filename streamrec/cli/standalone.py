@@ -97,7 +97,7 @@ def _keys(kafka: "Kafka") -> str:
     trusted = json.dumps(registry.trusted_keys)
     return (
         "Before `streamrec doctor`, `models` and `train`, there too:\n"
-        f"  STREAMREC_REGISTRY__SIGNING_KEY={registry.signing_key} "
+        f"  export STREAMREC_REGISTRY__SIGNING_KEY={registry.signing_key} "
         f"STREAMREC_REGISTRY__TRUSTED_KEYS='{trusted}'\n"
     )
 
