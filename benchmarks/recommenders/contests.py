@@ -38,29 +38,27 @@ CONTESTS: Final = (
 )
 
 _SUMS: Final = "keeps what pairs have in common, so that one more rating is learned at once and exactly"
-_EXACT: Final = (
-    "double precision, and ties in lists by the item's index: lists repeat, and reasons add up to scores"
+_AFRESH: Final = (
+    "makes similarities of such sums with each answer, as events change them; the peers keep them"
 )
+_EXACT: Final = "double precision, and ties by the item's index: lists repeat, and reasons add up to scores"
+_AGAIN: Final = "implicit trains it; then visitors' vectors are made anew, in double precision"
+_MAP: Final = "implicit trains it; then a map is fitted that gives strangers a place"
+_ON: Final = "goes on to a lower error; that of the peer it has within a tenth of its steps"
+_SORTS: Final = "sorts all votes in numpy, where lenskit has heaps in Rust"
 REASONS: Final[Mapping[tuple[str, str, str], str]] = {
-    ("user_based_cf", "rating", "train"): _SUMS,
-    ("user_based_cf", "top-n", "train"): _SUMS,
-    ("user_based_cf", "top-n", "answer"): "sorts all votes in numpy, where lenskit has heaps in Rust",
-    ("item_based_cf", "rating", "train"): _SUMS,
-    ("item_based_cf", "top-n", "train"): _SUMS,
-    (
-        "item_based_cf",
-        "top-n",
-        "answer",
-    ): "similarities are made of sums with each list, as events change them",
-    ("nmf", "rating", "train"): "goes on to a lower error; at the peer's it is within a tenth of its steps",
-    (
-        "wals",
-        "top-n",
-        "train",
-    ): "implicit trains it; then visitors' vectors are made anew, in double precision",
-    ("wals", "top-n", "answer"): _EXACT,
-    ("bpr", "top-n", "train"): "implicit trains it; then a map is fitted that gives strangers a place",
     ("bpr", "top-n", "answer"): _EXACT,
+    ("bpr", "top-n", "train"): _MAP,
+    ("item_based_cf", "rating", "answer"): _AFRESH,
+    ("item_based_cf", "rating", "train"): _SUMS,
+    ("item_based_cf", "top-n", "answer"): _AFRESH,
+    ("item_based_cf", "top-n", "train"): _SUMS,
+    ("nmf", "rating", "train"): _ON,
     ("truncated_svd", "top-n", "answer"): _EXACT,
+    ("user_based_cf", "rating", "train"): _SUMS,
+    ("user_based_cf", "top-n", "answer"): _SORTS,
+    ("user_based_cf", "top-n", "train"): _SUMS,
+    ("wals", "top-n", "answer"): _EXACT,
+    ("wals", "top-n", "train"): _AGAIN,
 }
 """By model, task and `train` or `answer`: why ours takes longer; docs/models.md says so too."""
