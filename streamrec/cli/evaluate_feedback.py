@@ -54,6 +54,7 @@ def evaluate_recommenders(
         train_and_evaluate,
     )
     from streamrec.progress import progress_bar
+    from streamrec.recommender import ItemLearner
 
     if asked.report:
         need_matplotlib()
@@ -71,6 +72,9 @@ def evaluate_recommenders(
     share = TEST_SHARE if sources.test_share is None else sources.test_share
     rules = Rules(judged, folds, share, asked.ks, asked.seed)
     said = _warnings(source, judged)
+    unknowing = [each.label for each in running if isinstance(each.make(judged), ItemLearner)]
+    if unknowing and knowledge.get("items") is None:
+        said.append(f"{' and '.join(unknowing)} go by what items are, and nothing says so: give --items FILE")
     warn(said)
     if asked.report:
         require_writable(asked.report)  # before the trainings, which may take hours

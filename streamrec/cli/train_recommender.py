@@ -67,9 +67,10 @@ def _train(
     from rich.console import Console
 
     from streamrec.config import load_settings
-    from streamrec.models import recommender_class
+    from streamrec.models import recommender_class, recommender_of
     from streamrec.node_files import load_node
     from streamrec.progress import progress_bar
+    from streamrec.recommender import ItemLearner
     from streamrec.recommender_artifacts import as_source, train_recommender
     from streamrec.registry import Registry
 
@@ -83,6 +84,12 @@ def _train(
         node = as_source(node, feedback)
     registry = Registry.of(settings)
     knowledge = _knowledge(settings, items, from_topic or from_history)
+    if isinstance(recommender_of(node), ItemLearner) and not knowledge.items:
+        typer.echo(
+            "warning: it goes by what items are, and nothing says so yet: give --items FILE, or have records "
+            "on the items topic",
+            err=True,
+        )
     with progress_bar(console) as on_step:
         trained = train_recommender(
             node,

@@ -251,6 +251,13 @@ def test_lists_of_data_without_times_are_warned_of(run: Run, tmp_path: Path) -> 
     assert len(json.loads(out)["warnings"]) == 1
 
 
+def test_what_goes_by_content_is_told_where_there_is_none(run: Run, tmp_path: Path) -> None:
+    node = tmp_path / "mixed.yaml"
+    node.write_text("model: mixed_hybrid\nparts:\n- node: wals\n- node: tfidf_content\n")
+    found = run_json(run, *LISTS, "--model", f"both={node}", "--data", write_ratings(tmp_path))
+    assert found["warnings"] == ["both go by what items are, and nothing says so: give --items FILE"]
+
+
 @pytest.mark.parametrize("models", [[*RATING, "--model", "slope_one"], [*LISTS, "--model", "wals"]])
 def test_a_report_is_one_page_with_plots(models: list[str], run: Run, tmp_path: Path) -> None:
     page = tmp_path / "reports" / "page.html"

@@ -93,6 +93,10 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
     )
     assert code == 0, err
     assert json.loads(out)["items"] == 12
+    assert "warning" not in err
+    code, _, err = run("train", "recommender", "tag_profile", "--data", str(data), "--json")
+    assert code == 0
+    assert "warning: it goes by what items are, and nothing says so yet: give --items FILE" in err
 
 
 @pytest.mark.parametrize(
