@@ -48,9 +48,13 @@ class ItemBasedCF(MemoryBasedCF):
         asked, wanted = (candidates, asker.items) if by_candidate else (asker.items, candidates)
         place_of = np.full(len(self._of_items), -1)
         place_of[wanted] = np.arange(len(wanted))
-        places, others, similarity = self._ratings.of_rows(asked, place_of >= 0)
+        # Where all are wanted, or all are alike, nothing is left out: a copy of so many would take time.
+        among = None if len(wanted) == len(place_of) else place_of >= 0
+        places, others, similarity = self._ratings.of_rows(asked, among)
         found = similarity > 0
-        places, of_others, similarity = places[found], place_of[others[found]], similarity[found]
+        if not found.all():
+            places, others, similarity = places[found], others[found], similarity[found]
+        of_others = others if among is None else place_of[others]
         candidate, own = (places, of_others) if by_candidate else (of_others, places)
         return Votes(candidate, asker.items[own], similarity, self._above_level(asker)[own])
 
