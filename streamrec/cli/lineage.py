@@ -71,7 +71,10 @@ def verify(
     if json:
         print_json(rows)
     else:
-        print_table(["model", "version", "", "sha256"], [_verified_cells(row) for row in rows])
+        print_table(["model", "version", "sha256", ""], [_verified_cells(row) for row in rows])
+        for row in rows:
+            if "fault" in row:
+                typer.echo(row["fault"])
     if any("fault" in row for row in rows):
         raise typer.Exit(1)
 
@@ -263,7 +266,12 @@ def _verified(registry: "Registry", model: str, version: str) -> dict[str, Any]:
 
 
 def _verified_cells(row: dict[str, Any]) -> list[str]:
-    return [row["model"], row["version"], row.get("fault", "whole"), row.get("digest", "")[:12]]
+    return [
+        row["model"],
+        row["version"],
+        row.get("digest", "")[:12],
+        "whole" if "digest" in row else "see below",
+    ]
 
 
 def _print(made: "Comparison", n_clicks: int) -> None:
