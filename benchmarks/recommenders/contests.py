@@ -44,6 +44,7 @@ _AFRESH: Final = (
 _EXACT: Final = "double precision, and ties by the item's index: lists repeat, and reasons add up to scores"
 _AGAIN: Final = "implicit trains it; then visitors' vectors are made anew, in double precision"
 _MAP: Final = "implicit trains it; then a map is fitted that gives strangers a place"
+_LIKES: Final = "by the same routine; ours finds the likes first, the peer is given them"
 _ON: Final = "goes on to a lower error; that of the peer it has within a tenth of its steps"
 _SORTS: Final = "sorts all votes in numpy, where lenskit has heaps in Rust"
 REASONS: Final[Mapping[tuple[str, str, str], str]] = {
@@ -55,6 +56,7 @@ REASONS: Final[Mapping[tuple[str, str, str], str]] = {
     ("item_based_cf", "top-n", "train"): _SUMS,
     ("nmf", "rating", "train"): _ON,
     ("truncated_svd", "top-n", "answer"): _EXACT,
+    ("truncated_svd", "top-n", "train"): _LIKES,
     ("user_based_cf", "rating", "train"): _SUMS,
     ("user_based_cf", "top-n", "answer"): _SORTS,
     ("user_based_cf", "top-n", "train"): _SUMS,
