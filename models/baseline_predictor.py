@@ -20,6 +20,7 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._levels import deviations
+from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
 
@@ -73,13 +74,7 @@ class BaselinePredictor:
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """The ratings expected; see recommender.Recommender."""
-        base = self._base(visitor)
-        if items is None:
-            return (base + self._of_items).astype(np.float32)
-        known = [self._index.get(item_id, -1) for item_id in items]
-        return np.array(
-            [base + self._of_items[index] if index >= 0 else np.nan for index in known], dtype=np.float32
-        )
+        return chosen(self._base(visitor) + self._of_items, self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """Mean, item and visitor, whose parts add up to the score."""

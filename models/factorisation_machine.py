@@ -26,6 +26,7 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._machine import Machine, pairs
+from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
 
@@ -102,11 +103,7 @@ class FactorisationMachine:
         base, taste = self._sides(visitor)
         # Row by row, so that a score does not depend on what else is asked for.
         scores = base + self._weights[1] + np.einsum("nf,f->n", self._factors[1], taste)
-        if items is None:
-            found: FloatArray = scores.astype(np.float32)
-            return found
-        known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
-        return np.append(scores, np.nan)[known].astype(np.float32)
+        return chosen(scores, self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """Mean, item, how it fits (with the item's id once more), and visitor with context: they add up."""

@@ -28,6 +28,7 @@ from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models import recommender_of
 from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
+from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 
@@ -85,10 +86,8 @@ class GroupRecommender:
         if self.config.strategy == "borda":
             # Places are those among all items, whatever is asked for.
             points = self._together(np.array([_points(row) for row in self._of_members(visitor, None)]))
-            if items is None:
-                return points
             index = {item_id: place for place, item_id in enumerate(self.items)}
-            return np.append(points, np.float32(np.nan))[[index.get(item_id, -1) for item_id in items]]
+            return chosen(points.astype(np.float64), index, items)
         return self._together(self._of_members(visitor, items))
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:

@@ -25,6 +25,7 @@ from scipy import sparse
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
 from streamrec.recommender import Reason, Task, Visitor
@@ -109,10 +110,7 @@ class MoleTrust:
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """The ratings expected; see recommender.Recommender."""
         scores = self._base(visitor) + self._of_items + self._from_trusted(visitor)
-        if items is None:
-            return scores.astype(np.float32)
-        known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
-        return np.append(scores, np.nan)[known].astype(np.float32)
+        return chosen(scores, self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """Mean, item, visitor and each of those trusted who rated the item: parts add up to the score."""

@@ -29,6 +29,7 @@ from scipy import sparse
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
 from streamrec.recommender import Reason, Task, Visitor
@@ -115,11 +116,7 @@ class SocialRegularisation:
         # Row by row, so that a score does not depend on what else is asked for.
         taste = np.einsum("nf,f->n", self._of_items[:, 1:], own[1:])
         scores = self._mean + own[0] + self._of_items[:, 0] + taste
-        if items is None:
-            found: FloatArray = scores.astype(np.float32)
-            return found
-        known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
-        return np.append(scores, np.nan)[known].astype(np.float32)
+        return chosen(scores, self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """Mean, visitor, item and how the two fit, whose parts add up to the score.

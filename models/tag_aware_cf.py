@@ -26,6 +26,7 @@ from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._preference_factors import LikesConfig
+from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._tags import TagRows, unit_rows
 from streamrec.recommender import Reason, Task, Visitor
@@ -135,11 +136,7 @@ class TagAwareCF:
         else:
             scores = votes.of_users @ self._likes[votes.users]
             scores = scores + votes.of_items * self._alike[votes.items].sum(axis=0)
-        if items is None:
-            found: FloatArray = scores.astype(np.float32)
-            return found
-        known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
-        return np.append(scores, np.nan)[known].astype(np.float32)
+        return chosen(scores, self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """Neighbours who had the item and items of the visitor that are like it, whose parts add up."""

@@ -70,10 +70,8 @@ class Catalogue:
         self._put(item_id, item)
 
     def _put(self, item_id: str, item: Item | None) -> None:
-        if item is None:
-            self.items.pop(item_id, None)
-        else:
-            self.items.pop(item_id, None)
+        self.items.pop(item_id, None)
+        if item is not None:
             self.items[item_id] = item
             self.revision += 1
         may_be_shown = item is None or item.available

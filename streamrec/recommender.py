@@ -93,4 +93,7 @@ class ItemLearner(Protocol):
     """A Recommender that can score an item as soon as its record is known, before anybody had it."""
 
     def add_item(self, item: Item) -> None:
-        """Make an item scorable, or put a new record in place of an old one. Memory: the items."""
+        """Make an item scorable, behind those there were, or put a new record in place of an old one.
+
+        Memory: the items.
+        """

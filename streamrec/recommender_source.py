@@ -4,7 +4,7 @@ In: visitors, by id and session. Out: the recommender's best items for each. A r
 but the catalogue here, from which those of contents learn of items that are new: in the next list.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -28,6 +28,9 @@ class RecommenderSource:
     def __init__(self, model: Recommender) -> None:
         self._model = model
         self._revision = 0
+        self._items: list[str] = []
+        self._index: dict[str, int] = {}
+        self._keys = item_keys([])
         self._know(model.items)
 
     def learn(self, catalogue: Catalogue) -> None:
@@ -37,7 +40,8 @@ class RecommenderSource:
             items: list[Item] = catalogue.since(since)
             for item in items:
                 self._model.add_item(item)
-            self._know(self._model.items)
+            # To hash the ids of all items takes long, and lists wait for it.
+            self._know(self._model.items[len(self._items) :])
 
     def proposals(
         self,
@@ -67,10 +71,11 @@ class RecommenderSource:
         """What speaks for an item, in the recommender's eyes; see Recommender.explain."""
         return self._model.explain(_asking(visitor_id, row), item_id)
 
-    def _know(self, items: Iterable[str]) -> None:
-        self._items = list(items)
-        self._index = {item_id: place for place, item_id in enumerate(self._items)}
-        self._keys = item_keys(self._items)
+    def _know(self, new: Sequence[str]) -> None:
+        self._index.update((item_id, place) for place, item_id in enumerate(new, len(self._items)))
+        # Another list: the catalogue knows by it which of its items must not be shown.
+        self._items = [*self._items, *new]
+        self._keys = np.concatenate([self._keys, item_keys(new)])
 
 
 def _asking(visitor_id: str, row: VisitorRow) -> Visitor:
