@@ -4,6 +4,7 @@ Serving imports only what it runs: nothing of a model is imported here.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final
 
@@ -149,7 +150,9 @@ def _listed(name: str, models: Mapping[str, str]) -> str:
         if any(_plain(name) == _plain(each) for each in (*SESSION_MODELS, *RECOMMENDERS)):
             is_what, wanted = _KINDS if models is RECOMMENDERS else _KINDS[::-1]
             raise ConfigError(f"{name} is {is_what}, and {wanted} is wanted: one of {', '.join(models)}")
-        raise ConfigError(f"there is no model {name!r}; known are {', '.join(models)}")
+        close = get_close_matches(_plain(name), known, 1)
+        advice = f"did you mean {known[close[0]]}? " if close else ""
+        raise ConfigError(f"there is no model {name!r}; {advice}known are {', '.join(models)}")
     return known[_plain(name)]
 
 

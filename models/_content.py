@@ -91,7 +91,7 @@ class ContentModel(ABC):
             self._had[user_id] = array("q", feedback.items[places].tolist()), array("d", values.tolist())
         self._range = float(feedback.values.min()), float(feedback.values.max())
         if options is not None and options.on_step is not None:
-            options.on_step(len(feedback), len(feedback), 0.0)
+            options.on_step(len(feedback), len(feedback), float("nan"))
         return TrainReport(len(feedback), [])
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:

@@ -75,7 +75,7 @@ class Progress:
             self.losses.append(loss)
         if self._on_step is not None:
             total = self._epochs * self._n_events
-            self._on_step(self._done * self._n_events, total, 0.0 if loss is None else loss)
+            self._on_step(self._done * self._n_events, total, float("nan") if loss is None else loss)
 
     @property
     def report(self) -> TrainReport:

@@ -171,7 +171,7 @@ class MemoryBasedCF(ABC):
         item, asker = self._index.get(item_id), self._asker(visitor)
         if item is None or asker is None or np.isnan(self.score(visitor, [item_id])[0]):
             return []
-        votes = nearest(self._votes(asker, np.array([item])), self.config.k)
+        votes = self._voting(asker, np.array([item]))
         parts = votes.similarity * votes.values
         reasons = []
         if self.config.task == "rating":
@@ -268,8 +268,12 @@ class MemoryBasedCF(ABC):
         level = baselines.of_users[user] if user >= 0 else baselines.of_stranger(items, values)
         return Asker(user, items, values, float(level))
 
+    def _voting(self, asker: Asker, candidates: Ints) -> Votes:
+        """The votes that count."""
+        return nearest(self._votes(asker, candidates), self.config.k)
+
     def _scores(self, asker: Asker, candidates: Ints) -> Floats:
-        votes = nearest(self._votes(asker, candidates), self.config.k)
+        votes = self._voting(asker, candidates)
         total = np.bincount(votes.places, votes.similarity * votes.values, len(candidates))
         weight = np.bincount(votes.places, votes.similarity, len(candidates))
         unheard = np.full(len(candidates), np.nan)

@@ -1,6 +1,6 @@
 """User-based and item-based collaborative filtering combined: a weighted mean of what both expect.
 
-Enters: ratings. Leaves: scores; where only one of the two can tell, its own.
+Enters: ratings. Leaves: scores; where only one of the two can tell a rating, its own.
 
 Source: Wang, de Vries and Reinders, "Unifying User-based and Item-based Collaborative Filtering Approaches by
 Similarity Fusion", SIGIR 2006. We differ: the two are weighted by a number, not by a model of each rating.
@@ -43,7 +43,7 @@ class CombinedCFConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fal
     item_similarity: Similarity | None = None
     """How alike items are; None as of ItemBasedCF."""
     k: PositiveInt = 40
-    """Neighbours that vote for an item at most, on either side."""
+    """As of UserBasedCF and ItemBasedCF."""
     significance: NonNegativeInt = 50
     """As of UserBasedCF and ItemBasedCF."""
     centre: Centre = "mean"
@@ -86,6 +86,11 @@ class CombinedCF:
         """Ratings expected, or sums of votes; see recommender.Recommender."""
         by_users, by_items = self._by_users.score(visitor, items), self._by_items.score(visitor, items)
         weight = np.float32(self.config.user_weight)
+        if self.config.task == "top-n":
+            # A sum of no votes.
+            heard = ~(np.isnan(by_users) & np.isnan(by_items))
+            votes = weight * np.nan_to_num(by_users) + (1 - weight) * np.nan_to_num(by_items)
+            return np.where(heard, votes, np.float32(np.nan))
         both: FloatArray = weight * by_users + (1 - weight) * by_items
         return np.where(np.isnan(by_users), by_items, np.where(np.isnan(by_items), by_users, both))
 
@@ -96,7 +101,7 @@ class CombinedCF:
             self._by_items.explain(visitor, item_id),
         )
         weight = self.config.user_weight
-        if by_users and by_items:
+        if self.config.task == "top-n" or (by_users and by_items):
             by_users = [each._replace(weight=weight * each.weight) for each in by_users]
             by_items = [each._replace(weight=(1 - weight) * each.weight) for each in by_items]
         return sorted([*by_users, *by_items], key=lambda reason: -abs(reason.weight))

@@ -115,7 +115,7 @@ class DecisionTreeCF:
                 answers[there[raters][:, asked].toarray() == 0] = np.nan
                 grown.append((self._grown(answers, targets, options.seed), asked))
             if options.on_step is not None and (item % 100 == 99 or item == n_items - 1):
-                options.on_step(int(by_item.indptr[item + 1]), len(table), 0.0)
+                options.on_step(int(by_item.indptr[item + 1]), len(table), float("nan"))
         self._trees = _joined(grown, self.config.leaf_damping)
         return TrainReport(len(feedback), [])
 

@@ -79,7 +79,7 @@ class SlopeOne:
         """Keep the ratings. Raises DatasetError if there are none."""
         self._table = RatingTable.of(feedback)
         if options is not None and options.on_step is not None:
-            options.on_step(len(feedback), len(feedback), 0.0)
+            options.on_step(len(feedback), len(feedback), float("nan"))
         return TrainReport(len(feedback), [])
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:

@@ -124,7 +124,7 @@ class TagAwareCF:
         for start, end in _shares_of_work(rows, by_column):
             parts.append(_nearest(rows, by_column, start, end, self.config.k))
             if options is not None and options.on_step is not None:
-                options.on_step(end * len(feedback) // n, len(feedback), 0.0)
+                options.on_step(end * len(feedback) // n, len(feedback), float("nan"))
         self._alike = sparse.csr_array(sparse.vstack(parts))
         return TrainReport(len(feedback), [])
 

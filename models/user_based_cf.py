@@ -3,8 +3,7 @@
 Enters: ratings. Leaves: the rating expected, the visitor's mean and by how much its neighbours rate the item
 above theirs, or a sum of their votes.
 
-Source: Resnick et al., "GroupLens: An Open Architecture for Collaborative Filtering of Netnews", CSCW 1994;
-the rest see _memory_based.py.
+Source: Resnick et al., "GroupLens: An Open Architecture for Collaborative Filtering of Netnews", CSCW 1994.
 """
 
 from typing import Any, ClassVar

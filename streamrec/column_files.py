@@ -75,8 +75,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read as text: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
     # Not splitlines: it takes separators that stand in texts for ends of lines.
     for number, line in enumerate(text.split("\n"), start=1):
         if line := line.removesuffix("\r"):

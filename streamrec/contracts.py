@@ -37,7 +37,8 @@ __all__ = [
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 OnStep = Callable[[int, int, float], None]
-"""Called now and then in training with events done, of how many, and the mean loss since the last call."""
+"""Called now and then in training with events done, of how many, and the mean loss since the last call,
+NaN where there is none."""
 
 
 class Session(NamedTuple):

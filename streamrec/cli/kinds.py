@@ -43,13 +43,12 @@ def _all(*, json: bool) -> None:
         print_json([_as_json(each) for each in found])
         return
     print_table(
-        ["model", "for", "streams", "installed", "what it is"],
+        ["model", "for", "streams", "what it is"],
         [
             [
                 each.name,
                 ", ".join(each.tasks),
                 "yes" if each.streams else "",
-                "no" if each.missing else "yes",
                 each.about,
             ]
             for each in found

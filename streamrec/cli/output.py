@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 __all__ = ["JsonOption", "print_error", "print_json", "print_table", "quiet_kafka_client", "warn"]
+
+_ENDLESS: Final = 10_000
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
@@ -21,7 +23,10 @@ def print_json(value: Any, indent: int = 2) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under a header; numbers go to the right. Versions are not broken: they are to be copied."""
+    """Print rows under a header; numbers go to the right. Versions are not broken: they are to be copied.
+
+    Into a file or a pipe each row goes as one line: it may be searched.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     cells = [list(row) for row in rows]
     for index, column in enumerate(columns):
@@ -34,7 +39,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         )
     for row in cells:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _ENDLESS
+    console.print(table)
 
 
 def print_error(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamrec.cli.output import JsonOption, print_json
+from streamrec.cli.output import JsonOption, print_json, warn
 from streamrec.cli.parameters import parse_parameters
 from streamrec.cli.sources import BundledOption, FromHistoryOption, FromTopicOption
 
@@ -85,10 +85,11 @@ def _train(
     registry = Registry.of(settings)
     knowledge = _knowledge(settings, items, from_topic or from_history)
     if isinstance(recommender_of(node), ItemLearner) and not knowledge.items:
-        typer.echo(
-            "warning: it goes by what items are, and nothing says so yet: give --items FILE, or have records "
-            "on the items topic",
-            err=True,
+        warn(
+            [
+                "it goes by what items are, and nothing says so yet: give --items FILE, or have records on "
+                "the items topic"
+            ]
         )
     with progress_bar(console) as on_step:
         trained = train_recommender(
@@ -100,6 +101,8 @@ def _train(
             data=source,
             on_step=on_step,
         )
+    if not any(probe.top for probe in registry.manifest(trained.model, trained.version).probes):
+        warn(["it has no item for any visitor that was looked at: they had too little to learn from"])
     if json:
         print_json({**trained._asdict(), "directory": str(trained.directory)})
     else:

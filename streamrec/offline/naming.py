@@ -72,7 +72,8 @@ def _labelled(models: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
     for each in models:
         label, _, given = each.rpartition("=")
         if Path(given).suffix in _NODE_FILES:
-            name, of_file = _of_file(Path(given))
+            of_file = load_node(Path(given))
+            name = of_file.pop("model")
             label = label or Path(given).stem
         else:
             name, of_file = model_name(given), {}
@@ -82,16 +83,6 @@ def _labelled(models: Sequence[str]) -> dict[str, tuple[str, dict[str, Any]]]:
             )
         found[label or name] = name, of_file
     return found
-
-
-def _of_file(path: Path) -> tuple[str, dict[str, Any]]:
-    node = load_node(path)
-    model = node.pop("model", None)
-    if not isinstance(model, str):
-        raise ConfigError(
-            f"{path} names no model: `model: NAME` is wanted, and its hyperparameters beside it"
-        )
-    return model_name(model), node
 
 
 def _by_label(parameters: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -51,3 +51,18 @@ def test_reasons_of_both_sides_add_up_to_the_score() -> None:
         assert_allclose(
             sum(each.weight for each in reasons), model.score(Visitor("u05"), [item_id])[0], rtol=1e-5
         )
+
+
+def test_in_lists_who_has_no_vote_adds_nothing() -> None:
+    feedback = make_feedback(*zip(*(row.split() for row in ["a x", "b x", "b y", "c y", "d z"]), strict=True))
+    model = CombinedCF(CombinedCFConfig(task="top-n", user_weight=0.25, significance=0))
+    by_users = UserBasedCF(UserBasedCFConfig(task="top-n", significance=0))
+    for each in (model, by_users):
+        each.train(feedback)
+    # Of a stranger's y and x: one visitor in common, of two each. Nothing but y itself would vote for y.
+    for item_id, by_items in (("x", 0.5), ("y", 0.0)):
+        expected = 0.25 * by_users.score(Visitor("", ["y"]), [item_id])[0] + 0.75 * by_items
+        assert_allclose(model.score(Visitor("", ["y"]), [item_id])[0], expected, rtol=1e-6)
+        reasons = model.explain(Visitor("", ["y"]), item_id)
+        assert_allclose(sum(each.weight for each in reasons), expected, rtol=1e-6)
+    assert np.isnan(model.score(Visitor("", ["y"]), ["z"])[0])

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from recommender_answers import answers, ratings
 
 from streamrec.feedback import Feedback, make_feedback
@@ -74,6 +74,33 @@ def test_clicks_without_ratings_make_lists() -> None:
     assert_allclose(model.score(Visitor("", ["x"]), ["y", "z"]), [1.0, 0.5])
 
 
+def test_in_lists_an_item_votes_for_the_k_most_similar_to_it() -> None:
+    # Of the visitors of x, a to c, three had y and nobody else; a and b had z, b and c and d w, c and d v.
+    rows = ["a x", "a y", "b x", "b y", "c x", "c y", "a z", "b z", "b w", "c w", "d w", "d v", "c v"]
+    feedback = make_feedback(*zip(*(row.split() for row in rows), strict=True))
+    z, w, v = 2 / np.sqrt(3 * 2), 2 / np.sqrt(3 * 3), 1 / np.sqrt(3 * 2)
+    asked = ["y", "z", "w", "v"]
+    for k, expected in {1: [1.0], 2: [1.0, z], 3: [1.0, z, w], 40: [1.0, z, w, v]}.items():
+        model = trained(feedback, task="top-n", similarity="cosine", significance=0, k=k)
+        expected = expected + [np.nan] * (4 - len(expected))
+        assert_allclose(model.score(Visitor("", ["x"]), asked), expected, rtol=1e-6)
+        assert [bool(model.explain(Visitor("", ["x"]), each)) for each in asked] == [e == e for e in expected]
+
+
+def test_a_rating_learned_after_a_list_counts_in_the_next() -> None:
+    everything = ratings(20, 15, 160)
+    *earlier, last = zip(everything.users.tolist(), everything.items.tolist(), everything.values, strict=True)
+    model = ItemBasedCF(ItemBasedCFConfig(task="top-n"))
+    for user, item, value in earlier:
+        model.learn_one(everything.user_ids[user], everything.item_ids[item], float(value))
+    before = answers(model, everything)
+    model.learn_one(everything.user_ids[last[0]], everything.item_ids[last[1]], float(last[2]))
+    assert answers(model, everything) != before
+    whole = trained(everything, task="top-n")
+    for user_id in everything.user_ids:
+        assert_allclose(model.score(Visitor(user_id)), whole.score(Visitor(user_id)), rtol=1e-6)
+
+
 def test_a_stranger_that_rates_as_one_who_is_known_is_answered_alike() -> None:
     model = trained(ratings())
     user = ratings().user_ids.index("u05")
@@ -83,12 +110,12 @@ def test_a_stranger_that_rates_as_one_who_is_known_is_answered_alike() -> None:
     assert_allclose(model.score(stranger), model.score(Visitor("u05")), rtol=1e-6)
 
 
-@pytest.mark.parametrize("centre", ["mean", "baseline"])
-def test_a_single_item_is_scored_bit_for_bit_as_among_all(centre: str) -> None:
-    model = trained(ratings(), centre=centre)
+@pytest.mark.parametrize("settings", [{}, {"centre": "baseline"}, {"task": "top-n", "k": 3}])
+def test_a_single_item_is_scored_bit_for_bit_as_among_all(settings: dict[str, Any]) -> None:
+    model = trained(ratings(), **settings)
     everything = model.score(Visitor("u05"))
     for place, item_id in enumerate(model.items):
-        assert model.score(Visitor("u05"), [item_id])[0] == everything[place]
+        assert_array_equal(model.score(Visitor("u05"), [item_id])[0], everything[place])
 
 
 @pytest.mark.parametrize("task", ["rating", "top-n"])

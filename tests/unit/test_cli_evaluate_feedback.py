@@ -317,7 +317,7 @@ def test_a_report_is_one_page_with_plots(models: list[str], run: Run, tmp_path: 
         ),
         ([*LISTS, "--bundled", "--columns", "user,item"], 2, "clicks have neither"),
         ([*LISTS, "--data", "RATINGS", "--items", "RATINGS"], 1, "line 1: item: JSON is malformed"),
-        (["--model", "none.yaml", "--bundled"], 2, "none.yaml cannot be read as YAML"),
+        (["--model", "none.yaml", "--bundled"], 2, "none.yaml cannot be read: No such file"),
         (["--model", "NODE", "--bundled"], 2, "names no model: `model: NAME` is wanted"),
         ([*LISTS, *LISTS, "--bundled"], 2, "item_popularity is named twice; give labels"),
     ],

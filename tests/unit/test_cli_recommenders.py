@@ -99,6 +99,14 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
     assert "warning: it goes by what items are, and nothing says so yet: give --items FILE" in err
 
 
+def test_what_has_nothing_to_say_to_anybody_is_told(run: Run, tmp_path: Path) -> None:
+    once = tmp_path / "once.csv"
+    once.write_text("user,item\n" + "".join(f"u{n},i{n}\n" for n in range(9)))
+    code, _, err = run("train", "recommender", "item_based_cf", "--data", str(once))
+    assert code == 0, err
+    assert "warning: it has no item for any visitor that was looked at" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -107,7 +115,7 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
         (["wals", "--bundled", "--param", "factors=-1"], "factors"),
         (["gru4rec", "--bundled"], "gru4rec is a model of what comes next in a session, and a recommender"),
         (["slope_one", "--bundled"], "slope_one foretells ratings, and this feedback has none that differ"),
-        (["nowhere.yaml", "--bundled"], "nowhere.yaml cannot be read as YAML"),
+        (["nowhere.yaml", "--bundled"], "nowhere.yaml cannot be read: No such file"),
         (["wals", "--data", "nowhere.csv"], "nowhere.csv cannot be read"),
     ],
 )

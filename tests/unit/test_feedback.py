@@ -111,5 +111,5 @@ def test_files_that_cannot_be_read_name_the_fault(text: str, fault: str, tmp_pat
     path.write_text(text)
     with pytest.raises(DatasetError, match=fault):
         load_feedback(path)
-    with pytest.raises(DatasetError, match="cannot be read as text"):
+    with pytest.raises(DatasetError, match=r"none\.csv cannot be read: No such file"):
         load_feedback(tmp_path / "none.csv")

@@ -40,15 +40,31 @@ def test_what_is_no_node_is_refused(text: str, fault: str, tmp_path: Path) -> No
 
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read: No such file"):
         load_node(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"bytes\.yaml cannot be read"):
         load_node(tmp_path / "bytes.yaml")
 
 
-@pytest.mark.parametrize("text", ["factors: 7\n", "model: 7\n", "model: {name: wals}\n"])
-def test_a_node_without_a_recommenders_name_is_refused(text: str, tmp_path: Path) -> None:
-    node = load_node(written(tmp_path, text))
-    with pytest.raises(ConfigError, match="names its recommender under `model`"):
-        recommender_of(node)
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("factors: 7\n", r"node\.yaml names no model: `model: NAME` is wanted"),
+        ("model: 7\n", r"node\.yaml names no model"),
+        ("model: {name: wals}\n", r"node\.yaml names no model"),
+        ("model: walls\n", r"node\.yaml: there is no model 'walls'"),
+        ("model: wals\nfactors: -7\n", r"node\.yaml: wals cannot be configured like this:\n  factors: .*, not -7"),
+        (
+            "model: weighted_hybrid\nparts: [{node: {model: wals, factor: 7}}]\n",
+            r"node\.yaml: weighted_hybrid cannot be configured like this:\n  parts\.0\.node\.factor: there is no",
+        ),
+    ],
+)
+def test_a_node_that_makes_no_model_is_refused(text: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        load_node(written(tmp_path, text))
+
+
+def test_a_session_model_is_written_in_the_same_way(tmp_path: Path) -> None:
+    assert load_node(written(tmp_path, "model: VS-KNN\nk: 5\n")) == {"model": "vs_knn", "k": 5}
