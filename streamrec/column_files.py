@@ -7,6 +7,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,7 +28,7 @@ class Columns(NamedTuple):
     """By the name asked for, in the order of the rows; without those that the file lacks."""
 
     def numbers(self, name: str) -> list[float] | None:
-        """A column as numbers; None if there is none. Raises DatasetError naming file, line and cell."""
+        """A column as finite numbers; None if there is none. Raises DatasetError naming file, line and cell."""
         if name not in self.cells:
             return None
         found = []
@@ -36,6 +37,8 @@ class Columns(NamedTuple):
                 found.append(float(cell))
             except ValueError:
                 raise DatasetError(f"{self.path}: line {number}: the {name} {cell!r} is no number") from None
+            if not isfinite(found[-1]):
+                raise DatasetError(f"{self.path}: line {number}: the {name} {cell!r} is not finite")
         return found
 
 
@@ -63,8 +66,11 @@ def read_table(
     cells: dict[str, list[str]] = {name: [] for name in places}
     for number, line in lines:
         row = _cells(line, separator)
-        if len(row) < len(header):
-            raise DatasetError(f"{path}: line {number}: {len(row)} cells, {len(header)} are wanted")
+        if len(row) < len(header) or (not columns and any(row[len(header) :])):
+            raise DatasetError(
+                f"{path}: line {number}: {len(row)} cells, {len(header)} are wanted; one with a separator in it "
+                "stands in quotes"
+            )
         for name, place in places.items():
             cells[name].append(row[place])
     return Columns(path, [number for number, _ in lines], cells)
@@ -90,6 +96,8 @@ def _cells(line: str, separator: str) -> list[str]:
         return line.split(separator)
     if separator == " ":
         return line.split()
+    # A cell may be as long as the line.
+    csv.field_size_limit(max(csv.field_size_limit(), len(line)))
     return next(csv.reader([line], delimiter=separator))
 
 

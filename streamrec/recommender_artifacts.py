@@ -6,6 +6,7 @@ reproduce.
 """
 
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from streamrec import __version__
 from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe, write_manifest
@@ -28,6 +30,8 @@ __all__ = ["TrainedRecommender", "as_source", "check_recommender", "load_recomme
 
 _FOLDER: Final = "--"
 """Between a part's folder and the file in it: artifacts are flat."""
+# What models._saving and models._nodes write: nothing else is unpacked, and nothing beside the place for it.
+_FILE: Final = re.compile(rf"(part\d+{_FOLDER})*(model\.json|arrays\.npz)")
 _PROBES: Final = 8
 _TOP: Final = 20
 # Other processors round differently in the last bits; a damaged model is far outside this.
@@ -133,24 +137,28 @@ def _publish(
         digest.update(value)
     now = datetime.now(UTC)
     version = f"{now:%Y%m%dt%H%M%S}-{digest.hexdigest()[:8]}"
-    manifest = Manifest(
-        format=FORMAT,
-        model=name,
-        version=version,
-        created=now.isoformat(timespec="seconds"),
-        hidden_size=0,
-        n_items=len(model.items),
-        files={
-            file: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
-            for file, value in files.items()
-        },
-        probes=_probes(model, user_ids),
-        config={key: value for key, value in node.items() if key != "model"},
-        seed=seed,
-        data=data,
-        metrics={},
-        code_version=__version__,
-    )
+    try:
+        manifest = Manifest(
+            format=FORMAT,
+            model=name,
+            version=version,
+            created=now.isoformat(timespec="seconds"),
+            hidden_size=0,
+            n_items=len(model.items),
+            files={
+                file: FileEntry(size_bytes=len(value), sha256=hashlib.sha256(value).hexdigest())
+                for file, value in files.items()
+            },
+            probes=_probes(model, user_ids),
+            config={key: value for key, value in node.items() if key != "model"},
+            seed=seed,
+            data=data,
+            metrics={},
+            code_version=__version__,
+        )
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise ArtifactError(f"{name} is more than can be published: {faults}") from None
     _loaded(manifest, files)
 
     def write(directory: Path) -> None:
@@ -163,12 +171,31 @@ def _publish(
 
 
 def _loaded(manifest: Manifest, files: Mapping[str, bytes]) -> Recommender:
+    made = recommender_class(manifest.model)
+    try:
+        model = _unpacked(made, files)
+        _require_as_trained(model, manifest)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{manifest.model} {manifest.version} is none that this version of streamrec reads "
+            f"({type(error).__name__}: {error}); train it again"
+        ) from error
+    return model
+
+
+def _unpacked(made: Any, files: Mapping[str, bytes]) -> Recommender:
     with tempfile.TemporaryDirectory(prefix="streamrec-") as place:
         for file, value in files.items():
+            if not _FILE.fullmatch(file):
+                raise ValueError(f"{file} is no file of a recommender")
             path = Path(place, *file.split(_FOLDER))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(value)
-        model: Recommender = recommender_class(manifest.model).load(Path(place))
+        model: Recommender = made.load(Path(place))
+    return model
+
+
+def _require_as_trained(model: Recommender, manifest: Manifest) -> None:
     if len(model.items) != manifest.n_items:
         raise ArtifactError(
             f"{manifest.version}: the model has {len(model.items)} items, its manifest says "
@@ -176,14 +203,12 @@ def _loaded(manifest: Manifest, files: Mapping[str, bytes]) -> Recommender:
             "wrong_shape",
         )
     for probe in manifest.probes:
-        items = [model.items[place] for place in probe.top if 0 <= place < manifest.n_items]
-        scores = model.score(Visitor(probe.visitor_id), items)
+        scores = model.score(Visitor(probe.visitor_id), [model.items[place] for place in probe.top])
         if not np.allclose(scores, np.array(probe.scores, np.float32), _TOLERANCE, _TOLERANCE):
             raise ArtifactError(
                 f"{manifest.model} {manifest.version}: scores are not those of training; its files are "
                 "damaged, or this machine computes differently: train it again"
             )
-    return model
 
 
 def _probes(model: Recommender, user_ids: Sequence[str]) -> list[Probe]:

@@ -48,7 +48,7 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Check signature and files of a version, load it and compare its outputs with those of training."""
-    from streamrec.errors import ArtifactError
+    from streamrec.errors import ArtifactError, ConfigError
 
     registry = _registry()
     if not every:
@@ -66,7 +66,7 @@ def verify(
             say(f"verifying {entry.model} {entry.version}")
             try:
                 rows.append(_verified(registry, entry.model, entry.version))
-            except ArtifactError as error:
+            except (ArtifactError, ConfigError) as error:  # damaged, or of a model that is not known here
                 rows.append({"model": entry.model, "version": entry.version, "fault": str(error)})
     if json:
         print_json(rows)

@@ -104,6 +104,9 @@ def test_further_columns_are_labels_and_values_and_times_may_lack(tmp_path: Path
         ("1,2,3\n", "no column user among 1, 2, 3; if the first line is no header"),
         ("user,item,rating\nu,a\n", "line 2: 2 cells, 3 are wanted"),
         ("user,item,rating\nu,a,3\nu,b,good\n", "line 3: the value 'good' is no number"),
+        ("user,item,rating\nu,a,1e999\n", "line 2: the value '1e999' is not finite"),
+        ("user,item,time\nu,a,nan\n", "line 2: the time 'nan' is not finite"),
+        ("user,item,rating\nu,a, b,3\n", "line 2: 4 cells, 3 are wanted; one with a separator in it"),
     ],
 )
 def test_files_that_cannot_be_read_name_the_fault(text: str, fault: str, tmp_path: Path) -> None:

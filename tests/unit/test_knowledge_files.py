@@ -49,6 +49,13 @@ def test_members_stand_in_lines_or_in_a_cell(text: str, groups: dict[str, list[s
     assert load_members(path) == groups
 
 
+def test_a_group_may_have_very_many_members(tmp_path: Path) -> None:
+    members = [f"member{number}" for number in range(20_000)]
+    path = tmp_path / "groups.tsv"
+    path.write_text(f"group\tmembers\ng\t{','.join(members)}\n")
+    assert load_members(path) == {"g": members}
+
+
 def test_trust_without_a_weight_weighs_one(tmp_path: Path) -> None:
     path = tmp_path / "trust.csv"
     path.write_text("user,friend\na,b\n")
