@@ -139,7 +139,8 @@ def prune(
     """Remove old versions that nothing names, and what killed publishing has left.
 
     Kept are the newest, what the models topic names in any slot, what rows name that have no list yet,
-    what is young, and what a kept version went on from.
+    what is young, and what a kept version went on from. Of recommenders that are sources of lists Kafka knows
+    nothing: run it with the settings of scoring, whose STREAMREC_SCORING__RECOMMENDERS names what serves.
     """
     from streamrec.config import load_settings
     from streamrec.pruning import LEFTOVER_AGE_S, Named, chosen_versions, reasons_to_keep
