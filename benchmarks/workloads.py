@@ -41,8 +41,8 @@ WORKLOADS: Final = (
     Workload(STOCK, "stock", 0.2),
     Workload(BARE, "state", 1.0),
     Workload(STEP, "state", 1.0, step=True),
-    Workload(ONLINE, "state", 0.25, online=True),
-    Workload(BOTH, "state", 0.25, step=True, online=True),
+    Workload(ONLINE, "state", 1.0, online=True),
+    Workload(BOTH, "state", 1.0, step=True, online=True),
 )
 
 COMPARISONS: Final = (

@@ -55,9 +55,9 @@ def test_lost_acknowledgements(far_bench: FarBench) -> None:
                 if min(lost[topic] for topic in WRITTEN) >= 2:
                     break
                 system.fault()
-                # On so long a way there is mostly something to be acknowledged.
+                # What goes out now arrives when no answer passes any more.
                 proxy.network = Network(delay_s=1)
-                system.pause(1, 2)
+                system.pause(0.4, 0.9)
                 proxy.network = Network(delay_s=1, answers_pass=False)
                 before = _ends(system)
                 system.pause(1.5, 2)
