@@ -87,5 +87,5 @@ def test_faults_are_named(load: Callable[[Path], Any], text: str, fault: str, tm
     path.write_text(text)
     with pytest.raises(DatasetError, match=fault):
         load(path)
-    with pytest.raises(DatasetError, match=r"none\.txt cannot be read as text"):
+    with pytest.raises(DatasetError, match=r"none\.txt cannot be read: No such file"):
         load(tmp_path / "none.txt")

@@ -77,7 +77,7 @@ def test_a_model_tells_its_source_and_what_it_takes(run: Run) -> None:
 def test_a_model_that_there_is_not(run: Run) -> None:
     code, out, err = run("models", "kinds", "walz")
     assert (code, out) == (2, "")
-    assert "there is no model 'walz'; known are popularity" in err
+    assert "there is no model 'walz'; did you mean wals? known are popularity" in err
 
 
 def test_what_is_not_installed_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,10 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
         ("model: 7\n", r"node\.yaml names no model"),
         ("model: {name: wals}\n", r"node\.yaml names no model"),
         ("model: walls\n", r"node\.yaml: there is no model 'walls'"),
-        ("model: wals\nfactors: -7\n", r"node\.yaml: wals cannot be configured like this:\n  factors: .*, not -7"),
+        (
+            "model: wals\nfactors: -7\n",
+            r"node\.yaml: wals cannot be configured like this:\n  factors: .*, not -7",
+        ),
         (
             "model: weighted_hybrid\nparts: [{node: {model: wals, factor: 7}}]\n",
             r"node\.yaml: weighted_hybrid cannot be configured like this:\n  parts\.0\.node\.factor: there is no",
