@@ -279,7 +279,11 @@ def test_a_report_is_one_page_with_plots(models: list[str], run: Run, tmp_path: 
             2,
             "vs_knn rank what comes next in a session, wals",
         ),
-        (["--model", "walz", "--bundled"], 2, "there is no model 'walz'; did you mean wals? known are popularity"),
+        (
+            ["--model", "walz", "--bundled"],
+            2,
+            "there is no model 'walz'; did you mean wals? known are popularity",
+        ),
         (LISTS, 2, "which clicks?"),
         ([*LISTS, "--bundled", "--data", "x.csv"], 2, "which clicks?"),
         ([*LISTS, "--data", "none.csv"], 1, "none.csv cannot be read: No such file"),
