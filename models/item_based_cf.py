@@ -56,7 +56,7 @@ class ItemBasedCF(MemoryBasedCF):
 
     def _forget(self, user_ids: Sequence[str], item_ids: Sequence[str]) -> None:
         super()._forget(user_ids, item_ids)
-        # Kept for as long as no rating comes: lists out of similarities made anew would take 50 times as long.
+        # Kept as long as no rating comes: similarities made anew for each list take 50 times as long.
         self._most_similar: dict[int, tuple[Ints, Floats]] = {}
 
     def _voting(self, asker: Asker, candidates: Ints) -> Votes:

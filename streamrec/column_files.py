@@ -28,7 +28,7 @@ class Columns(NamedTuple):
     """By the name asked for, in the order of the rows; without those that the file lacks."""
 
     def numbers(self, name: str) -> list[float] | None:
-        """A column as finite numbers; None if there is none. Raises DatasetError naming file, line and cell."""
+        """A column as finite numbers; None if there is none. Raises DatasetError with file, line and cell."""
         if name not in self.cells:
             return None
         found = []
@@ -68,8 +68,8 @@ def read_table(
         row = _cells(line, separator)
         if len(row) < len(header) or (not columns and any(row[len(header) :])):
             raise DatasetError(
-                f"{path}: line {number}: {len(row)} cells, {len(header)} are wanted; one with a separator in it "
-                "stands in quotes"
+                f"{path}: line {number}: {len(row)} cells, {len(header)} are wanted; one with a separator in "
+                "it stands in quotes"
             )
         for name, place in places.items():
             cells[name].append(row[place])
