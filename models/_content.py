@@ -31,7 +31,7 @@ from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._term_rows import TermRows
-from streamrec.recommender import Reason, Task, Visitor
+from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["ContentModel", "labels", "words"]
 
@@ -61,6 +61,7 @@ class ContentModel(ABC):
 
     Config: ClassVar[Any]
     tasks: ClassVar[frozenset[Task]] = frozenset({"top-n"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"items"})
 
     def __init__(self, config: Any = None) -> None:
         self.config = config or self.Config()

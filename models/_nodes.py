@@ -58,12 +58,19 @@ def foretells(node: Mapping[str, Any]) -> bool:
     return last is None or foretells(last)
 
 
-def want_ratings(*nodes: Mapping[str, Any]) -> None:
-    """For validators of configurations: raises what pydantic tells if a node foretells no ratings."""
+def want_ratings(*nodes: Mapping[str, Any], or_lists: bool = False) -> None:
+    """For validators of configurations: raises what pydantic tells if a node foretells no ratings.
+
+    or_lists: whether what is made of them could make lists instead.
+    """
+    way_out = "set task: top-n to make lists of them, or " if or_lists else ""
     for node in nodes:
         if not foretells(node):
             raise PydanticCustomError(
-                "node", "{model} foretells no ratings as it is set; its scores are to rank by", dict(node)
+                "node",
+                "{model} foretells no ratings as it is set, its scores are to rank by: {way_out}take one "
+                "that does",
+                {"model": node["model"], "way_out": way_out},
             )
 
 

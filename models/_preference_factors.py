@@ -27,7 +27,8 @@ class LikesConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     liked_from: float | None = None
     """Value from which an interaction is a like; None: the middle between the lowest and the highest seen,
-    so that all are where they have one value."""
+    as of ratings, so that all are where they have one value. Where values are weights of types (topic and
+    history), trainings and evaluations set it to 0: every interaction is a like."""
 
 
 C = TypeVar("C", bound=LikesConfig)

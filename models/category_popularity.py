@@ -26,7 +26,7 @@ from streamrec.models._growing import Growing
 from streamrec.models._popularity import DecayedCounts
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
-from streamrec.recommender import Reason, Task, Visitor
+from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["CategoryPopularity", "CategoryPopularityConfig"]
 
@@ -51,6 +51,7 @@ class CategoryPopularity:
 
     Config = CategoryPopularityConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"top-n"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"items"})
 
     def __init__(self, config: CategoryPopularityConfig | None = None) -> None:
         self.config = config or CategoryPopularityConfig()

@@ -32,6 +32,10 @@ class ContentClassifierConfig(BaseModel, frozen=True, extra="forbid", allow_inf_
 
     prior: PositiveFloat = 100.0
     """Average items that each class has seen before the first of its own."""
+    liked_from: float | None = None
+    """Value from which what the visitor had is wholly liked, and below which wholly not; None: by degrees, as
+    above. Where values are weights of types (topic and history), trainings and evaluations set it to 0: all
+    is liked, and nothing is known of what is not."""
 
 
 class ContentClassifier(ContentModel):
@@ -46,7 +50,10 @@ class ContentClassifier(ContentModel):
         if not rows.nnz:
             return None
         low, high = self._range
-        liked = (values - low) / (high - low) if high > low else np.ones(len(values))
+        if self.config.liked_from is not None:
+            liked = (values >= self.config.liked_from).astype(np.float64)
+        else:
+            liked = (values - low) / (high - low) if high > low else np.ones(len(values))
         average = self._average()
         odds: Vector = self._log_chances(rows, np.clip(liked, 0, 1), average)
         odds -= self._log_chances(rows, np.clip(1 - liked, 0, 1), average)

@@ -24,7 +24,7 @@ from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models import recommender_of
 from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._saving import load_state, save_state
-from streamrec.recommender import Reason, Recommender, Task, Visitor
+from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 
 __all__ = ["ContextPostfilter", "ContextPostfilterConfig"]
 
@@ -43,6 +43,7 @@ class ContextPostfilter:
 
     Config = ContextPostfilterConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"contexts"})
 
     def __init__(self, config: ContextPostfilterConfig | None = None) -> None:
         self.config = config or ContextPostfilterConfig()

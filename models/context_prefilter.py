@@ -30,7 +30,7 @@ from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._progress import half
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._splitting import Split, splits
-from streamrec.recommender import Reason, Recommender, Task, Visitor
+from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 
 __all__ = ["ContextPrefilter", "ContextPrefilterConfig"]
 
@@ -57,6 +57,7 @@ class ContextPrefilter:
 
     Config = ContextPrefilterConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"contexts"})
 
     def __init__(self, config: ContextPrefilterConfig | None = None) -> None:
         self.config = config or ContextPrefilterConfig()

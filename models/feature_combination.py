@@ -32,7 +32,7 @@ from streamrec.models._content import labels, words
 from streamrec.models._latent import Had, Learned, Progress
 from streamrec.models._rating_factors import RatingFactors, Ratings, grown, levels_of, ridge_shares, with_one
 from streamrec.models._ridge import FloatMatrix, IntArray, dots, ridge
-from streamrec.recommender import Reason, Visitor
+from streamrec.recommender import Known, Reason, Visitor
 
 __all__ = ["FeatureCombination", "FeatureCombinationConfig"]
 
@@ -62,6 +62,7 @@ class FeatureCombination(RatingFactors[FeatureCombinationConfig]):
     """Vectors of visitors, items and features by alternating least squares; a recommender.Recommender."""
 
     Config = FeatureCombinationConfig
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"items"})
     _knows_levels: ClassVar[bool] = True
 
     def train(

@@ -30,7 +30,7 @@ from streamrec.models import recommender_of
 from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
-from streamrec.recommender import Reason, Recommender, Task, Visitor
+from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 
 __all__ = ["GroupRecommender", "GroupRecommenderConfig"]
 
@@ -53,6 +53,7 @@ class GroupRecommender:
 
     Config = GroupRecommenderConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating", "top-n"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"groups"})
 
     def __init__(self, config: GroupRecommenderConfig | None = None) -> None:
         self.config = config or GroupRecommenderConfig()

@@ -28,7 +28,7 @@ from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
-from streamrec.recommender import Reason, Task, Visitor
+from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["MoleTrust", "MoleTrustConfig"]
 
@@ -59,6 +59,7 @@ class MoleTrust:
 
     Config = MoleTrustConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"trust"})
 
     def __init__(self, config: MoleTrustConfig | None = None) -> None:
         self.config = config or MoleTrustConfig()

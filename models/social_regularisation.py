@@ -32,7 +32,7 @@ from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
-from streamrec.recommender import Reason, Task, Visitor
+from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["SocialRegularisation", "SocialRegularisationConfig"]
 
@@ -65,6 +65,7 @@ class SocialRegularisation:
 
     Config = SocialRegularisationConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"trust"})
 
     def __init__(self, config: SocialRegularisationConfig | None = None) -> None:
         self.config = config or SocialRegularisationConfig()

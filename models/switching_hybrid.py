@@ -39,7 +39,7 @@ class SwitchingHybridConfig(BaseModel, frozen=True, extra="forbid", allow_inf_na
     @model_validator(mode="after")
     def _ratings_of_ratings(self) -> Self:
         if self.task == "rating":
-            want_ratings(self.few, self.many)
+            want_ratings(self.few, self.many, or_lists=True)
         return self
 
 

@@ -29,7 +29,7 @@ from streamrec.models._preference_factors import LikesConfig
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._tags import TagRows, unit_rows
-from streamrec.recommender import Reason, Task, Visitor
+from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["TagAwareCF", "TagAwareCFConfig"]
 
@@ -80,6 +80,7 @@ class TagAwareCF:
 
     Config = TagAwareCFConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"top-n"})
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"items", "tags"})
 
     def __init__(self, config: TagAwareCFConfig | None = None) -> None:
         self.config = config or TagAwareCFConfig()

@@ -12,7 +12,7 @@ cosine of tf-idf profiles. We differ: visitors who gave no tags have those of th
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, NonNegativeFloat
@@ -20,6 +20,7 @@ from pydantic import BaseModel, NonNegativeFloat
 from streamrec.events import Item
 from streamrec.feedback import Knowledge
 from streamrec.models._content import ContentModel, Vector, labels
+from streamrec.recommender import Known
 
 __all__ = ["TagProfile", "TagProfileConfig"]
 
@@ -35,6 +36,7 @@ class TagProfile(ContentModel):
     """Tags of visitors and items, compared by the cosine; a recommender.StreamRecommender."""
 
     Config = TagProfileConfig
+    goes_by: ClassVar[frozenset[Known]] = frozenset({"items", "tags"})
 
     def _forget(self) -> None:
         super()._forget()

@@ -41,7 +41,7 @@ class WeightedHybridConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan
     @model_validator(mode="after")
     def _ratings_of_ratings(self) -> Self:
         if self.task == "rating":
-            want_ratings(*(part.node for part in self.parts))
+            want_ratings(*(part.node for part in self.parts), or_lists=True)
         return self
 
 

@@ -35,7 +35,8 @@ class Feedback:
     items: IntArray
     """(n,) indices into item_ids."""
     values: FloatArray
-    """(n,) ratings; 1 each where all that is known is that it happened."""
+    """(n,) ratings, or what an interaction of its type weighs; 1 each where all that is known is that it
+    happened."""
     time_ms: IntArray
     """(n,) since 1970; 0 each where times are not known."""
     contexts: Mapping[str, Sequence[str]] = field(default_factory=dict)

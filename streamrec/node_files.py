@@ -5,7 +5,8 @@
       - {weight: 2, node: {model: wals, factors: 64}}
       - {weight: 1, node: {model: tfidf_content}}
 
-In: a path. Out: what `streamrec.models.recommender_of` takes. A session model is written in the same way.
+In: a path. Out: what `streamrec.models.recommender_of` takes. A session model is written in the same way. A
+hybrid of parts that only make lists may leave it to who trains it to set its task: see streamrec.nodes.
 """
 
 import json
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import ConfigError
-from streamrec.models import SESSION_MODELS, model_name, recommender, session_model
+from streamrec.models import SESSION_MODELS, model_name, session_model
+from streamrec.nodes import possible_tasks
 
 __all__ = ["load_node"]
 
@@ -48,7 +50,10 @@ def load_node(path: Path) -> dict[str, Any]:
         )
     try:
         name = model_name(given)
-        (session_model if name in SESSION_MODELS else recommender)(name, parameters)
+        if name in SESSION_MODELS:
+            session_model(name, parameters)
+        else:
+            possible_tasks({"model": name, **parameters})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return {"model": name, **parameters}

@@ -12,10 +12,12 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 
-__all__ = ["ItemLearner", "Reason", "Recommender", "StreamRecommender", "Task", "Visitor"]
+__all__ = ["ItemLearner", "Known", "Reason", "Recommender", "StreamRecommender", "Task", "Visitor"]
 
 Task = Literal["rating", "top-n"]
 """What a Recommender's scores are for: to foretell ratings, or to be ranked by."""
+Known = Literal["items", "tags", "trust", "groups", "contexts"]
+"""What may be known beside interactions: as in Knowledge, and Feedback.contexts."""
 
 
 class Visitor(NamedTuple):
@@ -46,6 +48,9 @@ class Recommender(Protocol):
 
     A visitor that the model has learned is scored by that; any other by what it had (`Visitor.items`), if the
     model can tell anything from that; and where it can tell nothing, scores are NaN.
+
+    A class that comes to no more than a plainer one where something is not known says so: in
+    `goes_by: ClassVar[frozenset[Known]]`, one out of which it needs.
     """
 
     tasks: ClassVar[frozenset[Task]]

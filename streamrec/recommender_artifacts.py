@@ -20,10 +20,11 @@ from pydantic import ValidationError
 from streamrec import __version__
 from streamrec.artifact import FORMAT, FileEntry, Manifest, Probe, write_manifest
 from streamrec.contracts import OnStep, TrainOptions
-from streamrec.errors import ArtifactError, ConfigError
+from streamrec.errors import ArtifactError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
-from streamrec.models import RECOMMENDERS, recommender_class, recommender_name, recommender_of
-from streamrec.recommender import Recommender, Visitor
+from streamrec.models import recommender_class, recommender_name, recommender_of
+from streamrec.nodes import asked_for, require_ratings
+from streamrec.recommender import Recommender, Task, Visitor
 from streamrec.registry import Registry
 
 __all__ = ["TrainedRecommender", "as_source", "check_recommender", "load_recommender", "train_recommender"]
@@ -32,6 +33,8 @@ _FOLDER: Final = "--"
 """Between a part's folder and the file in it: artifacts are flat."""
 # What models._saving and models._nodes write: nothing else is unpacked, and nothing beside the place for it.
 _FILE: Final = re.compile(rf"(part\d+{_FOLDER})*(model\.json|arrays\.npz)")
+_TIMES_END_MS: Final = 253_402_300_800_000
+"""The year 10000, of which there is no date: a file whose times are no seconds since 1970 may say more."""
 _PROBES: Final = 8
 _TOP: Final = 20
 # Other processors round differently in the last bits; a damaged model is far outside this.
@@ -53,22 +56,18 @@ class TrainedRecommender(NamedTuple):
     train_s: float
 
 
-def as_source(node: Mapping[str, Any], feedback: Feedback) -> dict[str, Any]:
-    """A node as a source of lists wants it: made to rank, where its recommender can be set to, unless it says
-    itself what it is for.
+def as_source(
+    node: Mapping[str, Any], feedback: Feedback, task: Task = "top-n", *, weights: bool = False
+) -> dict[str, Any]:
+    """A node as a source of lists wants it: made to rank, where it can be and does not say itself what it is
+    for; see nodes.asked_for, also of weights. task: "rating" for lists by the ratings expected.
 
-    Raises ConfigError if there is no such recommender, or if it foretells ratings alone and there are none.
+    Raises ConfigError if there is no such recommender, or if it or a part of it foretells ratings and there
+    are none.
     """
-    made = recommender_class(node.get("model", ""))
-    if "task" in made.Config.model_fields:
-        return {"task": "top-n", **node}
-    if "top-n" not in made.tasks and len(np.unique(feedback.values)) < 2:
-        lists = [name for name in RECOMMENDERS if "top-n" in recommender_class(name).tasks]
-        raise ConfigError(
-            f"{node['model']} foretells ratings, and this feedback has none that differ; take one that makes "
-            f"lists ({', '.join(lists)}), or feedback with ratings"
-        )
-    return dict(node)
+    asked = asked_for(node, task, weights=weights)
+    require_ratings(asked, feedback)
+    return asked
 
 
 def train_recommender(
@@ -91,7 +90,12 @@ def train_recommender(
     started = time.monotonic()
     model.train(feedback, knowledge, TrainOptions(seed, on_step=on_step))
     train_s = time.monotonic() - started
-    told = {**(data or {}), "interactions": len(feedback), "visitors": len(feedback.user_ids)}
+    told = {
+        **(data or {}),
+        "interactions": len(feedback),
+        "visitors": len(feedback.user_ids),
+        **_last(feedback),
+    }
     version = _publish(registry, name, model, node, feedback.user_ids, seed, told)
     return TrainedRecommender(
         name,
@@ -102,6 +106,14 @@ def train_recommender(
         len(model.items),
         train_s,
     )
+
+
+def _last(feedback: Feedback) -> dict[str, str]:
+    """When the last interaction happened, told as for GRU4Rec; nothing where times are not known."""
+    last_ms = int(feedback.time_ms.max(initial=0))
+    if not 0 < last_ms < _TIMES_END_MS:
+        return {}
+    return {"last": datetime.fromtimestamp(last_ms / 1000, UTC).isoformat(timespec="milliseconds")}
 
 
 def load_recommender(registry: Registry, name: str, version: str, digest: str | None = None) -> Recommender:

@@ -92,8 +92,9 @@ class Registry:
         """The newest version. Raises RegistryError if there is none."""
         versions = self.versions(model)
         if not versions:
+            what = model if model == "gru4rec" else f"recommender {model}"
             raise RegistryError(
-                f"{self.path}: no version of {model}; `streamrec train {model}` with --data FILE, --bundled "
+                f"{self.path}: no version of {model}; `streamrec train {what}` with --data FILE, --bundled "
                 "or --from-topic makes one"
             )
         return versions[-1]

@@ -141,7 +141,7 @@ def _of_registry(settings: Settings, version: str | None) -> Releases:
 
 
 def foresight(plan: Plan) -> list[str]:
-    """A sentence for each release that was trained on clicks which it is judged with.
+    """A sentence for each version that was trained on clicks which it is judged with, or that may have been.
 
     Also finds out whether the versions are there: raises RegistryError or ArtifactError.
     """
@@ -149,15 +149,28 @@ def foresight(plan: Plan) -> list[str]:
     for version in plan.releases.versions():
         last = registry.manifest(_MODEL, version).data.get("last")
         starts = [start for start, each in _starts(plan.releases) if each == version]
-        if not starts or not isinstance(last, str):
-            continue
-        judged_ms = max(starts[0], plan.from_ms)
-        if parse_time(last, f"{version}: end of the training data") >= judged_ms:
+        if starts and isinstance(last, str):
+            found += _foreseen(version, last, max(starts[0], plan.from_ms))
+    for name, chosen in plan.settings.scoring.recommenders.items():
+        last = registry.manifest(name, chosen.version).data.get("last")
+        if isinstance(last, str):
+            found += _foreseen(f"{name} {chosen.version}", last, plan.from_ms)
+        else:
             found.append(
-                f"{version} was trained on clicks up to {last} and is judged from {_text(judged_ms)} on: "
-                "it has seen what it is asked for"
+                f"{name} {chosen.version} does not say up to when it was trained, so it may have seen what it "
+                "is asked for; trained on interactions whose times are known it says so"
             )
     return found
+
+
+def _foreseen(version: str, last: str, judged_ms: int) -> list[str]:
+    """What there is to say of a version that was trained up to `last`."""
+    if parse_time(last, f"{version}: end of the training data") < judged_ms:
+        return []
+    return [
+        f"{version} was trained on clicks up to {last} and is judged from {_text(judged_ms)} on: it has seen "
+        "what it is asked for"
+    ]
 
 
 def _starts(releases: Releases) -> list[tuple[int, str]]:

@@ -4,12 +4,23 @@ What is measured, and by what, follows from the models: session models on the ne
 (evaluate_sessions), recommenders on the feedback of visitors (evaluate_feedback).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from streamrec.cli.evaluate_shared import TEST_SHARE, Asked, Sources
+from streamrec.cli.knowledge import (
+    KNOWLEDGE,
+    ColumnsOption,
+    ContextOption,
+    GroupsOption,
+    ItemsOption,
+    TagsOption,
+    TrustOption,
+    split_columns,
+)
 from streamrec.cli.output import JsonOption
 
 __all__ = ["register"]
@@ -135,47 +146,12 @@ def _evaluate(
     folds: Annotated[
         int, typer.Option(min=2, help="Of ratings: parts held out in turn.", rich_help_panel=_FEEDBACK)
     ] = 5,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME,…",
-            help="Columns of files that have no header, such as user,item,rating,time.",
-            rich_help_panel=_FEEDBACK,
-        ),
-    ] = None,
-    in_context: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--context",
-            metavar="COLUMN",
-            help="A column of the data that is the context of ratings. Repeat it.",
-            rich_help_panel=_FEEDBACK,
-        ),
-    ] = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(
-            help="What is known of items: JSON lines, records as on the items topic.",
-            rich_help_panel=_FEEDBACK,
-        ),
-    ] = None,
-    tags: Annotated[
-        Path | None,
-        typer.Option(help="Who gave what which tag: columns user, item, tag.", rich_help_panel=_FEEDBACK),
-    ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option(
-            help="Who trusts whom: columns user, trusted and perhaps weight.", rich_help_panel=_FEEDBACK
-        ),
-    ] = None,
-    groups: Annotated[
-        Path | None,
-        typer.Option(
-            help="Who is in which group: columns group, member; or group, members.",
-            rich_help_panel=_FEEDBACK,
-        ),
-    ] = None,
+    columns: ColumnsOption = None,
+    in_context: ContextOption = None,
+    items: ItemsOption = None,
+    tags: TagsOption = None,
+    trust: TrustOption = None,
+    groups: GroupsOption = None,
 ) -> None:
     """Train models, measure them on what they have not seen, and set them beside each other.
 
@@ -190,7 +166,7 @@ def _evaluate(
     sources = Sources(train, test, data, bundled, from_history, test_share)
     asked = Asked(k, seed, device, report, json)
     if kind_of(named) == "session":
-        _refuse(context, _FEEDBACK, "recommenders of items for visitors", named[0].label)
+        _refuse(context, [_FEEDBACK, KNOWLEDGE], "recommenders of items for visitors", named[0].label)
         evaluate_session_models(
             named,
             sources,
@@ -203,27 +179,27 @@ def _evaluate(
             session_groups=session_groups,
         )
     else:
-        _refuse(context, _SESSIONS, "session models", named[0].label)
+        _refuse(context, [_SESSIONS], "session models", named[0].label)
         evaluate_recommenders(
             named,
             sources,
             asked,
             task=task,
             folds=folds,
-            columns=[name.strip() for name in columns.split(",")] if columns else None,
+            columns=split_columns(columns),
             contexts=in_context or [],
             knowledge={"items": items, "tags": tags, "trust": trust, "groups": groups},
         )
 
 
-def _refuse(context: typer.Context, panel: str, kind: str, label: str) -> None:
-    """Raises ConfigError if an option of the panel was given: it is for the other kind of models."""
+def _refuse(context: typer.Context, panels: Sequence[str], kind: str, label: str) -> None:
+    """Raises ConfigError if an option of the panels was given: it is for the other kind of models."""
     from streamrec.errors import ConfigError
 
     given = [
         parameter.opts[0]
         for parameter in context.command.params
-        if getattr(parameter, "rich_help_panel", None) == panel
+        if getattr(parameter, "rich_help_panel", None) in panels
         and (source := context.get_parameter_source(parameter.name or "")) is not None
         and source.name == "COMMANDLINE"
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from streamrec.cli.evaluate_shared import TEST_SHARE, Asked, Sources, as_json, print_comparisons, title
+from streamrec.cli.knowledge import unknowing
 from streamrec.cli.output import print_json, print_table, warn
 from streamrec.cli.sources import one_source
 
@@ -50,31 +51,31 @@ def evaluate_recommenders(
         compared,
         contenders,
         require_task,
+        require_values,
         shared_tasks,
         train_and_evaluate,
     )
     from streamrec.progress import progress_bar
-    from streamrec.recommender import ItemLearner
 
     if asked.report:
         need_matplotlib()
     progress = partial(progress_bar, Console(stderr=True))
-    running = contenders(named)
+    # Of interactions of all types, as history has them for lists, values are weights.
+    running = contenders(named, weights=sources.from_history)
     if task:
         require_task(running, task)
     possible = frozenset([task]) if task else shared_tasks(running)
     known = load_knowledge(**knowledge)
     if sources.from_history and "top-n" in possible:
-        possible = frozenset(["top-n"])  # of all interactions, whose values are weights
+        possible = frozenset(["top-n"])  # of all interactions
     source = _load(sources, possible, columns, contexts)
     judged = _task(source, possible)
     _require_sense(judged, sources, contexts)
+    require_values(running, judged, source)
     share = TEST_SHARE if sources.test_share is None else sources.test_share
     rules = Rules(judged, folds, share, asked.ks, asked.seed)
     said = _warnings(source, judged)
-    unknowing = [each.label for each in running if isinstance(each.make(judged), ItemLearner)]
-    if unknowing and knowledge.get("items") is None:
-        said.append(f"{' and '.join(unknowing)} go by what items are, and nothing says so: give --items FILE")
+    said += unknowing({each.label: each.node(judged) for each in running}, known, _parts(source))
     warn(said)
     if asked.report:
         require_writable(asked.report)  # before the trainings, which may take hours

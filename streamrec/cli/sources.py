@@ -95,12 +95,13 @@ def named_source(
         return read_clicks(settings)
 
 
-def require_one(asked: Mapping[str, bool]) -> None:
+def require_one(asked: Mapping[str, bool], what: str = "clicks") -> None:
+    """Raises ConfigError if not one is asked for."""
     from streamrec.errors import ConfigError
 
     if sum(asked.values()) != 1:
         *others, last = asked
-        raise ConfigError(f"which clicks? give one of {', '.join(others)} and {last}")
+        raise ConfigError(f"which {what}? give one of {', '.join(others)} and {last}")
 
 
 def _read(data: Path | None) -> "Clicks":

@@ -21,12 +21,15 @@ from streamrec.config import RecommenderSettings, Settings
 from streamrec.contracts import Session
 from streamrec.datasets import Clicks, sessions
 from streamrec.demo.judge import Judge
+from streamrec.errors import ConfigError
 from streamrec.evaluation.exported import ExportedModel
 from streamrec.evaluation.next_items import next_items
 from streamrec.events import Verdict
 from streamrec.gate import judge_and_release, newest_window
+from streamrec.models import recommender_of
 from streamrec.offline.recommenders import clicks_feedback
 from streamrec.progress import progress_bar
+from streamrec.recommender import ItemLearner
 from streamrec.recommender_artifacts import as_source, train_recommender
 from streamrec.registry import Registry
 from streamrec.releases import announce
@@ -81,10 +84,14 @@ def train_versions(
 
 
 def require_sources(names: Sequence[str], clicks: Clicks) -> None:
-    """Raise ConfigError if one of them is no recommender that makes lists of clicks."""
+    """Raise ConfigError if one of them is no recommender that makes lists of clicks alone."""
     feedback = clicks_feedback(clicks)
     for name in names:
-        as_source({"model": name}, feedback)
+        if isinstance(recommender_of(as_source({"model": name}, feedback)), ItemLearner):
+            raise ConfigError(
+                f"--beside {name}: it, or a part of it, goes by what items are, and the clicks of the demo come "
+                "without records of items; take one that goes by who clicked what, such as item_based_cf"
+            )
 
 
 def train_beside(settings: Settings, clicks: Clicks, names: Sequence[str], console: Console) -> Settings:

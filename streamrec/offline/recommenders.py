@@ -23,7 +23,8 @@ from streamrec.evaluation.folds import folds, foretell
 from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, unaware
 from streamrec.evaluation.summary import Comparison
 from streamrec.feedback import Feedback, Knowledge, make_feedback
-from streamrec.models import recommender
+from streamrec.models import recommender_of
+from streamrec.nodes import asked_for, possible_tasks, require_ratings
 from streamrec.offline.naming import Named, Progress
 from streamrec.recommender import Recommender, Task
 
@@ -35,6 +36,7 @@ __all__ = [
     "compared",
     "contenders",
     "require_task",
+    "require_values",
     "shared_tasks",
     "train_and_evaluate",
 ]
@@ -51,14 +53,17 @@ class Contender(NamedTuple):
     tasks: frozenset[Task]
     """What it can be judged by, as it is configured."""
     seed: int = 0
+    weights: bool = False
+    """Whether lists are learned from what interactions' types weigh, and not from ratings."""
+
+    def node(self, task: Task) -> dict[str, Any]:
+        """What is trained. It and its parts are told what they are judged by, if not otherwise."""
+        weights = self.weights and task == "top-n"
+        return asked_for({"model": self.model, **self.parameters}, task, weights=weights)
 
     def make(self, task: Task) -> Recommender:
-        """Untrained. A model that asks for its task is told what it is judged by, if not otherwise."""
-        parameters = dict(self.parameters)
-        made = recommender(self.model, parameters)
-        if "task" in type(_config(made)).model_fields and "task" not in parameters:
-            made = recommender(self.model, {**parameters, "task": task})
-        return made
+        """Untrained."""
+        return recommender_of(self.node(task))
 
 
 class Rules(NamedTuple):
@@ -79,14 +84,22 @@ Source = Feedback | Parts
 """Feedback that is to be divided, or has been."""
 
 
-def contenders(named: Sequence[Named]) -> list[Contender]:
-    """Contenders of recommenders by name. Raises ConfigError if one cannot be configured like that."""
-    found = []
-    for each in named:
-        made = recommender(each.model, each.parameters)
-        tasks = frozenset([_config(made).task]) if "task" in each.parameters else made.tasks
-        found.append(Contender(each.label, each.model, each.parameters, tasks, each.seed))
-    return found
+def contenders(named: Sequence[Named], *, weights: bool = False) -> list[Contender]:
+    """Contenders of recommenders by name. Raises ConfigError if one cannot be configured like that.
+
+    weights: as of Contender.
+    """
+    return [
+        Contender(
+            each.label,
+            each.model,
+            each.parameters,
+            possible_tasks({"model": each.model, **each.parameters}),
+            each.seed,
+            weights,
+        )
+        for each in named
+    ]
 
 
 def shared_tasks(running: Sequence[Contender]) -> frozenset[Task]:
@@ -108,6 +121,13 @@ def require_task(running: Sequence[Contender], task: Task) -> None:
             f"--task {task}: {_told(cannot)}; leave {'it' if len(cannot) == 1 else 'them'} out, or ask for "
             f"another task: `streamrec models kinds` says which model has which"
         )
+
+
+def require_values(running: Sequence[Contender], task: Task, source: Source) -> None:
+    """Raises ConfigError if lists of one of them were of ratings expected, and there are none that differ."""
+    if task == "top-n":
+        for each in running:
+            require_ratings(each.node(task), source.train if isinstance(source, Parts) else source)
 
 
 def train_and_evaluate(

@@ -1,0 +1,113 @@
+"""What verbs ask of recommenders' data: its columns, and what is known beside it, from files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from streamrec.feedback import Feedback, Knowledge
+    from streamrec.recommender import Known
+
+__all__ = [
+    "KNOWLEDGE",
+    "ColumnsOption",
+    "ContextOption",
+    "GroupsOption",
+    "ItemsOption",
+    "TagsOption",
+    "TrustOption",
+    "split_columns",
+    "unknowing",
+]
+
+KNOWLEDGE: Final = "Recommenders: data, and what is known beside it"
+
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,…",
+        help="Columns of files that have no header, such as user,item,rating,time.",
+        rich_help_panel=KNOWLEDGE,
+    ),
+]
+ContextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="COLUMN",
+        help="A column of the data that is the context of ratings. Repeat it.",
+        rich_help_panel=KNOWLEDGE,
+    ),
+]
+ItemsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="What is known of items: JSON lines, records as on the items topic.", rich_help_panel=KNOWLEDGE
+    ),
+]
+TagsOption = Annotated[
+    Path | None,
+    typer.Option(help="Who gave what which tag: columns user, item, tag.", rich_help_panel=KNOWLEDGE),
+]
+TrustOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Who trusts whom: columns user, trusted and perhaps weight.", rich_help_panel=KNOWLEDGE
+    ),
+]
+GroupsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Who is in which group: columns group, member; or group, members.", rich_help_panel=KNOWLEDGE
+    ),
+]
+
+_TOLD: Final[Mapping["Known", tuple[str, str]]] = {
+    "items": ("what items are", "--items FILE"),
+    "tags": ("the tags that visitors gave", "--tags FILE"),
+    "trust": ("whom visitors trust", "--trust FILE"),
+    "groups": ("who is in which group", "--groups FILE"),
+    "contexts": ("contexts", "--context COLUMN"),
+}
+"""What recommenders go by, and what tells it."""
+
+
+def split_columns(columns: str | None) -> list[str] | None:
+    """The names given with --columns."""
+    return [name.strip() for name in columns.split(",")] if columns else None
+
+
+def unknowing(
+    nodes: Mapping[str, Mapping[str, Any]],
+    knowledge: "Knowledge",
+    feedback: "Iterable[Feedback]",
+    *,
+    has_topic: bool = False,
+) -> list[str]:
+    """A warning for each thing that recommenders go by, or parts of theirs, and that nothing tells.
+
+    nodes: by what they are called. feedback: all there is, for its contexts. has_topic: whether records of
+    items might be on their topic.
+    """
+    from streamrec.nodes import goes_by
+
+    there = {name for name in knowledge._fields if getattr(knowledge, name)}
+    there |= {"contexts" for part in feedback if part.contexts}
+    missing: dict[tuple[Known, ...], list[str]] = {}
+    for label, node in nodes.items():
+        for ways in dict.fromkeys(goes_by(node)):
+            if ways.isdisjoint(there):
+                missing.setdefault(tuple(each for each in _TOLD if each in ways), []).append(label)
+    return [_warning(labels, ways, has_topic=has_topic) for ways, labels in missing.items()]
+
+
+def _warning(labels: Sequence[str], ways: Sequence["Known"], *, has_topic: bool) -> str:
+    things, options = zip(*(_TOLD[each] for each in ways), strict=True)
+    go = "goes" if len(labels) == 1 else "go"
+    or_else = ", or have records on the items topic" if has_topic and "items" in ways else ""
+    return (
+        f"{' and '.join(labels)} {go} by {' or '.join(things)}, and nothing says so: give "
+        f"{' or '.join(options)}{or_else}"
+    )
