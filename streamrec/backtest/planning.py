@@ -157,8 +157,8 @@ def foresight(plan: Plan) -> list[str]:
             found += _foreseen(f"{name} {chosen.version}", last, plan.from_ms)
         else:
             found.append(
-                f"{name} {chosen.version} does not say up to when it was trained, so it may have seen what it "
-                "is asked for; trained on interactions whose times are known it says so"
+                f"{name} {chosen.version} does not say up to when it was trained, so it may have seen what "
+                "it is asked for; trained on interactions whose times are known it says so"
             )
     return found
 

@@ -89,8 +89,8 @@ def require_sources(names: Sequence[str], clicks: Clicks) -> None:
     for name in names:
         if isinstance(recommender_of(as_source({"model": name}, feedback)), ItemLearner):
             raise ConfigError(
-                f"--beside {name}: it, or a part of it, goes by what items are, and the clicks of the demo come "
-                "without records of items; take one that goes by who clicked what, such as item_based_cf"
+                f"--beside {name}: it, or a part of it, goes by what items are, and the clicks of the demo "
+                "come without records of items; take one that goes by who clicked what, such as item_based_cf"
             )
 
 

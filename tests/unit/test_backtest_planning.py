@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from streamrec.backtest.releases import ALWAYS, Releases
 from streamrec.config import Settings, load_settings
 from streamrec.datasets import DAY_MS, Clicks, make_clicks
 from streamrec.errors import ConfigError
+from streamrec.offline.recommenders import clicks_feedback
+from streamrec.recommender_artifacts import train_recommender
 from streamrec.registry import Registry
 
 TRAINED_TO = "1970-01-05T10:00:00.000+00:00"
@@ -98,3 +101,29 @@ def test_a_list_was_made_by_what_had_been_trained_by_then(
     plan = plan_of(settings)
     by_offset = Releases(by_offset={1: starts})
     assert len(foresight(Plan("run", settings, plan.history, by_offset, plan.catalogue))) == n
+
+
+@pytest.mark.parametrize(
+    ("days", "from_day", "warning"),
+    [
+        (5, 4, "item_popularity {} was trained on clicks up to 1970-01-05T00:00:00.001+00:00 and is judged from"),
+        (5, 5, None),
+        (None, 5, "item_popularity {} does not say up to when it was trained, so it may have seen"),
+    ],
+)
+def test_recommenders_that_saw_what_they_are_judged_by_are_told(
+    settings: Settings, days: int | None, from_day: int, warning: str | None
+) -> None:
+    feedback = clicks_feedback(clicks().first(2 * (days or 10)))
+    if days is None:
+        feedback = replace(feedback, time_ms=feedback.time_ms * 0)
+    trained = train_recommender({"model": "item_popularity"}, feedback, Registry.of(settings))
+    chosen = {"item_popularity": {"version": trained.version}}
+    settings = load_settings(
+        kafka={"partitions": 2}, registry=settings.registry, scoring={"recommenders": chosen}
+    )
+    wishes = Wishes(clicks(), releases="none", from_ms=from_day * DAY_MS)
+    (plan,) = make_plans([Configuration("run", settings)], wishes)
+    found = foresight(plan)
+    assert len(found) == (warning is not None)
+    assert warning is None or found[0].startswith(warning.format(trained.version))

@@ -255,7 +255,7 @@ def test_what_goes_by_content_is_told_where_there_is_none(run: Run, tmp_path: Pa
     node = tmp_path / "mixed.yaml"
     node.write_text("model: mixed_hybrid\nparts:\n- node: wals\n- node: tfidf_content\n")
     found = run_json(run, *LISTS, "--model", f"both={node}", "--data", write_ratings(tmp_path))
-    assert found["warnings"] == ["both go by what items are, and nothing says so: give --items FILE"]
+    assert found["warnings"] == ["both goes by what items are, and nothing says so: give --items FILE"]
 
 
 @pytest.mark.parametrize("models", [[*RATING, "--model", "slope_one"], [*LISTS, "--model", "wals"]])

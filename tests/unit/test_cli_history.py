@@ -4,10 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamrec.cli import main
 from streamrec.datasets import bundled_clicks, write_clicks
+from streamrec.recommender import Visitor
+from streamrec.recommender_artifacts import load_recommender
+from streamrec.registry import Registry
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -110,3 +114,59 @@ def test_the_manifest_of_what_was_trained_on_history_names_its_imports(run: Run,
     assert (earlier["source"], earlier["id"]) == ("clicks.tsv.gz", imported["id"])
     assert len(earlier["digest"]) == 64
     assert manifest["data"]["source"] == "streamrec.interactions"
+
+
+@pytest.fixture
+def shop(run: Run) -> list[str]:
+    """History of views, a purchase and some ratings; returns the option that keeps the items topic out."""
+    rows = [(f"v{n % 12}", f"i{(n % 12 + n // 12 * 5) % 8}", "view", "") for n in range(60)]
+    rows += [("v0", "i0", "purchase", ""), ("v1", "i1", "rating", "5"), ("v2", "i2", "rating", "2")]
+    lines = [",".join([*cells, str(1_600_000_000 + n)]) for n, cells in enumerate(rows)]
+    Path("shop.csv").write_text("\n".join(["user,item,type,value,time", *lines]) + "\n")
+    Path("items.jsonl").write_text('{"item_id": "i0", "tags": ["x"]}\n{"item_id": "i1", "tags": ["y"]}\n')
+    assert run("import", "shop.csv")[0] == 0
+    return ["--items", "items.jsonl"]
+
+
+def test_who_only_viewed_gets_lists_by_what_it_viewed(run: Run, shop: list[str], tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry", trusted=None)
+    Path("both.yaml").write_text("model: weighted_hybrid\nparts: [{node: {model: wals}}, {node: bpr}]\n")
+    for name in ("wals", "both.yaml", "content_classifier"):
+        code, out, err = run("train", "recommender", name, "--from-history", *shop, "--json")
+        assert code == 0, err
+        trained = json.loads(out)
+        assert trained["interactions"] == 63
+        model = load_recommender(registry, trained["model"], trained["version"])
+        scores = model.score(Visitor("v5"), ["i0", "i1", "i2"])
+        assert np.isfinite(scores[:2]).all()
+        data = registry.manifest(trained["model"], trained["version"]).data
+        assert data["last"] == "2020-09-13T12:27:42.000+00:00"
+    assert registry.manifest("content_classifier", trained["version"]).config == {"liked_from": 0.0}
+    # Had a view been taken for a dislike, what v0 viewed would speak against its like.
+    assert model.score(Visitor("v0"), ["i0"])[0] > 0
+
+
+def test_ratings_are_read_where_something_can_only_rate(run: Run, shop: list[str]) -> None:
+    for name, more, interactions in (
+        ("weighted_hybrid", [], 2),
+        ("weighted_hybrid", ["--all"], 63),
+        ("group_recommender", [], 2),
+        ("item_based_cf", [], 63),
+        ("item_based_cf", ["--ratings"], 2),
+        ("item_based_cf", ["--param", "task=rating"], 2),
+    ):
+        code, out, err = run("train", "recommender", name, "--from-history", *shop, *more, "--json")
+        assert code == 0, err
+        assert json.loads(out)["interactions"] == interactions
+
+
+def test_what_was_viewed_is_liked_in_an_evaluation_too(run: Run, shop: list[str]) -> None:
+    judged = ("evaluate", "--model", "wals", "--json", "--from-history")
+    code, out, err = run(*judged)
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["task"], found["config"]["liked_from"]) == ("top-n", 0.0)
+    code, out, err = run(*judged, "--param", "liked_from=1")
+    assert code == 0, err
+    same = {"ndcg@10", "recall@20", "coverage@20", "visitors"}
+    assert {name: json.loads(out)[name] for name in same} == {name: found[name] for name in same}

@@ -5,11 +5,14 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from feedback_files import write_knowledge, write_ratings
 from verbs import Run, runner
 
 from streamrec.config import load_settings
 from streamrec.events import Item, encode
+from streamrec.recommender import Visitor
 from streamrec.recommender_artifacts import load_recommender
 from streamrec.registry import Registry
 from streamrec.signing import SigningKey
@@ -66,7 +69,12 @@ def test_a_file_that_composes_one_is_trained_with_its_hyperparameters(
     assert code == 0, err
     manifest = registry.manifest("funk_svd", json.loads(out)["version"])
     assert manifest.config == {"factors": 3, "turns": "4"}
-    assert manifest.data == {"source": "ratings.csv", "interactions": 120, "visitors": 20}
+    assert manifest.data == {
+        "source": "ratings.csv",
+        "interactions": 120,
+        "visitors": 20,
+        "last": "1970-01-01T00:31:47.000+00:00",
+    }
 
 
 def test_what_can_make_lists_is_trained_to_unless_it_is_told_otherwise(
@@ -96,7 +104,11 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
     assert "warning" not in err
     code, _, err = run("train", "recommender", "tag_profile", "--data", str(data), "--json")
     assert code == 0
-    assert "warning: it goes by what items are, and nothing says so yet: give --items FILE" in err
+    assert (
+        "warning: it goes by what items are or the tags that visitors gave, and nothing says so: give "
+        "--items FILE or --tags FILE"
+        in err
+    )
 
 
 def test_what_has_nothing_to_say_to_anybody_is_told(run: Run, tmp_path: Path) -> None:
@@ -110,7 +122,13 @@ def test_what_has_nothing_to_say_to_anybody_is_told(run: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["wals"], "give one of --data FILE, --bundled, --from-topic and --from-history"),
+        (["wals"], "which interactions? give one of --data FILE, --bundled, --from-topic and --from-history"),
+        (["wals", "--bundled", "--from-topic"], "which interactions? give one of --data FILE, --bundled"),
+        (["wals", "--bundled", "--context", "mood"], "--context and --columns are of --data"),
+        (["weighted_hybrid", "--bundled"], "biased_mf, a part of weighted_hybrid, foretells ratings, and this"),
+        (["group_recommender", "--bundled"], "factorisation_machine, a part of group_recommender, foretells"),
+        (["item_based_cf", "--bundled", "--param", "task=rating"], "item_based_cf foretells ratings, and this"),
+        (["item_based_cf", "--bundled", "--ratings"], "item_based_cf foretells ratings, and this feedback"),
         (["magic", "--bundled"], "there is no model 'magic'; known are"),
         (["wals", "--bundled", "--param", "factors=-1"], "factors"),
         (["gru4rec", "--bundled"], "gru4rec is a model of what comes next in a session, and a recommender"),
@@ -166,3 +184,59 @@ def test_pruning_keeps_what_the_settings_name(
     code, out, err = run("models", "prune", "--force", "--keep", "1", "--older-than", "0")
     assert code == 0, err
     assert registry.versions("funk_svd") == [sorted(versions)[0], sorted(versions)[2]]
+
+
+def test_hybrids_are_trained_for_lists_down_to_their_parts(
+    run: Run, registry: Registry, data: Path, tmp_path: Path
+) -> None:
+    node = tmp_path / "mine.yaml"
+    node.write_text("model: weighted_hybrid\nparts: [{node: {model: wals}}, {node: {model: item_based_cf}}]\n")
+    code, out, err = run("train", "recommender", str(node), "--data", str(data), "--json")
+    assert code == 0, err
+    config = registry.manifest("weighted_hybrid", json.loads(out)["version"]).config
+    assert config["task"] == "top-n"
+    assert [each["node"] for each in config["parts"]] == [
+        {"model": "wals"},
+        {"model": "item_based_cf", "task": "top-n"},
+    ]
+    code, out, err = run("evaluate", "--model", str(node), "--data", str(data), "--task", "top-n", "--json")
+    assert code == 0, err
+    assert [each["node"].get("task") for each in json.loads(out)["config"]["parts"]] == [None, "top-n"]
+
+
+def test_what_is_known_beside_is_learned(run: Run, registry: Registry, tmp_path: Path) -> None:
+    files = write_knowledge(tmp_path)
+    data = write_ratings(tmp_path, mood=True)
+    for name, known, more in (
+        ("mole_trust", "--trust", []),
+        ("tag_aware_cf", "--tags", []),
+        ("group_recommender", "--groups", ["--param", "base=baseline_predictor"]),
+    ):
+        versions = []
+        for given in ([], [known, files[known]]):
+            code, out, err = run("train", "recommender", name, "--data", data, *more, *given, "--json")
+            assert code == 0, err
+            warned = f"nothing says so: give {known} FILE" in err.replace("--items FILE or ", "")
+            assert warned != bool(given)
+            versions.append(json.loads(out)["version"])
+        without, with_ = (load_recommender(registry, name, each) for each in versions)
+        asking = Visitor("everybody" if known == "--groups" else "u01")
+        items = list(without.items)
+        assert not np.array_equal(without.score(asking, items), with_.score(asking, items), equal_nan=True)
+
+
+def test_contexts_are_columns_of_the_data(run: Run, registry: Registry, tmp_path: Path) -> None:
+    data = tmp_path / "moods.csv"
+    moods = ["4,glad" if n // 7 % 2 else "2,sad" for n in range(240)]
+    rows = [f"u{n % 12},i{n % 7},{each}" for n, each in enumerate(moods)]
+    data.write_text("\n".join(rows))
+    arguments = ["train", "recommender", "context_postfilter", "--param", "base=baseline_predictor", "--data", str(data)]
+    code, out, err = run(*arguments, "--columns", "user,item,rating,mood", "--context", "mood", "--json")
+    assert code == 0, err
+    assert "warning" not in err
+    model = load_recommender(registry, "context_postfilter", json.loads(out)["version"])
+    glad, sad = (model.score(Visitor("u1", context={"mood": each}), ["i1"])[0] for each in ("glad", "sad"))
+    assert glad > sad + 1
+    code, _, err = run(*arguments, "--columns", "user,item,rating,mood")
+    assert code == 0
+    assert "it goes by contexts, and nothing says so: give --context COLUMN" in err

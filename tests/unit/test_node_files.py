@@ -8,6 +8,7 @@ from streamrec.errors import ConfigError
 from streamrec.models import recommender_of
 from streamrec.models.wals import WALSConfig
 from streamrec.node_files import load_node
+from streamrec.nodes import asked_for
 
 
 def written(folder: Path, text: str) -> Path:
@@ -67,6 +68,17 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_node_that_makes_no_model_is_refused(text: str, fault: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=fault):
         load_node(written(tmp_path, text))
+
+
+def test_a_hybrid_of_parts_that_make_lists_may_leave_its_task_to_who_trains_it(tmp_path: Path) -> None:
+    node = load_node(written(tmp_path, "model: weighted_hybrid\nparts: [{node: {model: wals}}]\n"))
+    with pytest.raises(ConfigError, match="set task: top-n to make lists of them"):
+        recommender_of(node)
+    assert recommender_of(asked_for(node, "top-n")).tasks
+    with pytest.raises(ConfigError, match=r"(?s)node\.yaml: weighted_hybrid cannot .* set task: top-n"):
+        load_node(
+            written(tmp_path, "model: weighted_hybrid\ntask: rating\nparts: [{node: {model: wals}}]\n")
+        )
 
 
 def test_a_session_model_is_written_in_the_same_way(tmp_path: Path) -> None:

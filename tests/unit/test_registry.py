@@ -32,6 +32,8 @@ def test_a_registry_that_does_not_exist_yet_is_empty(registry: Registry) -> None
         RegistryError, match="no version of gru4rec; `streamrec train gru4rec` with --data FILE"
     ):
         registry.latest("gru4rec")
+    with pytest.raises(RegistryError, match="no version of wals; `streamrec train recommender wals` with"):
+        registry.latest("wals")
     assert not registry.path.exists()
 
 
