@@ -217,6 +217,19 @@ def test_a_model_may_be_a_file(run: Run, tmp_path: Path) -> None:
     ]
 
 
+def test_a_hybrid_of_parts_that_make_lists_is_judged_by_lists(run: Run, tmp_path: Path) -> None:
+    node = tmp_path / "mine.yaml"
+    node.write_text("model: weighted_hybrid\nparts:\n- node: wals\n- node: item_based_cf\n")
+    data = ["--data", write_ratings(tmp_path)]
+    for asked in ([], ["--task", "top-n"]):
+        found = run_json(run, "--model", str(node), *data, *asked)
+        assert (found["task"], found["config"]["task"]) == ("top-n", "top-n")
+        assert [each["node"].get("task") for each in found["config"]["parts"]] == [None, "top-n"]
+    code, _, err = run("evaluate", "--model", str(node), *data, "--task", "rating")
+    assert code == 2
+    assert "--task rating: mine makes lists; leave it out" in err
+
+
 def test_seeds_are_those_of_the_models_and_of_the_folds(run: Run, tmp_path: Path) -> None:
     arguments = ["--model", "co_clustering", "--data", write_ratings(tmp_path), "--folds", "2"]
     one, other = (run_json(run, *arguments, "--param", f"seed={seed}") for seed in (0, 5))
@@ -298,6 +311,12 @@ def test_a_report_is_one_page_with_plots(models: list[str], run: Run, tmp_path: 
             "nothing that all of them can be judged by; evaluate them apart",
         ),
         (["--model", "slope_one", "--bundled"], 1, "there are no ratings that differ"),
+        (
+            ["--model", "weighted_hybrid", "--bundled"],
+            2,
+            "biased_mf, a part of weighted_hybrid, foretells ratings, and this feedback has none that differ",
+        ),
+        (["--model", "group_recommender", "--bundled"], 2, "factorisation_machine, a part of group_recommender,"),
         (
             [*LISTS, "--data", "RATINGS", "--ties", "mean", "--leave-one-out"],
             2,
