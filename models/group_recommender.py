@@ -45,8 +45,8 @@ class GroupRecommenderConfig(OverBaseConfig, frozen=True):
     strategy: Strategy = "average"
     """How what members think becomes what the group does."""
     misery: FiniteFloat = 2.0
-    """The score below which an item is misery; for average without misery alone. It is a rating if the base says
-    ratings: one that can make lists as well does where it is given `task: rating`."""
+    """The score below which an item is misery; for average without misery alone. Of a base
+    that can make lists as well it is a rating where that is given `task: rating`."""
 
 
 class GroupRecommender:

@@ -77,12 +77,11 @@ def test_a_classifier_gives_log_odds_of_terms() -> None:
     np.testing.assert_allclose(model.score(Visitor("u"), ["a", "b"]), [odds, -odds], atol=2e-3)
 
 
-
 def test_a_classifier_told_from_where_on_takes_all_of_that_for_liked() -> None:
     known = records(a=["x"], b=["y"])
     model = ContentClassifier(ContentClassifierConfig(prior=1.0, liked_from=0.0))
     model.train(make_feedback(["u", "v"], ["a", "b"], [1.0, 3.0]), known)
-    # The average item is half an x and half a y; what is liked has seen one and a whole item, what is not one.
+    # The average item is half an x and half a y; to the liked class comes a whole item, to the other none.
     odds = math.log((1.5 / 2) / 0.5), math.log((0.5 / 2) / 0.5)
     np.testing.assert_allclose(model.score(Visitor("u"), ["a", "b"]), odds, atol=2e-3)
     by_degrees = ContentClassifier(ContentClassifierConfig(prior=1.0))

@@ -106,7 +106,11 @@ def test_a_list_was_made_by_what_had_been_trained_by_then(
 @pytest.mark.parametrize(
     ("days", "from_day", "warning"),
     [
-        (5, 4, "item_popularity {} was trained on clicks up to 1970-01-05T00:00:00.001+00:00 and is judged from"),
+        (
+            5,
+            4,
+            "item_popularity {} was trained on clicks up to 1970-01-05T00:00:00.001+00:00 and is judged from",
+        ),
         (5, 5, None),
         (None, 5, "item_popularity {} does not say up to when it was trained, so it may have seen"),
     ],

@@ -316,7 +316,11 @@ def test_a_report_is_one_page_with_plots(models: list[str], run: Run, tmp_path: 
             2,
             "biased_mf, a part of weighted_hybrid, foretells ratings, and this feedback has none that differ",
         ),
-        (["--model", "group_recommender", "--bundled"], 2, "factorisation_machine, a part of group_recommender,"),
+        (
+            ["--model", "group_recommender", "--bundled"],
+            2,
+            "factorisation_machine, a part of group_recommender,",
+        ),
         (
             [*LISTS, "--data", "RATINGS", "--ties", "mean", "--leave-one-out"],
             2,

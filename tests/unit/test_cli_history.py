@@ -153,7 +153,7 @@ def test_ratings_are_read_where_something_can_only_rate(run: Run, shop: list[str
         ("group_recommender", [], 2),
         ("item_based_cf", [], 63),
         ("item_based_cf", ["--ratings"], 2),
-        ("item_based_cf", ["--param", "task=rating"], 2),
+        ("item_based_cf", ["--param", "task=rating", "--param", "k=9"], 2),
     ):
         code, out, err = run("train", "recommender", name, "--from-history", *shop, *more, "--json")
         assert code == 0, err

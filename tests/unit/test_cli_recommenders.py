@@ -106,8 +106,7 @@ def test_items_are_known_by_their_records(run: Run, registry: Registry, data: Pa
     assert code == 0
     assert (
         "warning: it goes by what items are or the tags that visitors gave, and nothing says so: give "
-        "--items FILE or --tags FILE"
-        in err
+        "--items FILE or --tags FILE" in err
     )
 
 
@@ -125,9 +124,15 @@ def test_what_has_nothing_to_say_to_anybody_is_told(run: Run, tmp_path: Path) ->
         (["wals"], "which interactions? give one of --data FILE, --bundled, --from-topic and --from-history"),
         (["wals", "--bundled", "--from-topic"], "which interactions? give one of --data FILE, --bundled"),
         (["wals", "--bundled", "--context", "mood"], "--context and --columns are of --data"),
-        (["weighted_hybrid", "--bundled"], "biased_mf, a part of weighted_hybrid, foretells ratings, and this"),
+        (
+            ["weighted_hybrid", "--bundled"],
+            "biased_mf, a part of weighted_hybrid, foretells ratings, and this",
+        ),
         (["group_recommender", "--bundled"], "factorisation_machine, a part of group_recommender, foretells"),
-        (["item_based_cf", "--bundled", "--param", "task=rating"], "item_based_cf foretells ratings, and this"),
+        (
+            ["item_based_cf", "--bundled", "--param", "task=rating"],
+            "item_based_cf foretells ratings, and this",
+        ),
         (["item_based_cf", "--bundled", "--ratings"], "item_based_cf foretells ratings, and this feedback"),
         (["magic", "--bundled"], "there is no model 'magic'; known are"),
         (["wals", "--bundled", "--param", "factors=-1"], "factors"),
@@ -190,7 +195,9 @@ def test_hybrids_are_trained_for_lists_down_to_their_parts(
     run: Run, registry: Registry, data: Path, tmp_path: Path
 ) -> None:
     node = tmp_path / "mine.yaml"
-    node.write_text("model: weighted_hybrid\nparts: [{node: {model: wals}}, {node: {model: item_based_cf}}]\n")
+    node.write_text(
+        "model: weighted_hybrid\nparts: [{node: {model: wals}}, {node: {model: item_based_cf}}]\n"
+    )
     code, out, err = run("train", "recommender", str(node), "--data", str(data), "--json")
     assert code == 0, err
     config = registry.manifest("weighted_hybrid", json.loads(out)["version"]).config
@@ -230,7 +237,15 @@ def test_contexts_are_columns_of_the_data(run: Run, registry: Registry, tmp_path
     moods = ["4,glad" if n // 7 % 2 else "2,sad" for n in range(240)]
     rows = [f"u{n % 12},i{n % 7},{each}" for n, each in enumerate(moods)]
     data.write_text("\n".join(rows))
-    arguments = ["train", "recommender", "context_postfilter", "--param", "base=baseline_predictor", "--data", str(data)]
+    arguments = [
+        "train",
+        "recommender",
+        "context_postfilter",
+        "--param",
+        "base=baseline_predictor",
+        "--data",
+        str(data),
+    ]
     code, out, err = run(*arguments, "--columns", "user,item,rating,mood", "--context", "mood", "--json")
     assert code == 0, err
     assert "warning" not in err

@@ -76,9 +76,7 @@ def test_a_hybrid_of_parts_that_make_lists_may_leave_its_task_to_who_trains_it(t
         recommender_of(node)
     assert recommender_of(asked_for(node, "top-n")).tasks
     with pytest.raises(ConfigError, match=r"(?s)node\.yaml: weighted_hybrid cannot .* set task: top-n"):
-        load_node(
-            written(tmp_path, "model: weighted_hybrid\ntask: rating\nparts: [{node: {model: wals}}]\n")
-        )
+        load_node(written(tmp_path, "model: weighted_hybrid\ntask: rating\nparts: [{node: {model: wals}}]\n"))
 
 
 def test_a_session_model_is_written_in_the_same_way(tmp_path: Path) -> None:

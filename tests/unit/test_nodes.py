@@ -117,7 +117,7 @@ def test_a_hybrid_can_be_made_for_what_its_parts_can(node: dict[str, Any], tasks
 
 
 def test_who_is_set_to_ratings_of_parts_that_make_lists_is_told_the_way_out() -> None:
-    with pytest.raises(ConfigError, match="wals foretells no ratings as it is set.* set task: top-n to make"):
+    with pytest.raises(ConfigError, match=r"wals foretells no ratings as it is set.* set task: top-n to"):
         possible_tasks(weighted(WALS, task="rating"))
     with pytest.raises(ConfigError, match="rank by: take one that does"):
         possible_tasks({"model": "feature_augmentation", "first": WALS})
