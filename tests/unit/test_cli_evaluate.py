@@ -268,7 +268,10 @@ def test_groups_that_cannot_be_read(text: str | None, message: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "gru5rec", "--bundled"], "there is no model 'gru5rec'; known are popularity"),
+        (
+            ["--model", "gru5rec", "--bundled"],
+            "there is no model 'gru5rec'; did you mean gru4rec? known are popularity",
+        ),
         (["--model", "markov"], "which clicks?"),
         (["--model", "markov", "--bundled", "--train", "x.tsv"], "which clicks?"),
         (["--model", "markov", "--bundled", "--data", "x.tsv"], "which clicks?"),
