@@ -43,7 +43,7 @@ __all__ = ["ListMaker", "run_scoring"]
 
 # Between two looks at what else is to be done, such as to stop: some ten milliseconds.
 _SESSIONS_AT_ONCE: Final = 500
-_RECORDS_AT_ONCE: Final = 500
+_RECORDS_AT_ONCE: Final = 200
 # A recommender takes milliseconds for each, the slowest of them tens.
 _VISITORS_AT_ONCE: Final = 8
 

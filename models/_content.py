@@ -255,7 +255,6 @@ class ContentModel(ABC):
         ]
         return np.array([index for index, _ in known], np.int64), np.array([value for _, value in known])
 
-
     def _wanted(self, visitor: Visitor) -> Vector | None:
         items, values = self._history(visitor)
         return self._vector(self._rows.of(items), values, visitor.visitor_id)

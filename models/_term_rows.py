@@ -33,8 +33,8 @@ def digest(item: Item | None) -> int:
 class TermRows:
     """Items' rows of terms. A record costs what it has of terms, however much there is already.
 
-    starts, terms, weights: of the rows of training, as of a sparse matrix; n_terms: its width. records: the digest
-    of the record of each.
+    starts, terms, weights: of the rows of training, as of a sparse matrix; n_terms: its width. records: the
+    digest of the record of each.
     """
 
     def __init__(

@@ -105,6 +105,6 @@ class ItemLearner(Protocol):
     def forget_item(self, item_id: str) -> None:
         """Let go of an item's record, if it is known.
 
-        The item is then as training left it. One that training knew by its record alone, or not at all, cannot
-        be scored.
+        The item is then as training left it; one that training knew by its record alone, or not at all,
+        cannot be scored.
         """
