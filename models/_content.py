@@ -76,10 +76,10 @@ class ContentModel(ABC):
         self._know(knowledge)
         documents = self._documents(knowledge)
         item_ids = dict.fromkeys([*feedback.item_ids, *documents])
-        self._index = {item_id: index for index, item_id in enumerate(item_ids)}
+        self._index |= {item_id: index for index, item_id in enumerate(item_ids)}
         records = [digest(knowledge.items.get(item_id)) for item_id in item_ids]
         self._weigh([Counter(documents.get(item_id, ())) for item_id in item_ids], records)
-        self._only_recorded = _only_recorded(records, range(len(feedback.item_ids)))
+        self._only_recorded |= _only_recorded(records, range(len(feedback.item_ids)))
         order = np.argsort(feedback.users, kind="stable")
         ends = np.searchsorted(feedback.users[order], np.arange(len(feedback.user_ids)), side="right")
         users = zip(feedback.user_ids, np.split(order, ends[:-1]), strict=True)

@@ -63,5 +63,6 @@ class ContentClassifier(ContentModel):
         matrix = self._rows.all()
         sums = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
         # A little more, but not of terms that are in no row any more: others would be the rarer for them.
-        found: Vector = np.where(sums > 0, sums + 1e-3, 0.0)
-        return found / max(np.count_nonzero(np.diff(matrix.indptr)), 1)
+        n_items = max(int(np.count_nonzero(np.diff(matrix.indptr))), 1)
+        found: Vector = np.where(sums > 0, sums + 1e-3, 0.0) / n_items
+        return found
