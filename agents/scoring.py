@@ -43,6 +43,9 @@ __all__ = ["ListMaker", "run_scoring"]
 
 # Between two looks at what else is to be done, such as to stop: some ten milliseconds.
 _SESSIONS_AT_ONCE: Final = 500
+_RECORDS_AT_ONCE: Final = 200
+# A recommender takes milliseconds for each, the slowest of them tens.
+_VISITORS_AT_ONCE: Final = 8
 
 
 class ListMaker:
@@ -120,6 +123,7 @@ class ListMaker:
             asked.update((row.offset, row.record_time) for _, row in visitors)
             versions = {row.model_version for _, row in visitors}
             models = {version: await self._shelf.ensure(version) for version in versions}
+            await self._learn_items(boards)
             others, made = self._recommend(visitors, boards, models, partition)
             await asyncio.sleep(0)  # what else is to be done has its turn
             answers.append((visitors, others, await self._challenged(visitors, others, made)))
@@ -131,8 +135,17 @@ class ListMaker:
         # Never back: after a rebalance older batches can come again.
         self._next[partition] = max(done, rows[-1].offset + 1)
 
+    async def _learn_items(self, boards: Boards) -> None:
+        """Let the recommenders take in what the items topic has said since the lists before."""
+        for recommender in boards.recommenders.values():
+            for _ in recommender.learn(self._catalogue, _RECORDS_AT_ONCE):
+                await asyncio.sleep(0)
+
     def _requests(self, records: Iterable[Any], boards: Boards) -> Iterator[list[Visitor]]:
-        return list_requests(records, boards, self._table_id, self._settings.scoring.max_batch)
+        most = self._settings.scoring.max_batch
+        if boards.recommenders:
+            most = min(most, _VISITORS_AT_ONCE)
+        return list_requests(records, boards, self._table_id, most)
 
     def _recommend(
         self,

@@ -30,7 +30,7 @@ from streamrec.errors import DatasetError
 from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._saving import load_state, save_state
-from streamrec.models._term_rows import TermRows
+from streamrec.models._term_rows import TermRows, digest
 from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["ContentModel", "labels", "words"]
@@ -76,14 +76,11 @@ class ContentModel(ABC):
         self._forget()
         self._know(knowledge)
         documents = self._documents(knowledge)
-        counts = [Counter(documents.get(item_id, ())) for item_id in feedback.item_ids]
-        for item_id in feedback.item_ids:
-            self._index[item_id] = len(self._index)
-        for item_id, terms in documents.items():
-            if item_id not in self._index:
-                self._index[item_id] = len(self._index)
-                counts.append(Counter(terms))
-        self._weigh(counts)
+        item_ids = dict.fromkeys([*feedback.item_ids, *documents])
+        self._index |= {item_id: index for index, item_id in enumerate(item_ids)}
+        records = [digest(knowledge.items.get(item_id)) for item_id in item_ids]
+        self._weigh([Counter(documents.get(item_id, ())) for item_id in item_ids], records)
+        self._only_recorded |= _only_recorded(records, range(len(feedback.item_ids)))
         order = np.argsort(feedback.users, kind="stable")
         ends = np.searchsorted(feedback.users[order], np.arange(len(feedback.user_ids)), side="right")
         users = zip(feedback.user_ids, np.split(order, ends[:-1]), strict=True)
@@ -97,10 +94,10 @@ class ContentModel(ABC):
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
         """Take in one more interaction; how rare terms are is a matter of records, and stays."""
-        if item_id not in self._index:
-            self._put(item_id, Counter())
+        place = self._place(item_id)
+        self._only_recorded.discard(place)
         items, values = self._had.setdefault(user_id, (array("q"), array("d")))
-        items.append(self._index[item_id])
+        items.append(place)
         values.append(float(np.float32(value)))
         low, high = self._range
         self._range = min(low, values[-1]), max(high, values[-1])
@@ -110,7 +107,26 @@ class ContentModel(ABC):
 
         How rare terms are stays as in training; a term that is new counts as in no record.
         """
-        self._put(item.item_id, Counter(self._terms_of(item)))
+        place, record = self._place(item.item_id), digest(item)
+        if self._rows.recall(place, record):
+            return
+        terms = Counter(self._terms_of(item))
+        for term in terms:
+            if term not in self._terms:
+                self._terms[term] = len(self._terms)
+                self._vocabulary.append(term)
+                self._idf.append(self._idf_of_new)
+        places = [self._terms[term] for term in terms]
+        idf = np.array([self._idf[each] for each in places])
+        weights = (1 + np.log(np.array(list(terms.values()), np.float64))) * idf
+        length = np.linalg.norm(weights) or 1.0
+        self._rows.put(place, record, places, weights / length, len(self._terms))
+
+    def forget_item(self, item_id: str) -> None:
+        """Let go of a record; see recommender.ItemLearner. Its terms stay in memory."""
+        place = self._index.get(item_id)
+        if place is not None:
+            self._rows.forget(place, is_known=place not in self._only_recorded)
 
     @property
     def items(self) -> Sequence[str]:
@@ -120,7 +136,7 @@ class ContentModel(ABC):
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """How well contents fit what the visitor had; see recommender.Recommender."""
         wanted = self._wanted(visitor)
-        rows = np.array(self._row_of, np.int64)
+        rows = self._rows.row_of
         if items is None:
             return self._fit(rows, wanted)
         known = np.array([self._index.get(item_id, -1) for item_id in items], np.int64)
@@ -133,7 +149,7 @@ class ContentModel(ABC):
         wanted = self._wanted(visitor)
         if item_id not in self._index or wanted is None:
             return []
-        row = self._rows.matrix[[self._row_of[self._index[item_id]]]]
+        row = self._rows.of(np.array([self._index[item_id]]))
         found = [
             Reason("category" if term[0] == "c" else "tag", term[2:], part)
             for term, part in zip(
@@ -146,11 +162,11 @@ class ContentModel(ABC):
 
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
-        matrix = self._rows.matrix
+        matrix = self._rows.all()
         had = list(self._had.values())
         ids = {"items": self.items, "users": list(self._had), "terms": self._vocabulary, **self._lists()}
         numbers = {
-            "row_of": np.array(self._row_of),
+            "records": np.array(self._rows.records, np.uint64),
             "starts": matrix.indptr,
             "terms": matrix.indices,
             "weights": matrix.data,
@@ -169,12 +185,14 @@ class ContentModel(ABC):
         config, ids, numbers = load_state(directory, cls.__name__, cls.Config)
         model = cls(config)
         model._index = {item_id: index for index, item_id in enumerate(ids["items"])}
-        model._row_of = array("q", numbers["row_of"].tolist())
         model._vocabulary = ids["terms"]
         model._terms = {term: index for index, term in enumerate(ids["terms"])}
         model._idf = array("d", numbers["idf"].tolist())
         model._idf_of_new = float(numbers["idf_of_new"])
-        model._rows = TermRows(numbers["starts"], numbers["terms"], numbers["weights"], len(ids["terms"]))
+        records = numbers["records"].tolist()
+        rows = numbers["starts"], numbers["terms"], numbers["weights"]
+        model._rows = TermRows(*rows, len(ids["terms"]), records)
+        model._only_recorded = _only_recorded(records, numbers["had"].tolist())
         ends = np.cumsum(numbers["lengths"])[:-1]
         columns = zip(np.split(numbers["had"], ends), np.split(numbers["values"], ends), strict=True)
         for user_id, (items, values) in zip(ids["users"], columns, strict=False):
@@ -210,14 +228,20 @@ class ContentModel(ABC):
 
     def _forget(self) -> None:
         self._index: dict[str, int] = {}
-        self._row_of = array("q")
+        self._only_recorded: set[int] = set()
         self._had: dict[str, tuple[array[int], array[float]]] = {}
         self._terms: dict[str, int] = {}
         self._vocabulary: list[str] = []
         self._idf = array("d")
         self._idf_of_new = 1.0
         self._range = (0.0, 0.0)
-        self._rows = TermRows(np.zeros(1, np.int32), np.empty(0, np.int32), np.empty(0), 0)
+        self._rows = TermRows(np.zeros(1, np.int32), np.empty(0, np.int32), np.empty(0), 0, [])
+
+    def _place(self, item_id: str) -> int:
+        """The index of an item, which may be new."""
+        place = self._index.setdefault(item_id, len(self._index))
+        self._rows.grow(len(self._index))
+        return place
 
     def _history(self, visitor: Visitor) -> tuple[IntArray, Vector]:
         """What the visitor had, by index, and its ratings; without them each counts in full."""
@@ -232,13 +256,9 @@ class ContentModel(ABC):
         ]
         return np.array([index for index, _ in known], np.int64), np.array([value for _, value in known])
 
-    def _rows_of(self, items: IntArray) -> Any:
-        """(len(items), number of terms), sparse."""
-        return self._rows.matrix[np.array(self._row_of, np.int64)[items]]
-
     def _wanted(self, visitor: Visitor) -> Vector | None:
         items, values = self._history(visitor)
-        return self._vector(self._rows_of(items), values, visitor.visitor_id)
+        return self._vector(self._rows.of(items), values, visitor.visitor_id)
 
     def _fit(self, rows: IntArray, wanted: Vector | None) -> FloatArray:
         if wanted is None:
@@ -251,7 +271,7 @@ class ContentModel(ABC):
         scores: FloatArray = fit[rows].astype(np.float32)
         return scores
 
-    def _weigh(self, counts: Sequence[Counter[str]]) -> None:
+    def _weigh(self, counts: Sequence[Counter[str]], records: Sequence[int]) -> None:
         """Vocabulary, idf and rows of the records of training."""
         for terms in counts:
             for term in terms:
@@ -265,35 +285,11 @@ class ContentModel(ABC):
         self._idf = array("d", idf.tolist())
         self._idf_of_new = float(np.log(1 + n_documents)) + 1
         weights = (1 + np.log(times)) * idf[places]
-        lengths = np.sqrt(np.bincount(np.repeat(np.arange(len(counts)), np.diff(starts)), weights**2))
-        self._rows = TermRows(
-            starts, places, weights / np.repeat(_padded(lengths, len(counts)), np.diff(starts)), len(idf)
-        )
-        self._row_of = array("q", range(len(counts)))
-
-    def _put(self, item_id: str, terms: Counter[str]) -> None:
-        for term in terms:
-            if term not in self._terms:
-                self._terms[term] = len(self._terms)
-                self._vocabulary.append(term)
-                self._idf.append(self._idf_of_new)
-        places = np.array([self._terms[term] for term in terms], np.int32)
-        weights = (1 + np.log(np.array(list(terms.values()), np.float64))) * np.array(self._idf)[places]
-        row = self._rows.append(places, weights / (np.linalg.norm(weights) or 1.0), len(self._terms))
-        if item_id in self._index:
-            self._row_of[self._index[item_id]] = row
-        else:
-            self._index[item_id] = len(self._index)
-            self._row_of.append(row)
-        if self._rows.n > 2 * len(self._index) + 1000:
-            # Records that were replaced have left rows behind.
-            kept = self._rows.matrix[np.array(self._row_of)]
-            self._rows = TermRows(kept.indptr, kept.indices, kept.data, len(self._terms))
-            self._row_of = array("q", range(len(self._index)))
+        owners = np.repeat(np.arange(len(counts)), np.diff(starts))
+        weights /= np.sqrt(np.bincount(owners, weights**2))[owners]
+        self._rows = TermRows(starts, places, weights, len(idf), records)
 
 
-def _padded(lengths: Vector, n: int) -> Vector:
-    """Lengths of n rows, 1 each where there is nothing."""
-    found = np.ones(n)
-    found[: len(lengths)] = np.where(lengths > 0, lengths, 1.0)
-    return found
+def _only_recorded(records: Sequence[int], had: Iterable[int]) -> set[int]:
+    """Items of training, by index, that have a record, and that nobody had."""
+    return {index for index, record in enumerate(records) if record}.difference(had)

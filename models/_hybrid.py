@@ -5,7 +5,7 @@ say of it; for ratings item by item, for lists out of the order of all items, in
 plays no part.
 
 A hybrid learns from streams if all its parts do: it then has `learn_one`, and else has none. It can score new
-items if a part can: it then has `add_item`.
+items if a part can: it then has `add_item` and `forget_item`.
 
 Source: Burke, "Hybrid Recommender Systems: Survey and Experiments", User Modeling and User-Adapted
 Interaction 12, 2002, section 3, names the kinds.
@@ -80,6 +80,7 @@ class Hybrid(ABC):
             self.learn_one = self._learn_one
         if any(isinstance(part, ItemLearner) for part in self._parts):
             self.add_item = self._add_item
+            self.forget_item = self._forget_item
 
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
@@ -142,7 +143,6 @@ class Hybrid(ABC):
         numbers = {
             "lengths": np.array([len(items) for items in had], np.int64),
             "had": np.concatenate([np.empty(0, np.int64), *(np.array(items) for items in had)]),
-            "alike": np.array(self._alike),
         }
         save_state(directory, type(self).__name__, self.config, ids, numbers)
         save_parts(self._parts, directory)
@@ -156,7 +156,6 @@ class Hybrid(ABC):
         had = np.split(numbers["had"], np.cumsum(numbers["lengths"])[:-1])
         users = zip(ids["users"], had, strict=False)
         model._know(ids["items"], {user_id: array("q", items.tolist()) for user_id, items in users})
-        model._alike = numbers["alike"].tolist()
         return model
 
     @abstractmethod
@@ -192,34 +191,40 @@ class Hybrid(ABC):
         """Let every part learn it; see recommender.StreamRecommender."""
         for part in self._parts:
             part.learn_one(user_id, item_id, value, time_ms)  # type: ignore[attr-defined]
-        if item_id not in self._index:
-            self._index[item_id] = len(self._index)
-            self._alike = [False] * len(self._parts)
-        self._had.setdefault(user_id, array("q")).append(self._index[item_id])
+        place = self._index.setdefault(item_id, len(self._index))
+        self._had.setdefault(user_id, array("q")).append(place)
 
     def _add_item(self, item: Item) -> None:
         """Let the parts know it that learn items; see recommender.ItemLearner."""
         for part in self._parts:
             if isinstance(part, ItemLearner):
                 part.add_item(item)
-        if item.item_id not in self._index:
-            self._index[item.item_id] = len(self._index)
-            self._alike = [False] * len(self._parts)
+        self._index.setdefault(item.item_id, len(self._index))
+
+    def _forget_item(self, item_id: str) -> None:
+        """Let the parts forget it that learn items; see recommender.ItemLearner."""
+        for part in self._parts:
+            if isinstance(part, ItemLearner):
+                part.forget_item(item_id)
 
     def _know(self, items: Sequence[str], had: dict[str, "array[int]"]) -> None:
         self._index = {item_id: index for index, item_id in enumerate(items)}
         self._had = had
-        # Parts that have our items in our order need not be asked by name, which takes longer.
-        self._alike = [list(part.items) == list(items) for part in self._parts]
+        # Of each part, where its items are among ours.
+        self._places = [np.empty(0, np.int64) for _ in self._parts]
 
     def _table(self, visitor: Visitor, items: Sequence[str] | None = None) -> Floats:
         """What each part says of the items, or of all, (parts, n)."""
-        named = self.items if items is None else items
-        rows = [
-            part.score(visitor, None if alike and items is None else named)
-            for part, alike in zip(self._parts, self._alike, strict=True)
-        ]
-        return np.array(rows, np.float64)
+        if items is not None:
+            return np.array([part.score(visitor, items) for part in self._parts], np.float64)
+        table = np.full((len(self._parts), len(self._index)), np.nan)
+        for number, part in enumerate(self._parts):
+            # To be asked by name would take longer, for a part and for all that are in it.
+            scores = part.score(visitor)
+            if len(scores) != len(self._places[number]):
+                self._places[number] = np.array([self._index[item_id] for item_id in part.items], np.int64)
+            table[number, self._places[number]] = scores
+        return table
 
     def _history(self, visitor: Visitor) -> IntArray:
         """What the visitor had, by index: as learned, else what it comes with."""

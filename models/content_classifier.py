@@ -61,12 +61,15 @@ class ContentClassifier(ContentModel):
 
     def _log_chances(self, rows: Any, weights: Vector, average: Vector) -> Vector:
         counts = rows.T @ weights + self.config.prior * average
-        found: Vector = np.log(counts / counts.sum())
+        # Of a term that is in no row any more nobody asks for the chance.
+        found: Vector = np.log(np.where(counts > 0, counts / counts.sum(), 1.0))
         return found
 
     def _average(self) -> Vector:
-        """A small share of an item of each term, as it occurs in the rows; never zero."""
-        matrix = self._rows.matrix[np.array(self._row_of, np.int64)]
+        """A small share of an item of each term, as it occurs in the rows of items that have any."""
+        matrix = self._rows.all()
         sums = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
-        found: Vector = (sums + 1e-3) / max(len(self._row_of), 1)
+        # A little more, but not of terms that are in no row any more: others would be the rarer for them.
+        n_items = max(int(np.count_nonzero(np.diff(matrix.indptr))), 1)
+        found: Vector = np.where(sums > 0, sums + 1e-3, 0.0) / n_items
         return found

@@ -44,8 +44,8 @@ class TfidfContent(ContentModel):
         if np.isnan(self.score(visitor, [item_id])[0]):
             return []
         had, values = self._history(visitor)
-        rows, weights = self._rows_of(had), self._weights(values)
-        alike = rows @ self._rows_of(np.array([self._index[item_id]])).toarray()[0]
+        rows, weights = self._rows.of(had), self._weights(values)
+        alike = rows @ self._rows.of(np.array([self._index[item_id]])).toarray()[0]
         parts = alike * weights / np.linalg.norm(rows.T @ weights)
         order = np.argsort(-np.abs(parts), kind="stable")[:_REASONS]
         items = self.items

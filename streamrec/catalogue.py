@@ -32,6 +32,8 @@ class Catalogue:
         self.unavailable: set[str] = set()
         self.revision = 0
         """How often an item came or changed."""
+        self.removals = 0
+        """How often one went."""
         self._places: dict[int, tuple[Sequence[str], IntArray]] = {}
 
     def places_unavailable(self, items: Sequence[str]) -> IntArray:
@@ -70,10 +72,12 @@ class Catalogue:
         self._put(item_id, item)
 
     def _put(self, item_id: str, item: Item | None) -> None:
-        self.items.pop(item_id, None)
+        was = self.items.pop(item_id, None)
         if item is not None:
             self.items[item_id] = item
             self.revision += 1
+        elif was is not None:
+            self.removals += 1
         may_be_shown = item is None or item.available
         if may_be_shown == (item_id in self.unavailable):  # it changes
             self._places.clear()

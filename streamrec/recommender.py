@@ -95,10 +95,21 @@ class StreamRecommender(Recommender, Protocol):
 
 @runtime_checkable
 class ItemLearner(Protocol):
-    """A Recommender that can score an item as soon as its record is known, before anybody had it."""
+    """A Recommender that can score an item as soon as its record is known, before anybody had it.
+
+    What it says follows from training and from the records that there are, not from those that were there
+    in between, nor from their order.
+    """
 
     def add_item(self, item: Item) -> None:
         """Make an item scorable, behind those there were, or put a new record in place of an old one.
 
-        Memory: the items.
+        A record that it has already costs little. Memory: all items that ever came, and their terms.
+        """
+
+    def forget_item(self, item_id: str) -> None:
+        """Let go of an item's record, if it is known.
+
+        The item is then as training left it; one that training knew by its record alone, or not at all,
+        cannot be scored.
         """

@@ -1,6 +1,8 @@
 """The scoring app's list maker on the in-memory log: lists follow from the log alone."""
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -8,11 +10,17 @@ import pytest
 from memory_maker import LEARNING, LISTS, SETTINGS, STATES, MemoryMaker, cut, lists, states
 from state_parts import BASE
 
-from streamrec.config import SESSION_SOURCES, Settings
+from streamrec.config import SESSION_SOURCES, Settings, load_settings
 from streamrec.engine.log import Out
 from streamrec.engine.runner import Batch
 from streamrec.engine.transport import Fetched
 from streamrec.errors import RegistryError, StateError
+from streamrec.events import Item, encode
+from streamrec.feedback import Knowledge, make_feedback
+from streamrec.proposals import Proposals
+from streamrec.recommender_artifacts import train_recommender
+from streamrec.recommender_source import RecommenderSource
+from streamrec.registry import Registry
 from streamrec.session_board import SessionBoard
 from streamrec.state.rows import VISITOR, WATERMARK_KEY, Watermark, decode_visitor_row, encode_row
 
@@ -97,6 +105,89 @@ def test_a_new_worker_learns_a_little_at_a_time_and_all_before_the_first_list(
     beforehand = learned[: learned.index(-1)]
     assert beforehand == list(reversed(range(len(beforehand))))
     assert len(beforehand) > 1
+
+
+@pytest.fixture
+def recommending(tmp_path: Path) -> Settings:
+    """Settings with a recommender of contents among the sources, and ticks so long that many ask in one."""
+    from session_models import RING
+
+    liked = make_feedback(*zip(*((f"v{n % 6}", RING[n]) for n in range(11)), strict=True))
+    known = Knowledge({item_id: Item(item_id=item_id, tags=[f"t{n % 3}"]) for n, item_id in enumerate(RING)})
+    registry = Registry(tmp_path, trusted=None)
+    trained = train_recommender({"model": "tfidf_content"}, liked, registry, knowledge=known)
+    return load_settings(
+        **SETTINGS.model_dump(include={"kafka", "online_mf", "state"}),
+        registry={"path": str(tmp_path), "require_signature": False},
+        scoring={
+            "recommenders": {"tfidf_content": {"version": trained.version}},
+            "tick_ms": 10**9,
+            "trace": True,
+        },
+    )
+
+
+def test_a_recommender_makes_a_few_lists_at_a_time_and_others_have_their_turn_in_between(
+    published: "Published", recommending: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, whole = states(published), states(published)
+    monkeypatch.setattr("streamrec.agents.scoring._VISITORS_AT_ONCE", 1000)
+    MemoryMaker(whole, published, recommending).handle(*cut(whole, [1000]))
+    assert any(each["candidates"]["tfidf_content"] for each in lists(whole))
+    monkeypatch.setattr("streamrec.agents.scoring._VISITORS_AT_ONCE", 3)
+    proposals, turns, asked = RecommenderSource.proposals, 0, list[tuple[int, int]]()
+
+    def noted(source: RecommenderSource, visitors: Any, *arguments: Any) -> Proposals:
+        asked.append((len(visitors), turns))
+        return proposals(source, visitors, *arguments)
+
+    monkeypatch.setattr(RecommenderSource, "proposals", noted)
+    maker = MemoryMaker(log, published, recommending)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def both() -> None:
+        beside = asyncio.create_task(others())
+        for batch in cut(log, [1000]):
+            await maker.maker.handle(batch)
+        beside.cancel()
+
+    asyncio.run(both())
+    assert len(asked) > 5
+    assert max(n for n, _ in asked) == 3
+    assert len({turn for _, turn in asked}) == len(asked)
+    assert lists(log) == lists(whole)
+
+
+def test_recommenders_learn_the_items_a_few_at_a_time_before_the_first_list(
+    published: "Published", recommending: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, learned = states(published), list[int]()
+    learn, proposals = RecommenderSource.learn, RecommenderSource.proposals
+
+    def noted(source: RecommenderSource, *arguments: Any) -> Iterator[int]:
+        for left in learn(source, *arguments):
+            learned.append(left)
+            yield left
+
+    def asked(source: RecommenderSource, *arguments: Any) -> Proposals:
+        learned.append(-1)
+        return proposals(source, *arguments)
+
+    monkeypatch.setattr(RecommenderSource, "learn", noted)
+    monkeypatch.setattr(RecommenderSource, "proposals", asked)
+    monkeypatch.setattr("streamrec.agents.scoring._RECORDS_AT_ONCE", 1)
+    maker = MemoryMaker(log, published, recommending)
+    for n in range(20):
+        maker.catalogue.on_record(b"new%d" % n, encode(Item(item_id=f"new{n}", tags=["t1"])))
+    maker.handle(*cut(log, [1000]))
+    # Those of training are not in the catalogue.
+    assert learned[: learned.index(-1)] == list(reversed(range(20 + 40)))
+    assert any("new1" in each["candidates"]["tfidf_content"] for each in lists(log))
 
 
 def test_what_comes_again_to_the_same_worker_is_not_sent_again(published: "Published") -> None:

@@ -1,9 +1,13 @@
 """Content-based recommenders: known answers, and items that nobody has clicked."""
 
 import math
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from streamrec.events import Item
 from streamrec.feedback import Knowledge, Tagging, make_feedback
@@ -107,6 +111,69 @@ def test_an_item_is_scored_as_soon_as_it_is_added(name: str) -> None:
     assert list(model.items) == ["a", "b", "new"]
     assert model.score(Visitor("u"), ["new"])[0] > before
     assert model.score(Visitor("u")).shape == (3,)
+
+
+@every_model
+def test_the_matrix_is_made_when_somebody_asks_not_for_each_record(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = recommender(name)
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"]))
+    made: list[Any] = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made.append(arguments)
+        return csr_array(*arguments, **options)
+
+    monkeypatch.setattr("streamrec.models._term_rows.sparse.csr_array", counted)
+    for n in range(50):
+        model.add_item(Item(item_id=f"new{n}", tags=["x", f"never seen {n}"]))  # type: ignore[attr-defined]
+    assert not made
+    assert model.score(Visitor("u")).shape == (52,)
+    assert len(made) == 1
+
+
+@every_model
+def test_a_record_that_is_known_changes_nothing_and_takes_no_room(name: str) -> None:
+    model: Any = recommender(name)
+    known = records(a=["x", "z"], b=["y"], c=["y", "z"])
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), known)
+    scores, rows = model.score(Visitor("u")), model._rows.matrix.shape[0]
+    for item in known.items.values():
+        model.add_item(msgspec.structs.replace(item, price=3.5, available=False))
+    assert model._rows.matrix.shape[0] == rows
+    np.testing.assert_array_equal(model.score(Visitor("u")), scores)
+
+
+@every_model
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_what_only_a_record_told_goes_with_it_and_what_training_knew_comes_back(
+    name: str, is_saved: bool, tmp_path: Path
+) -> None:
+    model: Any = recommender(name)
+    known = records(a=["x"], b=["y"], only=["x", "y"])
+    model.train(make_feedback(["u", "u", "u"], ["a", "b", "bare"], [5.0, 1.0, 2.0]), known)
+    if is_saved:
+        model.save(tmp_path)
+        model = recommender_class(name).load(tmp_path)
+    plain: Any = recommender(name)
+    plain.train(make_feedback(["u", "u", "u"], ["a", "b", "bare"], [5.0, 1.0, 2.0]), known)
+    plain.forget_item("only")
+    scores = model.score(Visitor("u"))
+    model.add_item(Item(item_id="new", tags=["x"]))
+    for item_id in ("a", "bare", "only"):
+        model.add_item(Item(item_id=item_id, tags=["y", "new"]))
+    assert np.isfinite(model.score(Visitor("u"))).all()
+    for item_id in ("new", "a", "b", "bare", "only", "unheard of"):
+        model.forget_item(item_id)
+    assert list(model.items) == [*plain.items, "new"]
+    *scored, new = model.score(Visitor("u"))
+    np.testing.assert_allclose(scored, plain.score(Visitor("u")), rtol=1e-6)
+    assert np.isnan(new)
+    assert np.isnan(scored[list(model.items).index("only")])
+    assert model.explain(Visitor("u"), "new") == []
+    model.add_item(known.items["only"])
+    np.testing.assert_allclose(model.score(Visitor("u"))[:-1], scores, rtol=1e-6)
 
 
 @every_model

@@ -7,8 +7,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from ranking_parts import board, visitor
 from recommender_answers import QUICK, ratings, ratings_knowledge
@@ -21,7 +25,8 @@ from streamrec.config import Settings
 from streamrec.contracts import TrainOptions
 from streamrec.errors import ArtifactError, ConfigError, RegistryError, SignatureError
 from streamrec.events import Item, Recommendation, encode
-from streamrec.models import RECOMMENDERS, recommender
+from streamrec.models import RECOMMENDERS, recommender, recommender_class, recommender_of
+from streamrec.proposals import item_keys
 from streamrec.ranking import recommend
 from streamrec.recommender import Visitor
 from streamrec.recommender_artifacts import TrainedRecommender, load_recommender, train_recommender
@@ -118,7 +123,7 @@ def test_its_best_items_are_in_the_lists(name: str, registry: Registry) -> None:
     for (visitor_id, row), one in zip(asking, made, strict=True):
         items = list(dict.fromkeys(reversed(row.items)))[::-1]
         scores = model.score(Visitor(visitor_id, items))
-        best = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:6]
+        best = np.lexsort((item_keys(model.items), -np.nan_to_num(scores, nan=-np.inf)))[:6]
         expected = [model.items[place] for place in best if not np.isnan(scores[place])]
         assert one.candidates is not None
         assert one.candidates[name] == expected
@@ -173,8 +178,10 @@ class Level:
 
 
 @pytest.mark.parametrize("n", range(1, 9))
-def test_of_equal_scores_the_first_items_come_first(n: int) -> None:
-    order = ["i1", "i3", "i5", "i7", "i0", "i2", "i6", "i8"]
+def test_of_equal_scores_the_order_is_that_of_their_keys_whichever_came_first(n: int) -> None:
+    groups = [["i1", "i3", "i5", "i7"], ["i0", "i2", "i6"], ["i8"]]
+    order = [each for group in groups for each in sorted(group, key=lambda item_id: item_keys([item_id])[0])]
+    assert order != [each for group in groups for each in group]
     assert asked(RecommenderSource(Level()), n) == order[:n]  # type: ignore[arg-type]
 
 
@@ -225,6 +232,165 @@ def test_a_record_that_changes_changes_what_is_proposed() -> None:
     first = asked(learned, 1, catalogue)[0]
     catalogue.on_record(first.encode(), encode(Item(item_id=first, tags=["of nobody"])))
     assert asked(learned, 1, catalogue) != [first]
+
+
+FOLLOWING: dict[str, dict[str, Any]] = {
+    **{name: {"model": name} for name in ("content_classifier", "tag_profile", "tfidf_content")},
+    "weighted": {
+        "model": "weighted_hybrid",
+        "task": "top-n",
+        "parts": [{"node": {"model": "item_popularity"}}, {"node": {"model": "tfidf_content"}}],
+    },
+    "mixed": {
+        "model": "mixed_hybrid",
+        "merge": "round robin",
+        "parts": [{"node": {"model": "tag_profile"}}, {"node": {"model": "item_popularity"}}],
+    },
+}
+"""Nodes of recommenders that follow the items topic."""
+
+following = pytest.mark.parametrize("name", FOLLOWING)
+
+
+def record(item_id: str, number: int) -> Item:
+    """One of the records that an item has in turn; the first is that of training, where there is one."""
+    known = ratings_knowledge().items.get(item_id)
+    if known is not None and number == 0:
+        return known
+    return Item(
+        item_id=item_id, title=f"Number {number}", tags=[f"tag{number}", f"late{number}"], categories=["c"]
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Each of FOLLOWING, trained with records of items that somebody had and of one that nobody had."""
+    items = {**ratings_knowledge().items, "only": record("only", 0)}
+    found = {}
+    for name, node in FOLLOWING.items():
+        model = recommender_of(node)
+        model.train(ratings(), ratings_knowledge()._replace(items=items))
+        found[name] = tmp_path_factory.mktemp(name)
+        model.save(found[name])
+    return found
+
+
+def started(saved: dict[str, Path], name: str) -> RecommenderSource:
+    return RecommenderSource(recommender_class(FOLLOWING[name]["model"]).load(saved[name]))
+
+
+def put(catalogue: Catalogue, item: Item) -> None:
+    catalogue.on_record(item.item_id.encode(), encode(item))
+
+
+@following
+def test_an_item_whose_record_is_gone_is_proposed_no_more_unless_somebody_had_it(
+    name: str, saved: dict[str, Path]
+) -> None:
+    source, catalogue = started(saved, name), Catalogue()
+    for item_id in ("i00", "only", "new"):
+        put(catalogue, record(item_id, 0))
+    had = {f"i{n:02d}" for n in range(25)}
+    assert set(asked(source, 1000, catalogue)) == had | {"only", "new"}
+    for item_id in ("i00", "only", "new"):
+        catalogue.on_record(item_id.encode(), None)
+    assert set(asked(source, 1000, catalogue)) == had
+    put(catalogue, record("new", 0))
+    assert set(asked(source, 1000, catalogue)) == had | {"new"}
+
+
+@following
+@hypothesis.settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["i00", "i01", "only", "new", "newer"]), st.sampled_from([None, 0, 1, 2])),
+        max_size=10,
+    )
+)
+def test_lists_after_a_restart_are_those_of_who_saw_every_record_come_and_go(
+    name: str, saved: dict[str, Path], changes: list[tuple[str, int | None]]
+) -> None:
+    source, catalogue = started(saved, name), Catalogue()
+    asking = [known(3, "new", "i05"), known(8), ("stranger", known(9, "i05", "only", "new")[1])]
+
+    def lists_of(source: RecommenderSource, catalogue: Catalogue) -> list[list[str]]:
+        proposals = source.proposals(asking, 40, catalogue, [frozenset()] * 3)
+        return [proposals.names(place) for place in range(3)]
+
+    for item_id, number in changes:
+        if number is None:
+            catalogue.on_record(item_id.encode(), None)
+        else:
+            put(catalogue, record(item_id, number))
+        seen = lists_of(source, catalogue)
+    if changes:
+        compacted = Catalogue()
+        for _, item in sorted(catalogue.items.items(), reverse=True):
+            put(compacted, item)
+        assert lists_of(started(saved, name), compacted) == seen
+
+
+@following
+def test_a_catalogue_is_learned_a_little_at_a_time_or_by_the_list(name: str, saved: dict[str, Path]) -> None:
+    catalogue = Catalogue()
+    for n in range(7):
+        put(catalogue, record(f"new{n}", n))
+    at_once = started(saved, name)
+    expected = asked(at_once, 1000, catalogue)
+    assert list(at_once.learn(catalogue, 3)) == []
+    # 25 items of training and the one that nobody had are not in the catalogue.
+    assert list(started(saved, name).learn(catalogue, 10)) == [23, 13, 3, 0]
+    for turns in range(4):
+        source = started(saved, name)
+        first, second = source.learn(catalogue, 10), source.learn(catalogue, 10)
+        for _ in range(turns):
+            next(first, None)
+            next(second, None)
+        assert asked(source, 1000, catalogue) == expected
+
+
+@following
+def test_while_it_learns_it_looks_again_what_else_has_come(name: str, saved: dict[str, Path]) -> None:
+    source, catalogue = started(saved, name), Catalogue()
+    put(catalogue, record("new", 0))
+    learning = source.learn(catalogue, 1000)
+    assert next(learning) == 0
+    put(catalogue, record("newer", 0))
+    assert next(learning) == 0
+    assert list(learning) == []
+
+
+@following
+def test_a_record_that_says_nothing_new_of_contents_costs_no_new_table_of_items(
+    name: str, saved: dict[str, Path]
+) -> None:
+    source, catalogue = started(saved, name), Catalogue()
+    new = record("new", 0)
+    put(catalogue, new)
+    before = source.proposals([known(3)], 5, catalogue, [frozenset()])
+    put(catalogue, msgspec.structs.replace(new, price=19.5))
+    after = source.proposals([known(3)], 5, catalogue, [frozenset()])
+    assert after.ids is before.ids
+    assert after.names(0) == before.names(0)
+
+
+@pytest.mark.parametrize("name", ["weighted", "mixed"])
+def test_parts_of_a_hybrid_are_asked_for_all_items_not_by_name_when_new_ones_came(
+    name: str, saved: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = recommender_class(FOLLOWING[name]["model"]).load(saved[name])
+    source, catalogue = RecommenderSource(model), Catalogue()
+    put(catalogue, record("new", 0))
+    expected, named = asked(source, 1000, catalogue), list[Any]()
+    for part in model._parts:
+        score = part.score
+        monkeypatch.setattr(
+            part,
+            "score",
+            lambda visitor, items=None, score=score: named.append(items) or score(visitor, items),
+        )
+    assert asked(source, 1000, catalogue) == expected
+    assert named == [None, None]
 
 
 # -- what cannot be served ----------------------------------------------------------------------

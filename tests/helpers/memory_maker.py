@@ -67,12 +67,13 @@ class MemoryMaker:
         """What the group has committed."""
         self.is_compacted = False
         """Whether what is read again has been compacted, but for the last rows: those are too young."""
+        self.catalogue = Catalogue()
         self.shelf = ModelShelf("gru4rec", partial(load_scorer, published.registry))
         self.maker = ListMaker(
             settings,
             log,
             self.shelf,
-            Catalogue(),
+            self.catalogue,
             table_id="",
             missing=self._missing,
             committed=lambda _: self.committed,

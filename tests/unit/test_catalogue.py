@@ -58,6 +58,19 @@ def test_what_changed_since_a_revision_is_told_last_change_last(
     assert catalogue.since(catalogue.revision) == []
 
 
+@given(records)
+def test_whether_an_item_went_is_told(said: list[tuple[str, str]]) -> None:
+    catalogue, removals = Catalogue(), 0
+    for item_id, what in said:
+        before = set(catalogue.items)
+        if what == "forgotten":
+            catalogue.on_record(item_id.encode(), None)
+        else:
+            put(catalogue, item_id, available=what == "available")
+        removals += before > set(catalogue.items)
+        assert catalogue.removals == removals
+
+
 @given(st.lists(records))
 def test_places_of_what_must_not_be_shown_follow_every_change(said: list[list[tuple[str, str]]]) -> None:
     catalogue, models = Catalogue(), [list("cab"), list("bd"), list("xyz"), ["a"], list("abc"), []]
