@@ -24,6 +24,7 @@ from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, unawa
 from streamrec.evaluation.summary import Comparison
 from streamrec.feedback import Feedback, Knowledge, make_feedback
 from streamrec.models import recommender
+from streamrec.models._nodes import foretells
 from streamrec.offline.naming import Named, Progress
 from streamrec.recommender import Recommender, Task
 
@@ -85,6 +86,8 @@ def contenders(named: Sequence[Named]) -> list[Contender]:
     for each in named:
         made = recommender(each.model, each.parameters)
         tasks = frozenset([_config(made).task]) if "task" in each.parameters else made.tasks
+        if not foretells({"model": each.model, **each.parameters}):
+            tasks -= {"rating"}
         found.append(Contender(each.label, each.model, each.parameters, tasks, each.seed))
     return found
 
