@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.events import Item
-from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._term_rows import TermRows, digest
 from streamrec.recommender import Known, Reason, Task, Visitor
@@ -93,14 +93,18 @@ class ContentModel(ABC):
         return TrainReport(len(feedback), [])
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
-        """Take in one more interaction; how rare terms are is a matter of records, and stays."""
+        """Take in one more interaction; how rare terms are is a matter of records, and stays.
+
+        Raises DatasetError if the value is no finite number.
+        """
+        counted = checked_value(user_id, item_id, value)
         place = self._place(item_id)
         self._only_recorded.discard(place)
         items, values = self._had.setdefault(user_id, (array("q"), array("d")))
         items.append(place)
-        values.append(float(np.float32(value)))
+        values.append(counted)
         low, high = self._range
-        self._range = min(low, values[-1]), max(high, values[-1])
+        self._range = min(low, counted), max(high, counted)
 
     def add_item(self, item: Item) -> None:
         """Make an item scorable at once, or put a new record in place of an old one.

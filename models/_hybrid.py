@@ -4,8 +4,8 @@ Enters: feedback and knowledge, which every part is given. Leaves: one score an 
 say of it; for ratings item by item, for lists out of the order of all items, in which what the visitor had
 plays no part.
 
-A hybrid learns from streams if all its parts do: it then has `learn_one`, and else has none. It can score new
-items if a part can: it then has `add_item` and `forget_item`.
+A hybrid learns from streams if all its parts do, as they are configured: it then has `learn_one`, and else
+has none. It can score new items if a part can: it then has `add_item` and `forget_item`.
 
 Source: Burke, "Hybrid Recommender Systems: Survey and Experiments", User Modeling and User-Adapted
 Interaction 12, 2002, section 3, names the kinds.
@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.events import Item
-from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
 from streamrec.models import recommender_of
 from streamrec.models._nodes import Node, load_parts, save_parts
 from streamrec.models._rating_table import chosen
@@ -76,7 +76,7 @@ class Hybrid(ABC):
         self.config = config or self.Config()
         self._parts: Sequence[Recommender] = [recommender_of(node) for node in self._nodes()]
         self._know([], {})
-        if all(hasattr(part, "learn_one") for part in self._parts):
+        if all(map(_streams, self._parts)):
             self.learn_one = self._learn_one
         if any(isinstance(part, ItemLearner) for part in self._parts):
             self.add_item = self._add_item
@@ -189,6 +189,8 @@ class Hybrid(ABC):
 
     def _learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
         """Let every part learn it; see recommender.StreamRecommender."""
+        # Before any part has learned what another refuses.
+        checked_value(user_id, item_id, value)
         for part in self._parts:
             part.learn_one(user_id, item_id, value, time_ms)  # type: ignore[attr-defined]
         place = self._index.setdefault(item_id, len(self._index))
@@ -234,6 +236,11 @@ class Hybrid(ABC):
                 [self._index[item_id] for item_id in visitor.items if item_id in self._index], np.int64
             )
         return np.array(had, np.int64)
+
+
+def _streams(part: Recommender) -> bool:
+    """Whether a part learns from streams as it is configured."""
+    return hasattr(part, "learn_one") and getattr(part, "streams", True)
 
 
 def part_options(options: TrainOptions | None, number: int, n_parts: int, events: int) -> TrainOptions:

@@ -13,7 +13,7 @@ Cremonesi et al., RecSys 2010 (sums that are not normalised, for top-n).
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from pydantic import BaseModel, NonNegativeInt, PositiveInt
 
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
 from streamrec.models._co_ratings import CoRatings, Lines
 from streamrec.models._levels import Baselines, fit_baselines
 from streamrec.models._saving import load_state, save_state
@@ -33,8 +33,6 @@ __all__ = ["Asker", "Centre", "MemoryBasedCF", "MemoryBasedConfig", "Votes", "ne
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Centre = Literal["none", "mean", "baseline"]
-
-_LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 class MemoryBasedConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -99,6 +97,11 @@ class MemoryBasedCF(ABC):
         self._baselines: Baselines | None = None
         self._forget([], [])
 
+    @property
+    def streams(self) -> bool:
+        """Whether it can learn one by one."""
+        return self.config.centre != "baseline"
+
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
     ) -> TrainReport:
@@ -108,11 +111,8 @@ class MemoryBasedCF(ABC):
         """
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
-        pair = feedback.users * len(feedback.item_ids) + feedback.items
-        _, from_end = np.unique(pair[::-1], return_index=True)
-        kept = np.sort(len(pair) - 1 - from_end)
-        users, items = feedback.users[kept], feedback.items[kept]
-        values = feedback.values[kept].astype(np.float64)
+        once = feedback.without_repeats()
+        users, items, values = once.users, once.items, once.values.astype(np.float64)
         self._forget(feedback.user_ids, feedback.item_ids)
         rows, columns = self._ordered(users, items)
         n_rows = int(rows.max()) + 1
@@ -134,21 +134,20 @@ class MemoryBasedCF(ABC):
         part of: the first one makes them be computed when asked for, which is as exact, and slow. Raises
         ConfigError if centred by baselines: each rating changes all of them.
         """
-        if self.config.centre == "baseline":
+        if not self.streams:
             raise ConfigError(
                 "baselines are fitted to all ratings at once: train anew, or learn one by one by centre=mean"
             )
-        if not abs(value) <= _LARGEST:
-            raise DatasetError(f"{user_id!r} rates {item_id!r} {value:g}; ratings are finite numbers")
+        # As feedback holds them, so that one by one comes to what training gives.
+        rating = checked_value(user_id, item_id, value)
         user = self._users.setdefault(user_id, len(self._users))
         item = self._index.setdefault(item_id, len(self._index))
         if user == len(self._user_ids):
             self._user_ids.append(user_id)
         if item == len(self._item_ids):
             self._item_ids.append(item_id)
-        # As feedback holds them, so that one by one comes to what training gives.
         row, column = self._ordered(user, item)
-        self._ratings.put(row, column, float(np.float32(value)))
+        self._ratings.put(row, column, rating)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """Ratings expected, or sums of votes; see recommender.Recommender."""

@@ -7,16 +7,24 @@ is trained is saved in folders, one in the other.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from streamrec.errors import ConfigError
 from streamrec.models import recommender_class, recommender_name
 from streamrec.recommender import Recommender
 
-__all__ = ["Node", "OverBaseConfig", "foretells", "load_parts", "save_parts", "want_ratings"]
+__all__ = [
+    "Node",
+    "OverBaseConfig",
+    "OverRatingsConfig",
+    "foretells",
+    "load_parts",
+    "save_parts",
+    "want_ratings",
+]
 
 
 def _named(given: Any) -> Any:
@@ -72,6 +80,15 @@ def want_ratings(*nodes: Mapping[str, Any], or_lists: bool = False) -> None:
                 "that does",
                 {"model": node["model"], "way_out": way_out},
             )
+
+
+class OverRatingsConfig(OverBaseConfig, frozen=True):
+    """The same of one whose scores have to be ratings."""
+
+    @model_validator(mode="after")
+    def _ratings_of_ratings(self) -> Self:
+        want_ratings(self.base)
+        return self
 
 
 def save_parts(parts: Sequence[Recommender], directory: Path) -> None:

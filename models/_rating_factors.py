@@ -54,6 +54,7 @@ class RatingFactors(LatentFactors[C]):
         return epochs
 
     def _fit(self, feedback: Feedback, options: TrainOptions) -> tuple[Learned, TrainReport]:
+        feedback = feedback.without_repeats()
         values = feedback.values.astype(np.float64)
         by_user = rows_of(feedback.users, feedback.items, len(feedback.user_ids))
         by_item = rows_of(feedback.items, feedback.users, len(feedback.item_ids))
@@ -71,10 +72,13 @@ class RatingFactors(LatentFactors[C]):
         return True
 
     def _counted(self, had: Had) -> Had:
+        # Of an item that is there twice the last rating stays.
+        last = dict(zip(had.items.tolist(), had.values.tolist(), strict=True))
+        once = Had(np.array(list(last), np.int64), np.array(list(last.values()), np.float64))
         if self._counts_unrated:
-            return had
-        rated = np.isfinite(had.values)
-        return Had(had.items[rated], had.values[rated])
+            return once
+        rated = np.isfinite(once.values)
+        return Had(once.items[rated], once.values[rated])
 
     def _level_reasons(self, index: int) -> list[Reason]:
         reasons = [Reason("rating", "", self._learned.offset)] if self._has_mean() else []

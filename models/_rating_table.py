@@ -12,7 +12,7 @@ from scipy import sparse
 
 from streamrec.contracts import FloatArray
 from streamrec.errors import DatasetError
-from streamrec.feedback import Feedback
+from streamrec.feedback import Feedback, checked_value
 from streamrec.models._growing import Growing
 from streamrec.models._levels import deviations
 from streamrec.recommender import Visitor
@@ -56,13 +56,12 @@ class RatingTable:
         """The last rating of each pair. Raises DatasetError if there are none."""
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
-        keys = (feedback.users << _USER_SHIFT) | feedback.items
-        _, from_the_end = np.unique(keys[::-1], return_index=True)
-        places = len(keys) - 1 - from_the_end
-        values = feedback.values
-        bounds = (float(values.min()), float(values.max()))
-        users, items = feedback.users[places], feedback.items[places]
-        return cls(feedback.user_ids, feedback.item_ids, users, items, values[places], bounds)
+        bounds = (float(feedback.values.min()), float(feedback.values.max()))
+        once = feedback.without_repeats()
+        # What is of one visitor side by side: scores go through all ratings, and memory is slow.
+        order = np.lexsort((once.items, once.users))
+        users, items, values = once.users[order], once.items[order], once.values[order]
+        return cls(feedback.user_ids, feedback.item_ids, users, items, values, bounds)
 
     @classmethod
     def empty(cls) -> Self:
@@ -98,9 +97,7 @@ class RatingTable:
 
         Raises DatasetError if it is no finite number.
         """
-        if not np.isfinite(value):
-            raise DatasetError(f"the value of user {user_id!r} and item {item_id!r} is {value:g}, no rating")
-        rating = float(np.float32(value))  # as Feedback has it
+        rating = checked_value(user_id, item_id, value)
         user = _index(self.user_index, self.user_ids, user_id)
         item = _index(self.item_index, self.item_ids, item_id)
         self.bounds = (min(self.bounds[0], rating), max(self.bounds[1], rating))

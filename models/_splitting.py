@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from streamrec.contracts import FloatArray, IntArray
 from streamrec.feedback import Feedback
+from streamrec.recommender import Recommender
 
-__all__ = ["Split", "splits"]
+__all__ = ["Split", "observed", "splits"]
 
 
 class Split(NamedTuple):
@@ -52,6 +53,14 @@ def splits(
                 best[ids[each]] = Split(name, label, float(inside[0, each] / everything[0, each]))
             highest = np.maximum(highest, found)
     return best
+
+
+def observed(feedback: Feedback, model: Recommender) -> Feedback:
+    """Ratings in several contexts, as a recommender that is not told these learns most of them.
+
+    A pair has all its ratings where they count; where the last alone would, their mean.
+    """
+    return feedback if getattr(model, "counts_repeats", False) else feedback.with_means()
 
 
 def _moments(items: IntArray, values: FloatArray, n: int) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._levels import deviations
-from streamrec.models._rating_table import chosen
+from streamrec.models._rating_table import chosen, unknown_visitors_ratings
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
 
@@ -59,6 +59,7 @@ class BaselinePredictor:
         """Fit deviations by turns. Raises DatasetError if there are no ratings."""
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
+        feedback = feedback.without_repeats()
         self._know(feedback.user_ids, feedback.item_ids)
         self._mean = float(feedback.values.mean(dtype=np.float64))
         above = feedback.values.astype(np.float64) - self._mean
@@ -119,11 +120,6 @@ class BaselinePredictor:
         index = self._users.get(visitor.visitor_id)
         if index is not None:
             return self._mean + float(self._of_users[index])
-        above = [
-            value - self._mean - self._of_items[self._index[item_id]]
-            for item_id, value in zip(visitor.items, visitor.values, strict=False)
-            if item_id in self._index
-        ]
-        return (
-            self._mean + float(sum(above)) / (self.config.user_damping + len(above)) if above else self._mean
-        )
+        items, values = unknown_visitors_ratings(visitor, self._index)
+        above = values - self._mean - self._of_items[items]
+        return self._mean + float(above.sum()) / max(len(above) + self.config.user_damping, 1.0)

@@ -67,6 +67,11 @@ class CombinedCF:
         """See recommender.Recommender."""
         return self._by_items.items
 
+    @property
+    def streams(self) -> bool:
+        """Whether it can learn one by one."""
+        return self._by_users.streams
+
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
     ) -> TrainReport:

@@ -4,6 +4,9 @@ Enters: ratings with contexts. Leaves: the rating that the recommender underneat
 ratings in such a context lie off what it expects: for everything, for this item and for this visitor, each a
 mean that is shrunk towards zero. A label unseen in training, or a context that is not told, adds nothing.
 
+Ratings of one pair in different contexts are different observations, which all count. A recommender below, of
+which the last alone would count, is given their mean.
+
 Source: Adomavicius and Tuzhilin, "Context-Aware Recommender Systems", Recommender Systems Handbook, 2011,
 section 7.3.2 (adjusting); deviations by context: Baltrunas, Ludwig and Ricci, "Matrix Factorization
 Techniques for Context Aware Recommendation", RecSys 2011.
@@ -22,8 +25,9 @@ from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.evaluation.folds import predict
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models import recommender_of
-from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
+from streamrec.models._nodes import OverRatingsConfig, load_parts, save_parts
 from streamrec.models._saving import load_state, save_state
+from streamrec.models._splitting import observed
 from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 
 __all__ = ["ContextPostfilter", "ContextPostfilterConfig"]
@@ -31,7 +35,7 @@ __all__ = ["ContextPostfilter", "ContextPostfilterConfig"]
 _TURNS: Final = 5
 
 
-class ContextPostfilterConfig(OverBaseConfig, frozen=True):
+class ContextPostfilterConfig(OverRatingsConfig, frozen=True):
     """Hyperparameters."""
 
     damping: PositiveFloat = 3.0
@@ -61,7 +65,7 @@ class ContextPostfilter:
     ) -> TrainReport:
         """Train the recommender underneath, then the deviations. Raises DatasetError if it does."""
         plain = replace(feedback, contexts={})
-        report = self._base.train(plain, knowledge, options)
+        report = self._base.train(observed(plain, self._base), knowledge, options)
         labels = [
             f"{name}: {label}" for name, each in feedback.contexts.items() for label in dict.fromkeys(each)
         ]

@@ -4,7 +4,11 @@ Enters: ratings with contexts. Leaves: what the recommender underneath says, whi
 visitors and items and knows no context, for the halves that the visitor's context chooses. A visitor or an
 item is split by the label under which ratings differ most from the others, if they differ by more than
 chance: by Welch's t. A half has fewer ratings than the whole: so what the same recommender says that was
-trained on everything unsplit is mixed in. Where the context is not told, that alone is the score.
+trained on everything unsplit is mixed in. Where the context is not told, that alone is the score; and where
+one of the two cannot tell, the other's.
+
+Ratings of one pair in different contexts are different observations, which all count. A recommender below, of
+which the last alone would count, is given their mean.
 
 Source: Baltrunas and Ricci, "Experimental Evaluation of Context-dependent Collaborative Filtering Using Item
 Splitting", User Modeling and User-Adapted Interaction 24, 2014; Zheng, Burke and Mobasher, "Splitting
@@ -26,10 +30,11 @@ from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
 from streamrec.models import recommender_of
-from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
+from streamrec.models._hybrid import merged
+from streamrec.models._nodes import OverRatingsConfig, load_parts, save_parts
 from streamrec.models._progress import half
 from streamrec.models._saving import load_state, save_state
-from streamrec.models._splitting import Split, splits
+from streamrec.models._splitting import Split, observed, splits
 from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 
 __all__ = ["ContextPrefilter", "ContextPrefilterConfig"]
@@ -38,7 +43,7 @@ _INSIDE: Final = "\x1finside"
 """What is put after an id for ratings under its label; the control character keeps ids apart."""
 
 
-class ContextPrefilterConfig(OverBaseConfig, frozen=True):
+class ContextPrefilterConfig(OverRatingsConfig, frozen=True):
     """Hyperparameters."""
 
     split: Literal["items", "users", "both"] = "both"
@@ -61,8 +66,9 @@ class ContextPrefilter:
 
     def __init__(self, config: ContextPrefilterConfig | None = None) -> None:
         self.config = config or ContextPrefilterConfig()
-        self._halves: Recommender = recommender_of(self.config.base)
         self._whole: Recommender = recommender_of(self.config.base)
+        # None where nothing is split.
+        self._halves: Recommender | None = None
         # By id.
         self._splits: dict[str, Split] = {}
         self._user_splits: dict[str, Split] = {}
@@ -86,9 +92,9 @@ class ContextPrefilter:
             self._splits = splits(feedback, feedback.items, feedback.item_ids, config.t, config.ratings)
         if config.split != "items":
             self._user_splits = splits(feedback, feedback.users, feedback.user_ids, config.t, config.ratings)
-        plain = replace(feedback, contexts={})
+        plain = observed(replace(feedback, contexts={}), self._whole)
         if not self._splits and not self._user_splits:
-            self._halves = self._whole
+            self._halves = None
             return self._whole.train(plain, knowledge, options)
         report = self._whole.train(plain, knowledge, half(options, 0))
         self._halves = recommender_of(config.base)
@@ -100,45 +106,30 @@ class ContextPrefilter:
             if item_id in records:
                 inside = item_id + _INSIDE
                 records[inside] = msgspec.structs.replace(records[item_id], item_id=inside)
-        of_halves = self._halves.train(halves, knowledge._replace(items=records), half(options, 1))
+        of_halves = self._halves.train(
+            observed(halves, self._halves), knowledge._replace(items=records), half(options, 1)
+        )
         return TrainReport(report.events + of_halves.events, of_halves.losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """The scores in the visitor's context; see recommender.Recommender."""
-        # A half that is asked for by its inner id is none of ours.
-        named = [
-            "" if _INSIDE in item_id else item_id for item_id in (self.items if items is None else items)
-        ]
-        whole = self._whole.score(visitor._replace(context={}), named)
-        asked, told = self._asked(visitor)
-        if not told:
-            return whole
-        inside = [self._is_inside(visitor, item_id) for item_id in named]
-        halves = self._halves.score(
-            asked,
-            [item_id + _INSIDE if under else item_id for item_id, under in zip(named, inside, strict=True)],
-        )
-        mixed = self.config.whole * whole + (1 - self.config.whole) * halves
-        found: FloatArray = np.where([under is None for under in inside], whole, mixed).astype(np.float32)
-        return found
+        whole, halves = self._said(visitor, items)
+        mixed: FloatArray = (self.config.whole * whole + (1 - self.config.whole) * halves).astype(np.float32)
+        return np.where(np.isnan(halves), whole, np.where(np.isnan(whole), halves, mixed))
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
         """What speaks for the whole, and for the half that the context chooses, each by what it counts."""
-        if _INSIDE in item_id:
-            return []
-        reasons = self._whole.explain(visitor._replace(context={}), item_id)
-        asked, told = self._asked(visitor)
-        inside = self._is_inside(visitor, item_id)
-        if not told or inside is None:
+        whole, halves = (bool(np.isfinite(said[0])) for said in self._said(visitor, [item_id]))
+        reasons = self._whole.explain(visitor._replace(context={}), item_id) if whole else []
+        if self._halves is None or not halves:
             return reasons
-        parts: dict[tuple[str, str], Reason] = {}
+        share = self.config.whole if whole else 0.0
+        asked, _ = self._asked(visitor)
+        inside = self._is_inside(visitor, item_id)
         of_half = self._halves.explain(asked, item_id + _INSIDE if inside else item_id)
-        for share, given in ((self.config.whole, reasons), (1 - self.config.whole, of_half)):
-            for each in given:
-                plain = each._replace(of=each.of.removesuffix(_INSIDE))
-                before = parts.get(plain[:2], plain._replace(weight=0.0))
-                parts[plain[:2]] = plain._replace(weight=before.weight + share * each.weight)
-        return sorted(parts.values(), key=lambda reason: -abs(reason.weight))
+        told = [each._replace(weight=share * each.weight) for each in reasons]
+        told += [each._replace(weight=(1 - share) * each.weight) for each in of_half]
+        return merged(each._replace(of=each.of.removesuffix(_INSIDE)) for each in told)
 
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
@@ -151,7 +142,7 @@ class ContextPrefilter:
             ids[f"{kind} labels"] = [split.label for split in found.values()]
             shares[f"{kind}_shares"] = np.array([split.share for split in found.values()], float)
         save_state(directory, "ContextPrefilter", self.config, ids, shares)
-        save_parts([self._whole, self._halves], directory)
+        save_parts([self._whole] if self._halves is None else [self._whole, self._halves], directory)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -163,8 +154,28 @@ class ContextPrefilter:
             columns = (ids[f"{kind} names"], ids[f"{kind} labels"], numbers[f"{kind}_shares"].tolist())
             told = (Split(*each) for each in zip(*columns, strict=True))
             found.update(zip(ids[f"{kind}s split"], told, strict=True))
-        model._whole, model._halves = load_parts([config.base, config.base], directory)
+        has_halves = bool(model._splits or model._user_splits)
+        model._whole, *halves = load_parts([config.base] * (1 + has_halves), directory)
+        model._halves = halves[0] if halves else None
         return model
+
+    def _said(self, visitor: Visitor, items: Sequence[str] | None) -> tuple[FloatArray, FloatArray]:
+        """What is said of the whole and of halves, (n,) each; NaN where the context chooses no half."""
+        whole = self._whole.score(visitor._replace(context={}), items)
+        asked, told = self._asked(visitor)
+        if self._halves is None or not told:
+            return whole, np.full(len(whole), np.nan, np.float32)
+        # A half that is asked for by its inner id is none of ours.
+        named = [
+            "" if _INSIDE in item_id else item_id for item_id in (self.items if items is None else items)
+        ]
+        inside = [self._is_inside(visitor, item_id) for item_id in named]
+        halves = self._halves.score(
+            asked,
+            [item_id + _INSIDE if under else item_id for item_id, under in zip(named, inside, strict=True)],
+        )
+        halves[[under is None for under in inside]] = np.nan
+        return whole, halves
 
     def _is_inside(self, visitor: Visitor, item_id: str) -> bool | None:
         """Which half of an item the context chooses; one that is not split is its own outer half."""

@@ -168,8 +168,11 @@ class DecisionTreeCF:
 
     def _grown(self, answers: Numbers, targets: Numbers, seed: int) -> Any:
         """scikit-learn's arrays of a tree's nodes."""
+        # numpy takes seeds of 32 bits.
         tree = imported("sklearn.tree", "DecisionTreeRegressor")(
-            max_depth=self.config.max_depth, min_samples_leaf=self.config.min_leaf, random_state=seed
+            max_depth=self.config.max_depth,
+            min_samples_leaf=self.config.min_leaf,
+            random_state=seed % 2**32,
         )
         return tree.fit(answers, targets).tree_
 

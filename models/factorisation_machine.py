@@ -9,6 +9,9 @@ Everything is found in closed form by turns (see `_machine`), and by default wit
 A label that training has not seen, or a context that is not told, adds nothing, which is what labels add on
 average.
 
+Each rating is an observation: a pair may be rated in several contexts, told or not, and then all its ratings
+count. From how they differ it is found how far the others are to be trusted.
+
 Source: Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012, alternating least squares;
 Rendle et al., "Fast Context-aware Recommendations with Factorization Machines", SIGIR 2011. By hand: kept
 libraries of it are not to be had for current Python versions.
@@ -26,7 +29,7 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._machine import Machine, pairs
-from streamrec.models._rating_table import chosen
+from streamrec.models._rating_table import chosen, unknown_visitors_ratings
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
 
@@ -54,6 +57,8 @@ class FactorisationMachine:
 
     Config = FactorisationMachineConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    counts_repeats: ClassVar[bool] = True
+    """All ratings of a pair count, not the last alone."""
 
     def __init__(self, config: FactorisationMachineConfig | None = None) -> None:
         self.config = config or FactorisationMachineConfig()
@@ -106,7 +111,7 @@ class FactorisationMachine:
         return chosen(scores, self._index, items)
 
     def explain(self, visitor: Visitor, item_id: str) -> list[Reason]:
-        """Mean, item, how it fits (with the item's id once more), and visitor with context: they add up."""
+        """Mean, item with how it fits, and visitor with context: they add up to the score."""
         index = self._index.get(item_id)
         if index is None:
             return []
@@ -114,8 +119,7 @@ class FactorisationMachine:
         parts = [
             Reason("rating", "", self._mean),
             Reason("user", visitor.visitor_id, base - self._mean),
-            Reason("item", item_id, float(self._weights[1][index])),
-            Reason("item", item_id, float(self._factors[1][index] @ taste)),
+            Reason("item", item_id, float(self._weights[1][index] + self._factors[1][index] @ taste)),
         ]
         return sorted(parts, key=lambda reason: -abs(reason.weight))
 
@@ -167,15 +171,10 @@ class FactorisationMachine:
         user = self._users.get(visitor.visitor_id)
         if user is not None:
             return float(self._weights[0][user]), self._factors[0][user]
-        rated = [
-            (self._index[item_id], value)
-            for item_id, value in zip(visitor.items, visitor.values, strict=False)
-            if item_id in self._index
-        ]
-        if not rated:
+        items, values = unknown_visitors_ratings(visitor, self._index)
+        if not len(items):
             return 0.0, np.zeros(self.config.factors)
-        items = np.array([index for index, _ in rated])
-        above = np.array([value for _, value in rated]) - self._mean - self._weights[1][items]
+        above = values - self._mean - self._weights[1][items]
         seen = np.hstack([np.ones((len(items), 1)), self._factors[1][items]])
         solved = np.linalg.solve(seen.T @ seen + np.diag(self._held_back), seen.T @ above)
         return float(solved[0]), solved[1:]

@@ -73,7 +73,7 @@ class FeatureAugmentation:
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
         first = self._first.train(feedback, knowledge, part_options(options, 0, 2, len(feedback)))
-        counts = np.bincount(feedback.items, minlength=len(feedback.item_ids))
+        counts = np.bincount(feedback.without_repeats().items)
         most = np.argsort(-counts, kind="stable")[: self.config.pseudo_ratings].tolist()
         self._users = frozenset(feedback.user_ids)
         self._most_rated = [feedback.item_ids[item] for item in most]

@@ -48,6 +48,11 @@ class GroupRecommenderConfig(OverBaseConfig, frozen=True):
     """The score below which an item is misery; for average without misery alone. Of a base
     that can make lists as well it is a rating where that is given `task: rating`."""
 
+    @property
+    def task(self) -> Task:
+        """What scores for a group are at best: points are none to expect."""
+        return "top-n" if self.strategy == "borda" else "rating"
+
 
 class GroupRecommender:
     """A recommender, and who is in which group; a recommender.Recommender."""
@@ -156,6 +161,7 @@ class GroupRecommender:
         return Visitor("", *self._profiles.get(visitor.visitor_id, ([], [])), visitor.context)
 
     def _merged(self, feedback: Feedback) -> dict[str, tuple[list[str], list[float]]]:
+        feedback = feedback.without_repeats()
         rows: defaultdict[str, list[int]] = defaultdict(list)
         for place, user in enumerate(feedback.users.tolist()):
             rows[feedback.user_ids[user]].append(place)

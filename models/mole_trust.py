@@ -25,7 +25,7 @@ from scipy import sparse
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
-from streamrec.models._rating_table import chosen
+from streamrec.models._rating_table import chosen, unknown_visitors_ratings
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
 from streamrec.recommender import Known, Reason, Task, Visitor
@@ -77,6 +77,7 @@ class MoleTrust:
         """Find the baselines, and keep what those above it. Raises DatasetError if there are no ratings."""
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
+        feedback = feedback.without_repeats()
         trusting = [id_ for link in knowledge.trust for id_ in (link.user_id, link.trusted_id)]
         self._know(list(dict.fromkeys([*feedback.user_ids, *trusting])), feedback.item_ids)
         self._trust = trust_matrix(knowledge.trust, self._users)
@@ -99,13 +100,9 @@ class MoleTrust:
             if options is not None and options.on_step is not None:
                 options.on_step((epoch + 1) * len(feedback), self.config.epochs * len(feedback), losses[-1])
         self._of_users, self._of_items = of_users, of_items
-        # The last rating of a pair counts; one of zero has to stay a rating, so the deviations are stored.
-        last = {pair: n for n, pair in enumerate(zip(users.tolist(), items.tolist(), strict=True))}
-        kept = np.array(list(last.values()))
-        deviations = (above - of_users[users] - of_items[items])[kept]
-        self._ratings = sparse.csr_array(
-            (deviations, (users[kept], items[kept])), shape=(len(rated), len(self.items))
-        )
+        # A rating of zero has to stay one, so the deviations are stored.
+        deviations = above - of_users[users] - of_items[items]
+        self._ratings = sparse.csr_array((deviations, (users, items)), shape=(len(rated), len(self.items)))
         return TrainReport(self.config.epochs * len(feedback), losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
@@ -168,12 +165,9 @@ class MoleTrust:
         user = self._users.get(visitor.visitor_id)
         if user is not None:
             return self._mean + float(self._of_users[user])
-        above = [
-            value - self._mean - self._of_items[self._index[item_id]]
-            for item_id, value in zip(visitor.items, visitor.values, strict=False)
-            if item_id in self._index
-        ]
-        return self._mean + (float(sum(above)) / (self.config.user_damping + len(above)) if above else 0.0)
+        items, values = unknown_visitors_ratings(visitor, self._index)
+        above = values - self._mean - self._of_items[items]
+        return self._mean + float(above.sum()) / max(len(above) + self.config.user_damping, 1.0)
 
     def _from_trusted(self, visitor: Visitor) -> Vector:
         """By how much those trusted move the rating of each item."""

@@ -18,7 +18,7 @@ towards what tells nothing. Written by hand, as each visitor is a classifier of 
 nearly all are missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
 
 from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
-from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
 from streamrec.models._rating_table import Rated, RatingTable, chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Task, Visitor
@@ -81,6 +81,8 @@ class NaiveBayesCF:
         self.config = config or NaiveBayesCFConfig()
         self._table = RatingTable.empty()
         self._classes: _Classes | None = None
+        # Ratings that are classes already, as far as learning one by one has asked.
+        self._levels: set[float] = set()
 
     @property
     def items(self) -> Sequence[str]:
@@ -92,20 +94,21 @@ class NaiveBayesCF:
     ) -> TrainReport:
         """Keep the ratings. Raises DatasetError if there are none, or of too many classes."""
         table = RatingTable.of(feedback)
-        found = len(np.unique(table.values))
-        if found > self.config.most_classes:
-            raise DatasetError(
-                f"{found:,} different ratings, each a class of its own: no more than "
-                f"{self.config.most_classes} are taken; round them, or raise most_classes"
-            )
-        self._table, self._classes = table, None
+        self._refuse_more_than_most(len(np.unique(table.values)))
+        self._table, self._classes, self._levels = table, None, set()
         if options is not None and options.on_step is not None:
             options.on_step(len(feedback), len(feedback), float("nan"))
         return TrainReport(len(feedback), [])
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
-        """See recommender.StreamRecommender. Raises DatasetError if the value is no finite number."""
+        """See recommender.StreamRecommender. Raises DatasetError if the value is no finite number, or a class
+        too many."""
+        rating = checked_value(user_id, item_id, value)
+        if rating not in self._levels:
+            self._levels = {*np.unique(self._table.values).tolist()}
+            self._refuse_more_than_most(len(self._levels | {rating}))
         self._table.add(user_id, item_id, value)
+        self._levels.add(rating)
         self._classes = None
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
@@ -151,6 +154,13 @@ class NaiveBayesCF:
         model._table = RatingTable.saved(ids, arrays)
         return model
 
+    def _refuse_more_than_most(self, classes: int) -> None:
+        if classes > self.config.most_classes:
+            raise DatasetError(
+                f"{classes:,} different ratings, each a class of its own: no more than "
+                f"{self.config.most_classes} are taken; round them, or raise most_classes"
+            )
+
     def _classified(self) -> _Classes:
         """The classes as of now: made anew only after something was learned."""
         if self._classes is None:
@@ -182,14 +192,13 @@ class NaiveBayesCF:
         prior: Numbers = np.log(classes.of_items) + np.log(of_visitor / classes.overall)
         return prior
 
-    def _liking(self, own: int, rated: Rated, classes: _Classes) -> list[Numbers]:
+    def _liking(self, own: int, rated: Rated, classes: _Classes) -> Iterator[Numbers]:
         """For each class y, log P(r | y) / P_v(r) of each other visitor v and rating r, (users, V) each."""
         table, n_classes = self._table, len(classes.levels)
         given = np.full(table.shape[1], -1)
         given[rated[0]] = np.searchsorted(classes.levels, rated[1]).clip(max=n_classes - 1)
         of_ratings = given[table.items]
         damping = self.config.likelihood_damping
-        found = []
         for y in range(n_classes):
             there = of_ratings == y
             cells = table.users[there] * n_classes + classes.codes[there]
@@ -198,8 +207,7 @@ class NaiveBayesCF:
             liking -= np.log1p(counts.sum(axis=1, keepdims=True) / damping)
             if own >= 0:
                 liking[own] = 0.0
-            found.append(liking)
-        return found
+            yield liking
 
     def _evidence(self, own: int, rated: Rated, classes: _Classes) -> Numbers:
         """What all raters of an item tell of each class, tempered, (N, V)."""

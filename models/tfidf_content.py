@@ -62,7 +62,9 @@ class TfidfContent(ContentModel):
         return profile / length if length > 0 else None
 
     def _weights(self, values: Vector) -> Vector:
-        if self.config.weights == "values" or np.ptp(values) == 0:
-            return values if self.config.weights == "values" else np.ones(len(values))
+        if self.config.weights == "values":
+            return values
+        if not len(values) or np.ptp(values) == 0:
+            return np.ones(len(values))
         found: Vector = values - values.mean()
         return found

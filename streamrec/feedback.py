@@ -5,7 +5,7 @@ In: columns, one entry for each interaction. Out: `Feedback`, in the order of ti
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from streamrec.errors import DatasetError
 from streamrec.events import Item
 
-__all__ = ["NOTHING", "Feedback", "Knowledge", "Tagging", "Trust", "make_feedback"]
+__all__ = ["NOTHING", "Feedback", "Knowledge", "Tagging", "Trust", "checked_value", "make_feedback"]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,51 @@ class Feedback:
 
     def take(self, places: ArrayLike) -> "Feedback":
         """Some of the interactions, (m,) places or a mask of (n,); their ids alone, order of time kept."""
-        chosen = np.arange(len(self))[np.asarray(places)]
+        given = np.asarray(places)
+        # An empty list is one of floats to numpy.
+        chosen = np.arange(len(self))[given if given.size else given.astype(np.int64)]
         chosen.sort()
         users, user_ids = _dense(self.users[chosen], self.user_ids)
         items, item_ids = _dense(self.items[chosen], self.item_ids)
-        contexts = {
-            name: [labels[place] for place in chosen.tolist()] for name, labels in self.contexts.items()
-        }
-        return Feedback(user_ids, item_ids, users, items, self.values[chosen], self.time_ms[chosen], contexts)
+        return Feedback(
+            user_ids,
+            item_ids,
+            users,
+            items,
+            self.values[chosen],
+            self.time_ms[chosen],
+            self._contexts_at(chosen),
+        )
+
+    def without_repeats(self) -> "Feedback":
+        """Of each pair of visitor and item the last interaction alone; ids, and the order of time, stay."""
+        _, from_the_end = np.unique(self._pairs()[::-1], return_index=True)
+        if len(from_the_end) == len(self):
+            return self
+        last = np.sort(len(self) - 1 - from_the_end)
+        return replace(
+            self,
+            users=self.users[last],
+            items=self.items[last],
+            values=self.values[last],
+            time_ms=self.time_ms[last],
+            contexts=self._contexts_at(last),
+        )
+
+    def with_means(self) -> "Feedback":
+        """As without_repeats, but each pair has the mean of its values."""
+        once = self.without_repeats()
+        pairs, of_pair = np.unique(self._pairs(), return_inverse=True)
+        means = np.bincount(of_pair, self.values) / np.bincount(of_pair)
+        return replace(once, values=means[np.searchsorted(pairs, once._pairs())].astype(np.float32))
+
+    def _pairs(self) -> IntArray:
+        """(n,) a number for each pair of visitor and item."""
+        pairs: IntArray = self.users * len(self.item_ids) + self.items
+        return pairs
+
+    def _contexts_at(self, places: IntArray) -> dict[str, list[str]]:
+        return {name: [labels[place] for place in places.tolist()] for name, labels in self.contexts.items()}
 
 
 class Tagging(NamedTuple):
@@ -107,10 +146,7 @@ def make_feedback(
             raise DatasetError(f"{len(users):,} users but {len(column):,} {name}: one is needed for each")
     if not np.isfinite(value).all():
         place = int(np.flatnonzero(~np.isfinite(value))[0])
-        raise DatasetError(
-            f"the value of user {users[place]!r} and item {items[place]!r} is {value[place]:g}; "
-            "ratings are finite numbers: leave out what is not known"
-        )
+        raise _no_number(users[place], items[place], float(value[place]))
     order = np.argsort(time, kind="stable")
     user_index: dict[str, int] = {}
     item_index: dict[str, int] = {}
@@ -125,6 +161,20 @@ def make_feedback(
         value[order],
         time[order],
         {name: [labels[place] for place in order.tolist()] for name, labels in (contexts or {}).items()},
+    )
+
+
+def checked_value(user_id: str, item_id: str, value: float) -> float:
+    """A value as Feedback holds it, in single precision. Raises DatasetError if there it is not finite."""
+    if not abs(value) <= _LARGEST:
+        raise _no_number(user_id, item_id, value)
+    return float(np.float32(value))
+
+
+def _no_number(user_id: str, item_id: str, value: float) -> DatasetError:
+    return DatasetError(
+        f"the value of user {user_id!r} and item {item_id!r} is {value:g}; ratings are finite numbers: "
+        "leave out what is not known"
     )
 
 

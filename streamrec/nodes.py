@@ -12,6 +12,7 @@ import numpy as np
 from streamrec.errors import ConfigError
 from streamrec.feedback import Feedback
 from streamrec.models import RECOMMENDERS, recommender_class, recommender_of
+from streamrec.models._nodes import foretells
 from streamrec.recommender import Known, Task
 
 __all__ = ["asked_for", "foretelling", "goes_by", "nodes_in", "possible_tasks", "require_ratings"]
@@ -51,8 +52,11 @@ def possible_tasks(node: Mapping[str, Any]) -> frozenset[Task]:
     fault: ConfigError | None = None
     for task in [each for each in possible if each == node.get("task")] or possible:
         try:
-            recommender_of(asked_for(node, task))
-            found.append(task)
+            asked = asked_for(node, task)
+            recommender_of(asked)
+            # What a group makes of its members need be no rating.
+            if task != "rating" or foretells(asked):
+                found.append(task)
         except ConfigError as error:
             fault = error
     if fault is not None and not found:

@@ -27,7 +27,7 @@ class Visitor(NamedTuple):
     items: Sequence[str] = ()
     """What it had, oldest first: counts for a model that has learned nothing of the visitor."""
     values: Sequence[float] = ()
-    """A rating for each of the items, or none at all."""
+    """A rating for each of the items, or none at all; of an item rated twice the last counts."""
     context: Mapping[str, str] = {}
     """As in Feedback.contexts."""
 
@@ -63,6 +63,10 @@ class Recommender(Protocol):
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None
     ) -> TrainReport:
         """Fit to feedback; what was learned before is forgotten.
+
+        Of a pair of visitor and item that is rated again the last rating counts. Only for models that know
+        contexts each rating is an observation of its own: there all count. Models for lists count what is
+        had again as their files say.
 
         The same feedback, knowledge and options give the same model. Raises DatasetError if there is
         nothing to learn from.

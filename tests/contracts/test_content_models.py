@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from streamrec.errors import DatasetError
 from streamrec.events import Item
 from streamrec.feedback import Knowledge, Tagging, make_feedback
 from streamrec.models import RECOMMENDERS, recommender, recommender_class
@@ -53,6 +54,16 @@ def test_by_deviations_what_is_liked_less_speaks_against_its_like() -> None:
     np.testing.assert_allclose(
         model.score(Visitor("u"), ["c", "d"]), [math.sqrt(0.5), -math.sqrt(0.5)], rtol=1e-6
     )
+
+
+def test_by_deviations_nothing_is_told_of_who_had_nothing() -> None:
+    model = TfidfContent(TfidfContentConfig(weights="deviations"))
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 3.0]), records(a=["x"], b=["y"]))
+    for visitor in (Visitor(), Visitor("nobody", ["unheard of"], [4.0])):
+        assert np.isnan(model.score(visitor)).all()
+        assert model.explain(visitor, "a") == []
+    # What it likes all the same counts one each.
+    assert model.score(Visitor("", ["a"], [2.0]), ["a"])[0] == pytest.approx(1)
 
 
 def test_parts_of_what_the_visitor_had_add_up_to_the_score() -> None:
@@ -195,3 +206,15 @@ def test_what_has_no_content_cannot_be_scored(name: str) -> None:
     assert np.isnan(model.score(Visitor("u"), ["bare"])[0])
     assert np.isnan(model.score(Visitor("v"), ["a"])[0])
     assert model.explain(Visitor("u"), "bare") == []
+
+
+@every_model
+def test_a_value_that_is_no_number_is_refused_and_leaves_no_trace(name: str) -> None:
+    model: Any = recommender(name)
+    model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"]))
+    before = model.score(Visitor("u"))
+    for value in (math.nan, math.inf, 1e39):
+        with pytest.raises(DatasetError, match="ratings are finite numbers"):
+            model.learn_one("u", "new", value)
+    assert "new" not in model.items
+    np.testing.assert_array_equal(model.score(Visitor("u")), before)

@@ -1,5 +1,6 @@
 """Recommenders that know contexts: ratings that depend on them, and known answers."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,9 @@ def test_reasons_in_a_context_are_given_under_ids_that_were_given(name: str) -> 
 
 def test_weights_of_a_machine_are_those_of_least_squares() -> None:
     rng = np.random.default_rng(0)
-    users, items, when = (rng.integers(0, n, 200) for n in (6, 5, 3))
-    values = rng.normal(3, 1, 200)
+    # Each in each context once.
+    users, items, when = np.unravel_index(rng.permutation(6 * 5 * 3)[:80], (6, 5, 3))
+    values = rng.normal(3, 1, 80)
     model = FactorisationMachine(
         FactorisationMachineConfig(factors=1, epochs=300, weight_regularisation=2, regularisation=1e9)
     )
@@ -188,3 +190,61 @@ def test_visitors_who_rate_higher_in_a_context_are_split() -> None:
 def test_a_recommender_underneath_that_there_is_not_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match="base: there is no model 'nothing'"):
         recommender(name, {"base": {"model": "nothing"}})
+
+
+class Blind:
+    """Says what it is told, and nothing of some items."""
+
+    def __init__(self, model: Any, blind: set[str]) -> None:
+        self._model, self._blind, self.items = model, blind, model.items
+
+    def score(self, visitor: Visitor, items: Any = None) -> Any:
+        named = list(self.items if items is None else items)
+        scores = self._model.score(visitor, named)
+        scores[[each.removesuffix("\x1finside") in self._blind for each in named]] = np.nan
+        return scores
+
+    def explain(self, visitor: Visitor, item_id: str) -> Any:
+        return [] if np.isnan(self.score(visitor, [item_id])[0]) else self._model.explain(visitor, item_id)
+
+
+def test_where_one_of_half_and_whole_cannot_tell_the_other_says_it_alone() -> None:
+    config = ContextPrefilterConfig(split="items", base={"model": "baseline_predictor"})
+    model: Any = ContextPrefilter(config)
+    model.train(umbrellas())
+    rain = Visitor("u1", context={"weather": "rain"})
+    whole, half = model._whole.score(rain, ["hat"])[0], model._halves.score(rain, ["umbrella\x1finside"])[0]
+    model._whole, model._halves = Blind(model._whole, {"umbrella"}), Blind(model._halves, {"hat"})
+    np.testing.assert_array_equal(model.score(rain, ["hat", "umbrella"]), [whole, half])
+    for item_id, score in (("hat", whole), ("umbrella", half)):
+        reasons = model.explain(rain, item_id)
+        assert sum(each.weight for each in reasons) == pytest.approx(score)
+    model._halves = Blind(model._halves, {"umbrella"})
+    assert np.isnan(model.score(rain, ["umbrella"])[0])
+    assert model.explain(rain, "umbrella") == []
+
+
+def test_where_nothing_is_split_the_whole_is_all_and_is_kept_once(tmp_path: Path) -> None:
+    config = ContextPrefilterConfig(base={"model": "baseline_predictor"}, t=1e9)
+    model = ContextPrefilter(config)
+    model.train(umbrellas())
+    model.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["part0"]
+    rain = Visitor("u1", context={"weather": "rain"})
+    for each in (model, ContextPrefilter.load(tmp_path)):
+        assert each._halves is None
+        np.testing.assert_array_equal(each.score(rain), model._whole.score(Visitor("u1")))
+
+
+@pytest.mark.parametrize("name", ["context_postfilter", "context_prefilter"])
+@pytest.mark.parametrize("base", [{"model": "wals"}, {"model": "group_recommender", "strategy": "borda"}])
+def test_what_foretells_no_ratings_is_refused_underneath(name: str, base: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{base['model']} foretells no ratings"):
+        recommender(name, {"base": base})
+
+
+def test_reasons_of_a_machine_are_told_once_each() -> None:
+    model = FactorisationMachine(FactorisationMachineConfig(**LIGHT))
+    model.train(umbrellas())
+    told = [reason[:2] for reason in model.explain(Visitor("u1", context={"weather": "rain"}), "umbrella")]
+    assert len(set(told)) == len(told) == 3

@@ -8,6 +8,7 @@ import pytest
 from recommender_answers import checkerboard, ratings
 from sklearn.tree import DecisionTreeRegressor
 
+from streamrec.contracts import TrainOptions
 from streamrec.errors import ConfigError
 from streamrec.feedback import make_feedback
 from streamrec.models._rating_table import RatingTable
@@ -123,3 +124,9 @@ def test_what_is_loaded_needs_scikit_learn_no_more(tmp_path: Path, monkeypatch: 
     np.testing.assert_array_equal(
         DecisionTreeCF.load(tmp_path).score(Visitor("u02")), model.score(Visitor("u02"))
     )
+
+
+def test_a_seed_may_be_of_any_size() -> None:
+    model = DecisionTreeCF(CONFIG)
+    model.train(ratings(), options=TrainOptions(seed=2**32 + 3))
+    assert np.isfinite(model.score(Visitor("u02"))).all()

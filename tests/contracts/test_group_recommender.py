@@ -7,7 +7,10 @@ import pytest
 
 from streamrec.errors import DatasetError
 from streamrec.feedback import Feedback, Knowledge, make_feedback
+from streamrec.models._nodes import foretells
 from streamrec.models.group_recommender import GroupRecommender, GroupRecommenderConfig, Strategy, _points
+from streamrec.offline.naming import Named
+from streamrec.offline.recommenders import contenders
 from streamrec.recommender import Visitor
 
 GROUPS = Knowledge(groups={"both": ["a", "b"], "with a stranger": ["a", "nobody"], "strangers": ["nobody"]})
@@ -86,3 +89,23 @@ def test_merged_profiles_are_means_answered_as_one_visitor(tmp_path: Path) -> No
 def test_a_group_without_members_is_refused() -> None:
     with pytest.raises(DatasetError, match="'empty' has no members"):
         GroupRecommender().train(rated(), Knowledge(groups={"empty": []}))
+
+
+def test_what_a_group_is_foretold_are_ratings_where_those_underneath_are_and_points_never() -> None:
+    assert foretells({"model": "group_recommender"})
+    assert not foretells({"model": "group_recommender", "base": {"model": "wals"}})
+    assert not foretells({"model": "group_recommender", "strategy": "borda"})
+    judged = contenders(
+        [
+            Named("ratings", "group_recommender", {"strategy": "least misery"}, 0),
+            Named("scores", "group_recommender", {"base": "wals"}, 0),
+            Named("points", "group_recommender", {"strategy": "borda"}, 0),
+        ]
+    )
+    assert [sorted(each.tasks) for each in judged] == [["rating", "top-n"], ["top-n"], ["top-n"]]
+
+
+def test_a_members_last_rating_counts_in_a_merged_profile() -> None:
+    model = GroupRecommender(GroupRecommenderConfig(strategy="merged profiles"))
+    model.train(make_feedback(["a", "a", "b"], ["x", "x", "x"], [1.0, 4.0, 2.0]), GROUPS)
+    assert model._profiles["both"] == (["x"], [3.0])

@@ -8,7 +8,7 @@ import pytest
 from recommender_answers import ratings, ratings_knowledge
 
 from streamrec.contracts import TrainOptions
-from streamrec.errors import ArtifactError, ConfigError
+from streamrec.errors import ArtifactError, ConfigError, DatasetError
 from streamrec.events import Item
 from streamrec.feedback import Feedback, Knowledge, make_feedback
 from streamrec.models import recommender, recommender_of
@@ -436,6 +436,26 @@ def test_a_hybrid_with_a_part_that_does_not_stream_does_not() -> None:
     assert not hasattr(recommender_of(node), "learn_one")
     node = {"model": "mixed_hybrid", "parts": [{"node": POPULAR}, {"node": STREAMING[2]}]}
     assert hasattr(recommender_of(node), "learn_one")
+
+
+@pytest.mark.parametrize("name", ["user_based_cf", "item_based_cf", "combined_cf"])
+def test_nor_one_with_a_part_that_does_not_as_it_is_set(name: str) -> None:
+    for centre, streams in (("mean", True), ("baseline", False)):
+        parts = [{"node": {"model": "slope_one"}}, {"node": {"model": name, "centre": centre}}]
+        made = recommender_of({"model": "weighted_hybrid", "parts": parts})
+        assert hasattr(made, "learn_one") == streams
+
+
+def test_no_part_learns_what_is_no_number() -> None:
+    node = {
+        "model": "weighted_hybrid",
+        "task": "top-n",
+        "parts": [{"node": {"model": "item_popularity"}}, {"node": {"model": "slope_one"}}],
+    }
+    model: Any = trained(node, ratings())
+    with pytest.raises(DatasetError, match="ratings are finite numbers"):
+        model.learn_one("u01", "new", float("inf"))
+    assert not any("new" in part.items for part in model._parts)
 
 
 # -- files --------------------------------------------------------------------------------------

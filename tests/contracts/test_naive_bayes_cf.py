@@ -108,3 +108,20 @@ def test_a_stream_is_learned_from_nothing() -> None:
         np.testing.assert_allclose(
             streamed.score(Visitor(user_id), whole.items), whole.score(Visitor(user_id)), rtol=1e-9
         )
+
+
+def test_a_stream_is_refused_what_training_is_and_nothing_changes() -> None:
+    model = trained(make_feedback(["u"] * 3, ["a", "b", "c"], [1, 2, 3]), NaiveBayesCFConfig(most_classes=3))
+    before = model.score(Visitor("u"))
+    for value, fault in ((4.0, "4 different ratings.*3 are taken"), (1e39, "ratings are finite numbers")):
+        with pytest.raises(DatasetError, match=fault):
+            model.learn_one("new", "new", value)
+    assert list(model.items) == ["a", "b", "c"]
+    np.testing.assert_array_equal(model.score(Visitor("u")), before)
+    # A class goes with its last rating, and another may come.
+    model.learn_one("u", "a", 3.0)
+    model.learn_one("u", "d", 4.0)
+    whole = trained(
+        make_feedback(["u"] * 4, ["a", "b", "c", "d"], [3, 2, 3, 4]), NaiveBayesCFConfig(most_classes=3)
+    )
+    np.testing.assert_allclose(model.score(Visitor("u")), whole.score(Visitor("u")), rtol=1e-9)

@@ -136,8 +136,9 @@ def test_a_stream_is_learned_from_nothing_and_a_later_rating_of_a_pair_replaces_
 
 def test_what_is_no_number_is_refused_and_leaves_no_trace() -> None:
     model = trained("weighted", ratings())
-    with pytest.raises(DatasetError, match="no rating"):
-        model.learn_one("new", "new", float("nan"))
+    for value in (float("nan"), 1e39):
+        with pytest.raises(DatasetError, match="ratings are finite numbers"):
+            model.learn_one("new", "new", value)
     assert "new" not in model.items
 
 

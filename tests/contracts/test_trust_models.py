@@ -1,5 +1,7 @@
 """Recommenders that know who trusts whom: known answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,40 @@ def test_levels_and_tastes_are_drawn_together_each_by_its_own_weight() -> None:
 def test_trust_that_is_not_above_zero_is_refused(name: str) -> None:
     with pytest.raises(DatasetError, match="weights are above 0"):
         recommender(name).train(rated(), Knowledge(trust=[Trust("u", "v", 0.0)]))
+
+
+def test_what_is_minimised_is_what_the_docstring_says() -> None:
+    """Once turns change nothing more, no step away from a visitor's row makes the sum smaller."""
+    config = SocialRegularisationConfig(factors=2, epochs=2000, regularisation=0.5, bias_regularisation=0.25)
+    model = SocialRegularisation(config)
+    feedback = make_feedback(["u", "u", "v", "w"], ["a", "b", "a", "b"], [5.0, 2.0, 3.0, 4.0])
+    model.train(feedback, Knowledge(trust=[Trust("u", "v"), Trust("w", "u", 0.5)]))
+    rows, of_items = model._of_users, np.array(model._of_items)
+
+    def minimised(row: np.ndarray) -> float:
+        v, w = rows[model._users["v"]], rows[model._users["w"]]
+        above = np.array([5.0, 2.0]) - model._mean - row[0] - of_items[:, 0] - of_items[:, 1:] @ row[1:]
+        weights, social = np.array([0.25, 0.5, 0.5]), np.array([0.1, 1.0, 1.0])
+        links = social @ (row - v) ** 2 + 0.5 * (social @ (row - w) ** 2)
+        return float(above @ above + weights @ row**2 + links)
+
+    row = rows[model._users["u"]]
+    slopes = [minimised(row + step) - minimised(row - step) for step in 1e-4 * np.eye(3)]
+    np.testing.assert_allclose(slopes, 0, atol=1e-9)
+
+
+def test_those_linked_by_trust_are_reasons_by_what_they_add_to_the_score(tmp_path: Path) -> None:
+    model = SocialRegularisation(SocialRegularisationConfig(factors=2, epochs=300, regularisation=0.5))
+    links = [Trust("fan", "u"), Trust("fan", "v"), Trust("v", "u", 0.5)]
+    model.train(rated(), Knowledge(trust=links))
+    model.save(tmp_path)
+    for each in (model, SocialRegularisation.load(tmp_path)):
+        parts = {reason[:2]: reason.weight for reason in each.explain(Visitor("fan"), "b")}
+        assert sum(parts.values()) == pytest.approx(float(model.score(Visitor("fan"), ["b"])[0]))
+        assert {of for kind, of in parts if kind == "user"} == {"fan", "u", "v"}
+        # Without a rating it has all of its taste from those it trusts.
+        assert parts["user", "fan"] == pytest.approx(0, abs=1e-9)
+        mine = each.explain(Visitor("u"), "b")
+        assert {reason.of for reason in mine if reason.kind == "user"} == {"u", "fan", "v"}
+        assert len({reason[:2] for reason in mine}) == len(mine)
+    assert {reason.of for reason in model.explain(Visitor("x"), "b")} == {"", "x", "b"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.errors import DatasetError
-from streamrec.feedback import Feedback, make_feedback
+from streamrec.feedback import Feedback, checked_value, make_feedback
 from streamrec.feedback_files import load_feedback
 
 rows = st.lists(
@@ -55,6 +55,41 @@ def test_a_part_knows_only_its_own_ids(
     assert list(part.item_ids) == list(dict.fromkeys(row[1] for row in expected))
     assert part.contexts["mood"] == [f"m{row[2]:g}" for row in expected]
     assert told(feedback.take(np.flatnonzero(mask)[::-1])) == expected
+
+
+@given(rows)
+def test_no_part_is_a_part(given_rows: list[tuple[str, str, int, int]]) -> None:
+    assert told(made(given_rows).take([])) == []
+
+
+@given(rows)
+def test_of_each_pair_the_last_interaction_is_kept_and_ids_stay(
+    given_rows: list[tuple[str, str, int, int]],
+) -> None:
+    feedback = made(given_rows)
+    once = feedback.without_repeats()
+    last = {row[:2]: row for row in told(feedback)}
+    assert sorted(told(once)) == sorted(last.values())
+    assert once.time_ms.tolist() == sorted(once.time_ms.tolist())
+    assert once.contexts["mood"] == [f"m{value:g}" for value in once.values]
+    assert (once.user_ids, once.item_ids) == (feedback.user_ids, feedback.item_ids)
+
+
+@given(rows)
+def test_of_each_pair_the_mean_is_kept(given_rows: list[tuple[str, str, int, int]]) -> None:
+    feedback = made(given_rows)
+    values: dict[tuple[str, str], list[float]] = {}
+    for user_id, item_id, value, _ in told(feedback):
+        values.setdefault((user_id, item_id), []).append(value)
+    means = [(row[:2], row[2]) for row in told(feedback.with_means())]
+    assert dict(means) == pytest.approx({pair: np.mean(each) for pair, each in values.items()})
+    assert len(means) == len(values)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e39])
+def test_a_value_that_is_not_finite_in_single_precision_is_refused(value: float) -> None:
+    with pytest.raises(DatasetError, match=r"user 'u' and item 'a' is .*; ratings are finite"):
+        checked_value("u", "a", value)
 
 
 def test_columns_that_do_not_fit_are_refused() -> None:
