@@ -38,6 +38,8 @@ class ContentClassifier(ContentModel):
     """Log odds of terms for each visitor; a recommender.StreamRecommender."""
 
     Config = ContentClassifierConfig
+    _averaged: tuple[Any, Vector] = None, np.empty(0)
+    """The average item, and the matrix of which it was made: a pass over the catalogue."""
 
     def _terms_of(self, item: Item) -> Iterable[str]:
         return (*words(item), *labels(item))
@@ -59,7 +61,11 @@ class ContentClassifier(ContentModel):
 
     def _average(self) -> Vector:
         """A small share of an item of each term, as it occurs in the rows; never zero."""
-        matrix = self._rows.matrix[np.array(self._row_of, np.int64)]
-        sums = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
-        found: Vector = (sums + 1e-3) / max(len(self._row_of), 1)
+        # With every item that is put the matrix is another one.
+        of, found = self._averaged
+        if of is not self._rows.matrix:
+            matrix = self._rows.matrix[np.array(self._row_of, np.int64)]
+            sums = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
+            found = (sums + 1e-3) / max(len(self._row_of), 1)
+            self._averaged = self._rows.matrix, found
         return found

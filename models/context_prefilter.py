@@ -27,7 +27,7 @@ from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
 from streamrec.models import recommender_of
 from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
-from streamrec.models._progress import half
+from streamrec.models._progress import part_options
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._splitting import Split, splits
 from streamrec.recommender import Reason, Recommender, Task, Visitor
@@ -89,7 +89,7 @@ class ContextPrefilter:
         if not self._splits and not self._user_splits:
             self._halves = self._whole
             return self._whole.train(plain, knowledge, options)
-        report = self._whole.train(plain, knowledge, half(options, 0))
+        report = self._whole.train(plain, knowledge, part_options(options, 0, 2, len(feedback)))
         self._halves = recommender_of(config.base)
         items = _halves(feedback, feedback.items, feedback.item_ids, self._splits)
         users = _halves(feedback, feedback.users, feedback.user_ids, self._user_splits)
@@ -99,7 +99,8 @@ class ContextPrefilter:
             if item_id in records:
                 inside = item_id + _INSIDE
                 records[inside] = msgspec.structs.replace(records[item_id], item_id=inside)
-        of_halves = self._halves.train(halves, knowledge._replace(items=records), half(options, 1))
+        options = part_options(options, 1, 2, len(feedback))
+        of_halves = self._halves.train(halves, knowledge._replace(items=records), options)
         return TrainReport(report.events + of_halves.events, of_halves.losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
