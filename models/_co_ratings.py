@@ -145,11 +145,21 @@ class CoRatings:
         """Lowest and highest rating ever given."""
         return self._scale
 
-    def fill(self, rows: Ints, columns: Ints, values: Floats, on_row: Callable[[int], object]) -> None:
-        """Set all ratings at once, each pair once. on_row: told how many rows are done."""
+    def fill(
+        self,
+        rows: Ints,
+        columns: Ints,
+        values: Floats,
+        on_row: Callable[[int], object],
+        scale: Scale | None = None,
+    ) -> None:
+        """Set all ratings at once, each pair once.
+
+        on_row: told how many rows are done. scale: None if no rating was replaced.
+        """
         self.rows.fill(rows, columns, values)
         self.columns.fill(columns, rows, values)
-        self._scale = Scale(float(values.min()), float(values.max()))
+        self._scale = scale or Scale(float(values.min()), float(values.max()))
 
         def lines() -> Iterator[tuple[Ints, Floats]]:
             for row in range(len(self.rows)):

@@ -1,5 +1,7 @@
 """Recommenders that know who trusts whom: known answers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,19 @@ def test_levels_and_tastes_are_drawn_together_each_by_its_own_weight() -> None:
 def test_trust_that_is_not_above_zero_is_refused(name: str) -> None:
     with pytest.raises(DatasetError, match="weights are above 0"):
         recommender(name).train(rated(), Knowledge(trust=[Trust("u", "v", 0.0)]))
+
+
+def test_no_table_of_squares_of_everybody_is_made() -> None:
+    model = SocialRegularisation(SocialRegularisationConfig(factors=64, epochs=1))
+    ids = [f"{n}" for n in range(3000)]
+    # The squares of 65 numbers for each of 3,000: 97 MiB.
+    tracemalloc.start()
+    model.train(make_feedback(ids, ids, np.arange(3000) % 5 + 1.0))
+    _, of_training = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    model.score(Visitor("stranger", ["7", "8"], [5.0, 2.0]))
+    _, of_score = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert of_training < 80 << 20
+    assert of_score - before < 4 << 20
