@@ -255,8 +255,7 @@ def test_reasons_are_given_weightiest_first_and_none_where_there_is_no_score(nam
 def test_in_the_mood_of_high_ratings_more_is_expected(name: str) -> None:
     model = trained(name)
     glad, sad = (model.score(Visitor("u05", context={"mood": mood})) for mood in ("glad", "sad"))
-    assert (glad >= sad).all()
-    assert (glad > sad + 0.1).sum() > 5
+    assert (glad - sad).mean() > 0.1
 
 
 @pytest.mark.parametrize("name", GROUPS)
