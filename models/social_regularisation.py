@@ -87,9 +87,9 @@ class SocialRegularisation:
         trust = trust_matrix(knowledge.trust, self._users)
         trust = sparse.csr_array(trust + trust.T)
         config = self.config
-        social = _entries(config.bias_social, config.social, config.factors)
-        held = np.tile(self._held(), (len(self.items), 1))
-        drawn = self._held() + trust.sum(axis=1)[:, None] * social
+        weights, social = self._penalties()
+        held = np.tile(weights, (len(self.items), 1))
+        drawn = weights + trust.sum(axis=1)[:, None] * social
         rng = np.random.default_rng(options.seed)
         of_users = np.zeros((len(self._users), config.factors + 1))
         of_users[:, 1:] = rng.normal(0, 0.1, (len(of_users), config.factors))
@@ -166,18 +166,17 @@ class SocialRegularisation:
         its = self._of_items[columns]
         above = np.array([value for _, value in rated], np.float64) - its[:, 0]
         alone = rows_of(np.zeros(len(rated), np.int64), np.arange(len(rated)), 1)
-        solved: FloatMatrix = ridge(alone, above, _seen(its), self._held()[None])[0]
+        weights, _ = self._penalties()
+        solved: FloatMatrix = ridge(alone, above, _seen(its), weights[None])[0]
         return solved
 
-    def _held(self) -> FloatMatrix:
-        """What holds a row back where there is no trust, (factors + 1,)."""
-        config = self.config
-        return _entries(config.bias_regularisation, config.regularisation, config.factors)
-
-
-def _entries(deviation: float, factor: float, factors: int) -> FloatMatrix:
-    """A number for each entry of a row, (factors + 1,)."""
-    return np.array([deviation, *[factor] * factors])
+    def _penalties(self) -> tuple[FloatMatrix, FloatMatrix]:
+        """Weights of what is squared, and of links, for a row's deviation and factors, (1 + factors,) each."""
+        weights = np.full(self.config.factors + 1, self.config.regularisation)
+        weights[0] = self.config.bias_regularisation
+        social = np.full(self.config.factors + 1, self.config.social)
+        social[0] = self.config.bias_social
+        return weights, social
 
 
 def _seen(rows: FloatMatrix) -> FloatMatrix:
