@@ -1,4 +1,4 @@
-"""Co-clustering: the formula on one block, blocks that are found again, and the best of several beginnings."""
+"""Co-clustering: the formula on one block, blocks that are found again, the best of several beginnings."""
 
 import numpy as np
 import pytest

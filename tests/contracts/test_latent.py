@@ -126,7 +126,9 @@ def test_a_ridge_regression_of_each_row_is_that_of_numpy(drawn: int) -> None:
         of = users == user
         root = np.sqrt(weights[of])[:, None]
         rows = np.vstack([design[items[of]] * root, np.sqrt(0.5) * np.eye(3)])
-        wanted = np.linalg.lstsq(rows, np.concatenate([targets[of] * root[:, 0], np.sqrt(0.5) * towards[user]]))[0]
+        wanted = np.linalg.lstsq(
+            rows, np.concatenate([targets[of] * root[:, 0], np.sqrt(0.5) * towards[user]])
+        )[0]
         np.testing.assert_allclose(found[user], wanted)
     np.testing.assert_allclose(found[5], towards[5])
 
