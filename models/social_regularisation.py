@@ -171,7 +171,7 @@ class SocialRegularisation:
         return solved
 
     def _penalties(self) -> tuple[FloatMatrix, FloatMatrix]:
-        """Weights of what is squared, and of links, for a row's deviation and factors, (1 + factors,) each."""
+        """Weights of what is squared, and of links, by entry of a row, (1 + factors,) each."""
         weights = np.full(self.config.factors + 1, self.config.regularisation)
         weights[0] = self.config.bias_regularisation
         social = np.full(self.config.factors + 1, self.config.social)
