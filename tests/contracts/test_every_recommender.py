@@ -253,8 +253,10 @@ def test_reasons_are_given_weightiest_first_and_none_where_there_is_no_score(nam
 
 @pytest.mark.parametrize("name", ["context_postfilter", "context_prefilter", "factorisation_machine"])
 def test_in_the_mood_of_high_ratings_more_is_expected(name: str) -> None:
-    model = trained(name)
-    glad, sad = (model.score(Visitor("u05", context={"mood": mood})) for mood in ("glad", "sad"))
+    glad, sad = (
+        np.array([trained(name).score(Visitor(each, context={"mood": mood})) for each in ratings().user_ids])
+        for mood in ("glad", "sad")
+    )
     assert (glad - sad).mean() > 0.1
 
 

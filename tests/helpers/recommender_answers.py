@@ -24,6 +24,8 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "bpr": {"learning_rate": 0.1, "damping": 0.01, "epochs": 150},
     # So few items that with more vectors nothing is left out, and so nothing is told of what was never had.
     "truncated_svd": {"factors": 2},
+    # Else no visitor is split.
+    "context_prefilter": {"ratings": 4},
     "decision_tree_cf": {"min_leaf": 4, "leaf_damping": 4.0},
 }
 """Hyperparameters for a training of a moment, of models whose defaults take longer or want more ratings."""
