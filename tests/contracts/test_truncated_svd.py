@@ -63,4 +63,4 @@ def test_all_vectors_are_found_without_the_table_of_visitors_and_items_being_dec
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # Places take 15 MiB, the matrix as a table would take as much, and so would its left vectors.
-    assert peak < 40 << 20
+    assert peak < 28 << 20
