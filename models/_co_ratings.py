@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.models._growing import Growing
 from streamrec.models._pair_table import PairTable
 from streamrec.models._similarity import (
     ADDITIVE,
@@ -40,29 +41,40 @@ class Lines:
     def __init__(self) -> None:
         self.indices: list[Ints] = []
         self.values: list[Floats] = []
-        self.count: Floats = _NO_FLOATS
-        """(n,) ratings of each line; `total` their sum, `square` that of their squares."""
-        self.total: Floats = _NO_FLOATS
-        self.square: Floats = _NO_FLOATS
+        self._count, self._total, self._square = (Growing(_NO_FLOATS) for _ in range(3))
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def count(self) -> Floats:
+        """How many ratings each line has, (n,)."""
+        return self._count.values
+
+    @property
+    def total(self) -> Floats:
+        """Their sum, (n,)."""
+        return self._total.values
+
+    @property
+    def square(self) -> Floats:
+        """The sum of their squares, (n,)."""
+        return self._square.values
 
     def fill(self, lines: Ints, others: Ints, values: Floats) -> None:
         """Set all ratings at once; every line has one."""
         order = np.lexsort((others, lines))
         self._split(np.bincount(lines), others[order], values[order])
-        self.total = np.asarray(np.bincount(lines, values), np.float64)
-        self.square = np.asarray(np.bincount(lines, values**2), np.float64)
+        self._total = Growing(np.bincount(lines, values).astype(np.float64))
+        self._square = Growing(np.bincount(lines, values**2).astype(np.float64))
 
     def put(self, line: int, other: int, value: float) -> float | None:
         """Add a rating, or replace it: then the one before is given. A line is new or there."""
         if line == len(self):
             self.indices.append(_NO_INTS)
             self.values.append(_NO_FLOATS)
-            self.count, self.total, self.square = (
-                np.append(each, 0.0) for each in (self.count, self.total, self.square)
-            )
+            for column in (self._count, self._total, self._square):
+                column.append(0.0)
         there, place = self.indices[line], int(np.searchsorted(self.indices[line], other))
         before = None
         if place < len(there) and there[place] == other:
@@ -106,14 +118,14 @@ class Lines:
     def restore(self, arrays: Arrays, name: str) -> None:
         """Take over what `arrays` gave."""
         self._split(arrays[f"{name}_lengths"], arrays[f"{name}_indices"], arrays[f"{name}_values"])
-        self.total, self.square = arrays[f"{name}_total"], arrays[f"{name}_square"]
+        self._total, self._square = (Growing(arrays[f"{name}_{key}"]) for key in ("total", "square"))
 
     def _split(self, lengths: Ints, indices: Ints, values: Floats) -> None:
         ends = np.cumsum(lengths)[:-1]
         # Copies: views would keep all ratings in memory as long as one line is as it was.
         self.indices = [each.copy() for each in np.split(indices, ends)]
         self.values = [each.copy() for each in np.split(values, ends)]
-        self.count = lengths.astype(np.float64)
+        self._count = Growing(lengths.astype(np.float64))
 
 
 class CoRatings:
@@ -133,11 +145,21 @@ class CoRatings:
         """Lowest and highest rating ever given."""
         return self._scale
 
-    def fill(self, rows: Ints, columns: Ints, values: Floats, on_row: Callable[[int], object]) -> None:
-        """Set all ratings at once, each pair once. on_row: told how many rows are done."""
+    def fill(
+        self,
+        rows: Ints,
+        columns: Ints,
+        values: Floats,
+        on_row: Callable[[int], object],
+        scale: Scale | None = None,
+    ) -> None:
+        """Set all ratings at once, each pair once.
+
+        on_row: told how many rows are done. scale: None if no rating was replaced.
+        """
         self.rows.fill(rows, columns, values)
         self.columns.fill(columns, rows, values)
-        self._scale = Scale(float(values.min()), float(values.max()))
+        self._scale = scale or Scale(float(values.min()), float(values.max()))
 
         def lines() -> Iterator[tuple[Ints, Floats]]:
             for row in range(len(self.rows)):

@@ -30,12 +30,13 @@ from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
 from streamrec.models import recommender_of
 from streamrec.models._nodes import Node, load_parts, save_parts
+from streamrec.models._progress import part_options
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._scales import Floats
 from streamrec.recommender import ItemLearner, Reason, Recommender, Task, Visitor
 
-__all__ = ["Hybrid", "Part", "Parts", "merged", "part_options"]
+__all__ = ["Hybrid", "Part", "Parts", "merged"]
 
 
 class Part(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -241,18 +242,6 @@ class Hybrid(ABC):
 def _streams(part: Recommender) -> bool:
     """Whether a part learns from streams as it is configured."""
     return hasattr(part, "learn_one") and getattr(part, "streams", True)
-
-
-def part_options(options: TrainOptions | None, number: int, n_parts: int, events: int) -> TrainOptions:
-    """Options for the training of one of several parts, each of `events`: its progress is a share of all."""
-    options = options or TrainOptions()
-    on_step = options.on_step
-
-    def on_part(done: int, total: int, loss: float) -> None:
-        if on_step is not None:
-            on_step(number * events + done * events // total, n_parts * events, loss)
-
-    return TrainOptions(options.seed, options.device, options.threads, on_part)
 
 
 def merged(reasons: Iterable[Reason]) -> list[Reason]:

@@ -25,7 +25,7 @@ from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
 from streamrec.models._co_ratings import CoRatings, Lines
 from streamrec.models._levels import Baselines, fit_baselines
 from streamrec.models._saving import load_state, save_state
-from streamrec.models._similarity import Similarity
+from streamrec.models._similarity import Scale, Similarity
 from streamrec.recommender import Reason, Task, Visitor
 
 __all__ = ["Asker", "Centre", "MemoryBasedCF", "MemoryBasedConfig", "Votes", "nearest"]
@@ -122,7 +122,9 @@ class MemoryBasedCF(ABC):
             if on_step is not None:
                 on_step(done * len(feedback) // n_rows, len(feedback), float("nan"))
 
-        self._ratings.fill(rows, columns, values, on_row)
+        # As one by one: a rating that another replaced was one of the scale.
+        scale = Scale(float(feedback.values.min()), float(feedback.values.max()))
+        self._ratings.fill(rows, columns, values, on_row, scale)
         if self.config.centre == "baseline":
             self._baselines = fit_baselines(users, items, values)
         return TrainReport(len(feedback), [])

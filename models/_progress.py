@@ -1,13 +1,18 @@
-"""Progress of a model that trains two others."""
+"""Progress of a model that trains several others."""
 
 from streamrec.contracts import TrainOptions
 
-__all__ = ["half"]
+__all__ = ["part_options"]
 
 
-def half(options: TrainOptions | None, number: int) -> TrainOptions | None:
-    """Options of one of two trainings: what it tells of its progress is that of both. number: 0 or 1."""
-    if options is None or options.on_step is None:
-        return options
+def part_options(options: TrainOptions | None, number: int, n_parts: int, events: int) -> TrainOptions:
+    """Options for the training of one of several parts, each of `events`: its progress is a share of all."""
+    options = options or TrainOptions()
     tell = options.on_step
-    return options._replace(on_step=lambda done, total, loss: tell(number * total + done, 2 * total, loss))
+    if tell is None:
+        return options
+    return options._replace(
+        on_step=lambda done, total, loss: tell(
+            number * events + done * events // total, n_parts * events, loss
+        )
+    )

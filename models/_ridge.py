@@ -1,8 +1,9 @@
 """Ridge regressions by the thousand: one for each visitor, or one for each item.
 
 Enters: pairs of a row and a column, each with a target, and a vector of each column. Leaves: for each row the
-vector x that minimises Σ w (target - ⟨x, column⟩)² + xᵀ B x + Σ damping x², over the row's pairs: a half of
-alternating least squares. By hand as libraries' solvers take one regression, or implicit feedback alone.
+vector x that minimises Σ w (target - ⟨x, column⟩)² + xᵀ B x + Σ damping (x - towards)², over the row's pairs:
+a half of alternating least squares. By hand as libraries' solvers take one regression, or implicit feedback
+alone.
 """
 
 from typing import Final, NamedTuple
@@ -51,12 +52,13 @@ def ridge(
     damping: FloatMatrix,
     weights: FloatMatrix | None = None,
     base: FloatMatrix | None = None,
+    towards: FloatMatrix | None = None,
 ) -> FloatMatrix:
     """The vectors of all rows, (rows, factors).
 
     targets: (n,) in the pairs' own order, those of pairs with a weight already times it. design: (columns,
     factors). damping: (rows, factors), above 0 where a row has fewer pairs than factors. weights: (n,), 1
-    each if None. base: (factors, factors), B, the same for all rows.
+    each if None. base: (factors, factors), B, the same for all rows. towards: (rows, factors), 0 if None.
     """
     n_rows, size = len(rows.starts) - 1, design.shape[1]
     found = np.empty((n_rows, size))
@@ -76,6 +78,8 @@ def ridge(
         if base is not None:
             squares += base
         squares[:, diagonal, diagonal] += damping[first:last]
+        if towards is not None:
+            sums[:, :, 0] += damping[first:last] * towards[first:last]
         found[first:last] = np.linalg.solve(squares, sums)[..., 0]
     return found
 

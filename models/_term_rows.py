@@ -55,6 +55,8 @@ class TermRows:
         self._row_of = array("q", range(self._nothing))
         self._left = 0
         self._matrix: Any = None
+        self.version = 0
+        """Another one whenever an item has another row."""
 
     @property
     def matrix(self) -> Any:
@@ -118,6 +120,7 @@ class TermRows:
     def _point(self, item: int, record: int, row: int) -> None:
         self._left += self._row_of[item] > self._nothing
         self._row_of[item], self._records[item] = row, record
+        self.version += 1
         if self._left > len(self._row_of) // 2 + 1000:
             self._clear()
 

@@ -6,7 +6,8 @@ side given, the other is a ridge regression for each visitor or item.
 
 Source: Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE Computer
 42(8), 2009; a penalty that grows with the n ratings of a row is that of Zhou, Wilkinson, Schreiber and Pan,
-"Large-scale Parallel Collaborative Filtering for the Netflix Prize", AAIM 2008, w = 1. We differ: w = ½.
+"Large-scale Parallel Collaborative Filtering for the Netflix Prize", AAIM 2008, w = 1. We differ: w = ½. By
+hand: scikit-surprise has no answer for visitors who came after training, LensKit none without PyTorch.
 """
 
 from typing import ClassVar

@@ -7,7 +7,8 @@ the one that makes the squared error least.
 
 Source: George and Merugu, "A Scalable Collaborative Filtering Framework Based on Co-clustering", ICDM 2005.
 We differ: means are shrunk towards that of all ratings, means of blocks are computed anew before each half
-of a turn, and of several beginnings the one with the least error is kept.
+of a turn, and of several beginnings the one with the least error is kept. By hand, as scikit-surprise has no
+answer for visitors who came after training.
 """
 
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._memory_based import Centre
-from streamrec.models._progress import half
+from streamrec.models._progress import part_options
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._similarity import Similarity
 from streamrec.models.item_based_cf import ItemBasedCF, ItemBasedCFConfig
@@ -79,7 +79,7 @@ class CombinedCF:
         if not len(feedback):
             raise DatasetError("there are no ratings to learn from")
         for number, side in enumerate((self._by_users, self._by_items)):
-            side.train(feedback, knowledge, half(options, number))
+            side.train(feedback, knowledge, part_options(options, number, 2, len(feedback)))
         return TrainReport(len(feedback), [])
 
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:

@@ -42,6 +42,8 @@ class ContentClassifier(ContentModel):
     """Log odds of terms for each visitor; a recommender.StreamRecommender."""
 
     Config = ContentClassifierConfig
+    _averaged: tuple[Any, int, Vector] = None, 0, np.empty(0)
+    """The average item, and the rows and their version of which it was made: a pass over the catalogue."""
 
     def _terms_of(self, item: Item) -> Iterable[str]:
         return (*words(item), *labels(item))
@@ -67,9 +69,12 @@ class ContentClassifier(ContentModel):
 
     def _average(self) -> Vector:
         """A small share of an item of each term, as it occurs in the rows of items that have any."""
-        matrix = self._rows.all()
-        sums = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
-        # A little more, but not of terms that are in no row any more: others would be the rarer for them.
-        n_items = max(int(np.count_nonzero(np.diff(matrix.indptr))), 1)
-        found: Vector = np.where(sums > 0, sums + 1e-3, 0.0) / n_items
+        rows, version, found = self._averaged
+        if rows is not self._rows or version != rows.version:
+            matrix = self._rows.all()
+            sums = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
+            # A little more, but not of terms that are in no row any more: others would be the rarer for them.
+            n_items = max(int(np.count_nonzero(np.diff(matrix.indptr))), 1)
+            found = np.where(sums > 0, sums + 1e-3, 0.0) / n_items
+            self._averaged = self._rows, self._rows.version, found
         return found

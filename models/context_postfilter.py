@@ -15,11 +15,12 @@ Techniques for Context Aware Recommendation", RecSys 2011.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
+from scipy import sparse
 
 from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.evaluation.folds import predict
@@ -33,6 +34,7 @@ from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 __all__ = ["ContextPostfilter", "ContextPostfilterConfig"]
 
 _TURNS: Final = 5
+_PARTS: Final = ("data", "indices", "indptr")
 
 
 class ContextPostfilterConfig(OverRatingsConfig, frozen=True):
@@ -53,7 +55,8 @@ class ContextPostfilter:
         self.config = config or ContextPostfilterConfig()
         self._base: Recommender = recommender_of(self.config.base)
         self._know([], [], [])
-        self._deviations: list[NDArray[np.float64]] = [np.empty((0, 0))] * 3
+        # (n, labels) of everything, of items and of visitors: only the cells that occur.
+        self._deviations: list[Any] = [sparse.csc_array((0, 0))] * 3
 
     @property
     def items(self) -> Sequence[str]:
@@ -79,14 +82,18 @@ class ContextPostfilter:
             np.array([self._labels[f"{name}: {label}"] for label in each], np.int64)[told]
             for name, each in feedback.contexts.items()
         ]
-        self._deviations = [
-            np.zeros((n, len(labels))) for n in (1, len(feedback.item_ids), len(feedback.user_ids))
-        ]
         left = left[told]
+        sizes = 1, len(feedback.item_ids), len(feedback.user_ids)
+        cells = [_cells(side, columns, size) for side, size in zip(sides, sizes, strict=True)]
+        tables = [np.zeros(len(keys)) for keys, _ in cells]
         for _ in range(_TURNS):
-            for side, table in zip(sides, self._deviations, strict=True):
-                for column in columns:
-                    left = _fitted(side, column, table, left, self.config.damping)
+            for (_, places), table in zip(cells, tables, strict=True):
+                for place in places:
+                    left = _fitted(place, table, left, self.config.damping)
+        self._deviations = [
+            sparse.csc_array((table, (keys % size, keys // size)), shape=(size, len(labels)))
+            for (keys, _), table, size in zip(cells, tables, sizes, strict=True)
+        ]
         return report
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
@@ -109,7 +116,9 @@ class ContextPostfilter:
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
         ids = {"users": list(self._users), "items": list(self._index), "labels": list(self._labels)}
-        numbers = {f"deviations{n}": table for n, table in enumerate(self._deviations)}
+        numbers = {
+            f"{part}{n}": getattr(table, part) for n, table in enumerate(self._deviations) for part in _PARTS
+        }
         save_state(directory, "ContextPostfilter", self.config, ids, numbers)
         save_parts([self._base], directory)
 
@@ -119,7 +128,13 @@ class ContextPostfilter:
         config, ids, numbers = load_state(directory, "ContextPostfilter", cls.Config)
         model = cls(config)
         model._know(ids["users"], ids["items"], ids["labels"])
-        model._deviations = [numbers[f"deviations{n}"] for n in range(3)]
+        sizes = 1, len(ids["items"]), len(ids["users"])
+        model._deviations = [
+            sparse.csc_array(
+                tuple(numbers[f"{part}{n}"] for part in _PARTS), shape=(size, len(ids["labels"]))
+            )
+            for n, size in enumerate(sizes)
+        ]
         [model._base] = load_parts([config.base], directory)
         return model
 
@@ -137,17 +152,29 @@ class ContextPostfilter:
             label = self._labels.get(f"{name}: {value}")
             if label is not None:
                 whole = everything[0, label] + (0.0 if user is None else of_users[user, label])
-                found.append((f"{name}: {value}", np.append(whole + of_items[:, label], 0.0)))
+                found.append((f"{name}: {value}", np.append(whole + of_items[:, [label]].toarray(), 0.0)))
         return found
 
 
+def _cells(side: IntArray, columns: Sequence[IntArray], size: int) -> tuple[IntArray, IntArray]:
+    """Which pairs of a label and a side's index occur: (m,) ascending label * size + index, and their places.
+
+    side: (n,). columns: (n,) labels each. Places: (columns, n).
+    """
+    pairs = [label * size + side for label in columns]
+    keys, places = np.unique(np.concatenate([np.empty(0, np.int64), *pairs]), return_inverse=True)
+    return keys, places.reshape(len(columns), len(side))
+
+
 def _fitted(
-    side: IntArray, column: IntArray, table: NDArray[np.float64], left: NDArray[np.float64], damping: float
+    place: IntArray, table: NDArray[np.float64], left: NDArray[np.float64], damping: float
 ) -> NDArray[np.float64]:
-    """Put the deviations of one context that fit best into the table; returns what errors are left."""
-    left = left + table[side, column]
-    cells = side * table.shape[1] + column
-    times = np.bincount(cells, minlength=table.size)
-    sums = np.bincount(cells, left, minlength=table.size)
-    table.ravel()[times > 0] = (sums / (times + damping))[times > 0]
-    return left - table[side, column]
+    """Put the deviations of one context that fit best into the table; returns what errors are left.
+
+    place: (n,) of each rating in the table.
+    """
+    left = left + table[place]
+    times = np.bincount(place, minlength=len(table))
+    sums = np.bincount(place, left, minlength=len(table))
+    table[times > 0] = (sums / (times + damping))[times > 0]
+    return left - table[place]

@@ -32,7 +32,7 @@ from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
 from streamrec.models import recommender_of
 from streamrec.models._hybrid import merged
 from streamrec.models._nodes import OverRatingsConfig, load_parts, save_parts
-from streamrec.models._progress import half
+from streamrec.models._progress import part_options
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._splitting import Split, observed, splits
 from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
@@ -96,7 +96,7 @@ class ContextPrefilter:
         if not self._splits and not self._user_splits:
             self._halves = None
             return self._whole.train(plain, knowledge, options)
-        report = self._whole.train(plain, knowledge, half(options, 0))
+        report = self._whole.train(plain, knowledge, part_options(options, 0, 2, len(feedback)))
         self._halves = recommender_of(config.base)
         items = _halves(feedback, feedback.items, feedback.item_ids, self._splits)
         users = _halves(feedback, feedback.users, feedback.user_ids, self._user_splits)
@@ -106,9 +106,9 @@ class ContextPrefilter:
             if item_id in records:
                 inside = item_id + _INSIDE
                 records[inside] = msgspec.structs.replace(records[item_id], item_id=inside)
-        of_halves = self._halves.train(
-            observed(halves, self._halves), knowledge._replace(items=records), half(options, 1)
-        )
+        options = part_options(options, 1, 2, len(feedback))
+        records_of_halves = knowledge._replace(items=records)
+        of_halves = self._halves.train(observed(halves, self._halves), records_of_halves, options)
         return TrainReport(report.events + of_halves.events, of_halves.losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:

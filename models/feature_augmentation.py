@@ -24,8 +24,8 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
 from streamrec.models import recommender_of
-from streamrec.models._hybrid import part_options
 from streamrec.models._nodes import Node, load_parts, save_parts, want_ratings
+from streamrec.models._progress import part_options
 from streamrec.models._saving import load_state, save_state
 from streamrec.recommender import Reason, Recommender, Task, Visitor
 

@@ -5,6 +5,7 @@ fixed; then each factor minimises the squared error of what is left, plus Σ λ 
 
 Source: Simon Funk, "Netflix Update: Try This at Home", 2006. We differ: a factor's two halves are found by
 turns, each in closed form, instead of by gradient descent, a rating at a time; and w = ½ where descent has 1.
+By hand, as scikit-surprise has no answer for visitors who came after training.
 """
 
 from typing import ClassVar

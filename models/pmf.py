@@ -5,7 +5,8 @@ p_u ~ N(0, σ_p²), q_i ~ N(0, σ_q²), the most probable factors minimise the s
 λ_q Σ |q_i|² where λ_p = σ² / σ_p², λ_q = σ² / σ_q².
 
 Source: Salakhutdinov and Mnih, "Probabilistic Matrix Factorization", NIPS 2007, sections 2 and 3. We differ:
-found by turns, each half a ridge regression, instead of by gradient descent, and no logistic function.
+found by turns, each half a ridge regression, instead of by gradient descent, and no logistic function. By
+hand, as scikit-surprise has no answer for visitors who came after training.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ over all u who trust a v: it draws a visitor with few ratings towards those it t
 Without trust it is plain biased matrix factorisation.
 
 Items, then visitors, are solved in closed form by turns. Visitors depend on each other: all are solved at
-once against those of the turn before.
+once against those of the turn before. By hand: kept libraries factorise ratings alone, without links.
 
 Source: Ma et al., "Recommender Systems with Social Regularization", WSDM 2011, the individual-based model;
 alternating least squares of Koren, Bell and Volinsky, IEEE Computer 42(8), 2009. We differ: deviations are
@@ -19,10 +19,9 @@ drawn together as well, by a weight of their own, and trust that was given stand
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt
 from scipy import sparse
 
@@ -30,16 +29,12 @@ from streamrec.contracts import FloatArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.feedback import NOTHING, Feedback, Knowledge
 from streamrec.models._rating_table import chosen, unknown_visitors_ratings
+from streamrec.models._ridge import FloatMatrix, dots, ridge, rows_of
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._trust import trust_matrix
 from streamrec.recommender import Known, Reason, Task, Visitor
 
 __all__ = ["SocialRegularisation", "SocialRegularisationConfig"]
-
-Vector = NDArray[np.float64]
-
-_CHUNK: Final = 4096
-"""Visitors or items that are solved at once: each takes the square of the number of factors in memory."""
 
 
 class SocialRegularisationConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -71,10 +66,9 @@ class SocialRegularisation:
         self.config = config or SocialRegularisationConfig()
         self._know([], [])
         self._mean = 0.0
-        width = self.config.factors + 1
         # A row: the deviation, then the factors.
-        self._of_users: Vector = np.empty((0, width))
-        self._of_items: Vector = np.empty((0, width))
+        self._of_users: FloatMatrix = np.empty((0, self.config.factors + 1))
+        self._of_items: FloatMatrix = np.empty((0, self.config.factors + 1))
         # What visitors rated, and who is linked with whom by trust, either way: to tell whose part is whose.
         self._rated: Any = sparse.csr_array((0, 0))
         self._links: Any = sparse.csr_array((0, 0))
@@ -89,31 +83,33 @@ class SocialRegularisation:
         feedback = feedback.without_repeats()
         linked = [id_ for link in knowledge.trust for id_ in (link.user_id, link.trusted_id)]
         self._know(list(dict.fromkeys([*feedback.user_ids, *linked])), feedback.item_ids)
+        users, items = feedback.users, feedback.items
+        by_user = rows_of(users, items, len(self._users))
+        by_item = rows_of(items, users, len(self.items))
+        self._mean = float(feedback.values.mean(dtype=np.float64))
+        above = feedback.values.astype(np.float64) - self._mean
         trust = trust_matrix(knowledge.trust, self._users)
         trust = sparse.csr_array(trust + trust.T)
-        self._mean = float(feedback.values.mean(dtype=np.float64))
-        shape = len(self._users), len(self.items)
-        above = feedback.values.astype(np.float64) - self._mean
-        places = (feedback.users, feedback.items)
-        # Apart, as a rating of the mean is a rating.
-        sums = sparse.coo_array((above, places), shape).tocsr()
-        times = sparse.coo_array((np.ones(len(above)), places), shape).tocsr()
-        sums_t, times_t = sums.T.tocsr(), times.T.tocsr()
+        config = self.config
+        weights, social = self._penalties()
+        held = np.tile(weights, (len(self.items), 1))
+        drawn = weights + trust.sum(axis=1)[:, None] * social
         rng = np.random.default_rng(options.seed)
-        width = self.config.factors + 1
-        of_users = np.hstack([np.zeros((shape[0], 1)), rng.normal(0, 0.1, (shape[0], width - 1))])
-        of_items, losses = np.zeros((shape[1], width)), []
-        no_trust = sparse.csr_array((shape[1], shape[1]))
-        for epoch in range(self.config.epochs):
-            of_items = self._solved(sums_t, times_t, of_users, no_trust, of_items)
-            of_users = self._solved(sums, times, of_items, trust, of_users)
-            expected = of_users[places[0], 0] + of_items[places[1], 0]
-            expected += np.einsum("nf,nf->n", of_users[places[0], 1:], of_items[places[1], 1:])
-            losses.append(float(np.mean((above - expected) ** 2)))
+        of_users = np.zeros((len(self._users), config.factors + 1))
+        of_users[:, 1:] = rng.normal(0, 0.1, (len(of_users), config.factors))
+        losses = []
+        for epoch in range(config.epochs):
+            of_items = ridge(by_item, above - of_users[users, 0], _seen(of_users), held)
+            left, seen = above - of_items[items, 0], _seen(of_items)
+            towards = (trust @ of_users) * social / drawn
+            of_users = ridge(by_user, left, seen, drawn, towards=towards)
+            losses.append(float(np.mean((left - dots(of_users, seen, users, items)) ** 2)))
             if options.on_step is not None:
-                options.on_step((epoch + 1) * len(feedback), self.config.epochs * len(feedback), losses[-1])
+                options.on_step((epoch + 1) * len(feedback), config.epochs * len(feedback), losses[-1])
         self._of_users, self._of_items = of_users, of_items
-        self._rated, self._links = times.astype(np.bool_), trust
+        rated = np.ones(len(users), np.bool_), (users, items)
+        self._rated = sparse.csr_array(rated, shape=(len(self._users), len(self.items)))
+        self._links = trust
         return TrainReport(self.config.epochs * len(feedback), losses)
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
@@ -173,31 +169,27 @@ class SocialRegularisation:
         self._users = {user_id: index for index, user_id in enumerate(user_ids)}
         self._index = {item_id: index for index, item_id in enumerate(item_ids)}
 
-    def _row(self, visitor: Visitor) -> Vector:
+    def _row(self, visitor: Visitor) -> FloatMatrix:
         """Deviation and factors: as learned, else solved from the ratings that the visitor comes with."""
         user = self._users.get(visitor.visitor_id)
         if user is not None:
-            row: Vector = self._of_users[user]
+            row: FloatMatrix = self._of_users[user]
             return row
-        items, values = unknown_visitors_ratings(visitor, self._index)
-        places = (np.zeros(len(items), np.int64), items)
-        shape = (1, len(self.items))
-        sums, times = (
-            sparse.coo_array((numbers, places), shape).tocsr()
-            for numbers in (values - self._mean, np.ones(len(items)))
-        )
-        alone = sparse.csr_array((1, 1))
-        solved = self._solved(sums, times, self._of_items, alone, np.zeros((1, self.config.factors + 1)))
-        found: Vector = solved[0]
-        return found
+        columns, values = unknown_visitors_ratings(visitor, self._index)
+        its = self._of_items[columns]
+        above = values - self._mean - its[:, 0]
+        alone = rows_of(np.zeros(len(columns), np.int64), np.arange(len(columns)), 1)
+        weights, _ = self._penalties()
+        solved: FloatMatrix = ridge(alone, above, _seen(its), weights[None])[0]
+        return solved
 
-    def _from_linked(self, visitor: Visitor, meets: Vector) -> list[Reason]:
+    def _from_linked(self, visitor: Visitor, meets: FloatMatrix) -> list[Reason]:
         """What those linked with the visitor add to a score. meets: what its row is multiplied with there."""
         user = self._users.get(visitor.visitor_id)
         if user is None:
             return []
         links, rated = self._links[[user]], self._rated[[user]].indices
-        seen = np.hstack([np.ones((len(rated), 1)), self._of_items[rated, 1:]])
+        seen = _seen(self._of_items[rated])
         weights, social = self._penalties()
         left = seen.T @ seen + np.diag(weights + links.sum() * social)
         parts = links.data * (self._of_users[links.indices] @ (social * np.linalg.solve(left, meets)))
@@ -207,25 +199,15 @@ class SocialRegularisation:
             if part
         ]
 
-    def _penalties(self) -> tuple[Vector, Vector]:
-        """Weights of what is squared, and of links: of deviation and factors, (1 + factors,) each."""
+    def _penalties(self) -> tuple[FloatMatrix, FloatMatrix]:
+        """Weights of what is squared, and of links, by entry of a row, (1 + factors,) each."""
         weights = np.full(self.config.factors + 1, self.config.regularisation)
         weights[0] = self.config.bias_regularisation
         social = np.full(self.config.factors + 1, self.config.social)
         social[0] = self.config.bias_social
         return weights, social
 
-    def _solved(self, sums: Any, times: Any, others: Vector, trust: Any, before: Vector) -> Vector:
-        """Rows of one side, given those of the other, and for links their own of the turn before."""
-        width = others.shape[1]
-        seen = np.hstack([np.ones((len(others), 1)), others[:, 1:]])
-        squares = (seen[:, :, None] * seen[:, None, :]).reshape(len(seen), -1)
-        weights, social = self._penalties()
-        found = np.empty((sums.shape[0], width))
-        for start in range(0, len(found), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            left = (times[part] @ squares).reshape(-1, width, width) + np.diag(weights)
-            left += trust[part].sum(axis=1)[:, None, None] * np.diag(social)
-            right = sums[part] @ seen - times[part] @ (others[:, :1] * seen) + (trust[part] @ before) * social
-            found[part] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
-        return found
+
+def _seen(rows: FloatMatrix) -> FloatMatrix:
+    """Rows as those of the other side meet them: a 1 against their deviation, then the factors."""
+    return np.hstack([np.ones((len(rows), 1)), rows[:, 1:]])

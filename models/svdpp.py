@@ -6,7 +6,8 @@ N(u) are the items that u rated, or had. Everything minimises the squared error 
 half is a ridge regression; y is one large regression, of which a few conjugate gradient steps are taken.
 
 Source: Koren, "Factorization Meets the Neighborhood: a Multifaceted Collaborative Filtering Model", KDD
-2008, equation 15. We differ: by turns instead of gradient descent, a rating at a time; and w = ½.
+2008, equation 15. We differ: by turns instead of gradient descent, a rating at a time; and w = ½. By hand, as
+scikit-surprise has no answer for visitors who came after training, and goes from rating to rating.
 """
 
 from typing import ClassVar

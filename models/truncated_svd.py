@@ -8,6 +8,8 @@ Source: Cremonesi, Koren and Turrin, "Performance of Recommender Algorithms on T
 RecSys 2010, section 3.3.2. scipy finds the vectors.
 """
 
+from typing import Final
+
 import numpy as np
 from pydantic import Field, PositiveInt
 from scipy.sparse import csr_array
@@ -19,6 +21,9 @@ from streamrec.models._preference_factors import LikesConfig, PreferenceFactors
 from streamrec.models._ridge import FloatMatrix
 
 __all__ = ["TruncatedSVD", "TruncatedSVDConfig"]
+
+_LEAST: Final = 1e-10
+"""Of the largest squared singular value: what is smaller is the rounding of products, not a vector."""
 
 
 class TruncatedSVDConfig(LikesConfig, frozen=True):
@@ -44,10 +49,21 @@ class TruncatedSVD(PreferenceFactors[TruncatedSVDConfig]):
             _, _, rows = svds(likes, self.config.factors, rng=np.random.default_rng(options.seed))
             design = rows.T.copy()
         else:
-            design = np.linalg.svd(likes.toarray(), full_matrices=False)[2].T.copy()
+            design = _all_vectors(likes)
         progress(None)
         return np.zeros(len(design)), design, likes @ design, {}
 
     def _shares(self, had: Had, learned: Learned) -> FloatMatrix:
         shares: FloatMatrix = had.values[:, None] * learned.design[had.items]
         return shares
+
+
+def _all_vectors(likes: csr_array) -> FloatMatrix:
+    """All right singular vectors, (items, rank or more), by the smaller of the matrices of products."""
+    if likes.shape[1] <= likes.shape[0]:
+        vectors: FloatMatrix = np.linalg.eigh((likes.T @ likes).toarray())[1]
+        return vectors
+    squares, left = np.linalg.eigh((likes @ likes.T).toarray())
+    there = squares > _LEAST * squares[-1]
+    found: FloatMatrix = likes.T @ (left[:, there] / np.sqrt(squares[there]))
+    return found

@@ -105,6 +105,26 @@ def test_a_classifier_told_from_where_on_takes_all_of_that_for_liked() -> None:
 
 
 @every_model
+def test_a_list_made_before_an_item_came_changes_nothing_of_those_after(name: str) -> None:
+    asked, other = recommender(name), recommender(name)
+    for model in (asked, other):
+        model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"]))
+    asked.score(Visitor("u"))
+    for model in (asked, other):
+        model.add_item(Item(item_id="b", tags=["x", "new"]))  # type: ignore[attr-defined]
+        model.learn_one("u", "c")  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(asked.score(Visitor("u")), other.score(Visitor("u")))
+
+
+def test_the_average_of_a_classifier_is_made_once_for_many_lists() -> None:
+    model = ContentClassifier()
+    model.train(make_feedback(["u", "v"], ["a", "b"]), records(a=["x"], b=["y"]))
+    first = model._average()
+    model.score(Visitor("v"))
+    assert model._average() is first
+
+
+@every_model
 def test_an_item_without_a_click_is_scored_from_its_record(name: str) -> None:
     model = recommender(name)
     model.train(make_feedback(["u", "u"], ["a", "b"], [5.0, 1.0]), records(a=["x"], b=["y"], new=["x"]))

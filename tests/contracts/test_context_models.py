@@ -1,5 +1,6 @@
 """Recommenders that know contexts: ratings that depend on them, and known answers."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,23 @@ def test_visitors_who_rate_higher_in_a_context_are_split() -> None:
         for each in ("alone", "family")
     )
     assert alone > 4 > family
+
+
+def test_of_visitors_and_labels_only_those_take_memory_that_met() -> None:
+    numbers = np.arange(6000)
+    feedback = make_feedback(
+        [f"u{n}" for n in numbers],
+        [f"i{n % 10}" for n in numbers],
+        numbers % 5 + 1.0,
+        contexts={"day": [f"{n % 2000}" for n in numbers]},
+    )
+    model = recommender("context_postfilter", {"base": {"model": "baseline_predictor"}})
+    tracemalloc.start()
+    model.train(feedback)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A number for each of 6,000 visitors and 2,000 days: 92 MiB.
+    assert peak < 20 << 20
 
 
 @pytest.mark.parametrize("name", ["context_postfilter", "context_prefilter", "group_recommender"])

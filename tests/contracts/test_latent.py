@@ -108,18 +108,29 @@ def test_a_threshold_that_nothing_reaches_is_an_error_that_says_so(name: str) ->
         recommender(name, {"liked_from": 6}).train(ratings())
 
 
-def test_a_ridge_regression_of_each_row_is_that_of_numpy() -> None:
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_a_ridge_regression_of_each_row_is_that_of_numpy(drawn: int) -> None:
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, 5, 40), rng.integers(0, 7, 40)
     targets, weights, design = rng.normal(size=40), rng.uniform(1, 3, 40), rng.normal(size=(7, 3))
-    found = ridge(rows_of(users, items, 6), targets * weights, design, np.full((6, 3), 0.5), weights)
+    towards = rng.normal(size=(6, 3)) * drawn
+    found = ridge(
+        rows_of(users, items, 6),
+        targets * weights,
+        design,
+        np.full((6, 3), 0.5),
+        weights,
+        towards=towards if drawn else None,
+    )
     for user in range(5):
         of = users == user
         root = np.sqrt(weights[of])[:, None]
         rows = np.vstack([design[items[of]] * root, np.sqrt(0.5) * np.eye(3)])
-        wanted = np.linalg.lstsq(rows, np.concatenate([targets[of] * root[:, 0], np.zeros(3)]))[0]
+        wanted = np.linalg.lstsq(
+            rows, np.concatenate([targets[of] * root[:, 0], np.sqrt(0.5) * towards[user]])
+        )[0]
         np.testing.assert_allclose(found[user], wanted)
-    np.testing.assert_array_equal(found[5], 0.0)
+    np.testing.assert_allclose(found[5], towards[5])
 
 
 def test_work_cut_into_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Recommenders that know who trusts whom: known answers."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,19 @@ def test_those_linked_by_trust_are_reasons_by_what_they_add_to_the_score(tmp_pat
         assert {reason.of for reason in mine if reason.kind == "user"} == {"u", "fan", "v"}
         assert len({reason[:2] for reason in mine}) == len(mine)
     assert {reason.of for reason in model.explain(Visitor("x"), "b")} == {"", "x", "b"}
+
+
+def test_no_table_of_squares_of_everybody_is_made() -> None:
+    model = SocialRegularisation(SocialRegularisationConfig(factors=64, epochs=1))
+    ids = [f"{n}" for n in range(3000)]
+    # The squares of 65 numbers for each of 3,000: 97 MiB.
+    tracemalloc.start()
+    model.train(make_feedback(ids, ids, np.arange(3000) % 5 + 1.0))
+    _, of_training = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    model.score(Visitor("stranger", ["7", "8"], [5.0, 2.0]))
+    _, of_score = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert of_training < 80 << 20
+    assert of_score - before < 4 << 20

@@ -143,3 +143,18 @@ def test_saved_and_loaded_with_any_centre(centre: str, tmp_path: Path) -> None:
     assert answers(loaded, ratings()) == answers(model, ratings())
     UserBasedCF().save(tmp_path / "untrained")
     assert_array_equal(UserBasedCF.load(tmp_path / "untrained").score(Visitor("u")), [])
+
+
+def test_a_rating_that_was_replaced_has_widened_the_scale_in_a_stream_and_in_training() -> None:
+    rows = [("v", "a", 4.0), ("v", "b", 4.0), ("v", "c", 5.0), ("u", "a", 5.0), ("u", "b", 5.0)]
+    rows += [("w", "d", 9.0), ("w", "d", 1.0)]
+    feedback = make_feedback(*zip(*rows, strict=True))
+    whole, streamed = (
+        trained(part, similarity="cosine", significance=0)
+        for part in (feedback, feedback.take(np.arange(len(rows)) < 3))
+    )
+    for row in rows[3:]:
+        streamed.learn_one(*row)
+    for model in (whole, streamed):
+        # Two thirds above the mean of v: more than 5, the highest that is left.
+        assert_allclose(model.score(Visitor("u"), ["c"]), 5 + 2 / 3)

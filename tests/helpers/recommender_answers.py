@@ -7,14 +7,16 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, get_args
 
 import numpy as np
 
 from streamrec.contracts import TrainOptions
 from streamrec.events import Item
 from streamrec.feedback import Feedback, Knowledge, Tagging, Trust, make_feedback
-from streamrec.models import RECOMMENDERS, recommender
+from streamrec.models import RECOMMENDERS, recommender_of
+from streamrec.models.group_recommender import Strategy
 from streamrec.recommender import Recommender, Visitor
 
 QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -22,18 +24,36 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "bpr": {"learning_rate": 0.1, "damping": 0.01, "epochs": 150},
     # So few items that with more vectors nothing is left out, and so nothing is told of what was never had.
     "truncated_svd": {"factors": 2},
+    # Else no visitor is split.
+    "context_prefilter": {"ratings": 4},
     "decision_tree_cf": {"min_leaf": 4, "leaf_damping": 4.0},
 }
 """Hyperparameters for a training of a moment, of models whose defaults take longer or want more ratings."""
 
+VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "slope_one, plain": {"model": "slope_one", "form": "plain"},
+    "slope_one, bi-polar": {"model": "slope_one", "form": "bi-polar"},
+    "user_based_cf, lists": {"model": "user_based_cf", "task": "top-n"},
+    "item_based_cf, lists": {"model": "item_based_cf", "task": "top-n"},
+    "cascade_hybrid, width": {"model": "cascade_hybrid", "width": 0.1},
+    "mixed_hybrid, round robin": {"model": "mixed_hybrid", "merge": "round robin"},
+    **{
+        f"group_recommender, {strategy}": {"model": "group_recommender", "strategy": strategy}
+        for strategy in get_args(Strategy)[1:]
+    },
+}
+"""Nodes of recommenders that do other things than by default, by names of their own."""
+
+GROUP: Final = "everybody"
+"""A group of `ratings_knowledge`."""
 KINDS: Final = ("black", "white")
 WITHHELD: Final = ("black-0", "black0")
 """A visitor and an item of one colour, which are never put together."""
 
 
 def quick(name: str) -> Recommender:
-    """An untrained recommender that is soon trained."""
-    return recommender(name, QUICK.get(name))
+    """An untrained recommender that is soon trained, or a variant of one."""
+    return recommender_of(VARIANTS.get(name) or {"model": name, **QUICK.get(name, {})})
 
 
 def ratings(n_users: int = 40, n_items: int = 25, n: int = 500, seed: int = 0) -> Feedback:
@@ -45,6 +65,26 @@ def ratings(n_users: int = 40, n_items: int = 25, n: int = 500, seed: int = 0) -
     values = np.clip(np.round(3.4 + level + rng.normal(0, 0.5, n)), 1, 5)
     return make_feedback(
         [f"u{user:02d}" for user in users], [f"i{item:02d}" for item in items], values, np.arange(n) * 60_000
+    )
+
+
+def ratings_in_moods(n_users: int = 40, n_items: int = 25, n: int = 500, seed: int = 0) -> Feedback:
+    """`ratings` with a context: most of the high ones were given when glad, most of the low ones when sad."""
+    feedback = ratings(n_users, n_items, n, seed)
+    glad = feedback.values + np.random.default_rng(seed).normal(0, 1, n) > feedback.values.mean()
+    return replace(feedback, contexts={"mood": ["glad" if each else "sad" for each in glad]})
+
+
+def with_repeats(feedback: Feedback) -> Feedback:
+    """Feedback, and behind it a seventh of its pairs again, 5 in place of 1 and 1 in place of 5."""
+    again = np.append(np.arange(len(feedback)), np.arange(0, len(feedback), 7))
+    values = feedback.values[again]
+    values[len(feedback) :] = 6 - values[len(feedback) :]
+    return make_feedback(
+        [feedback.user_ids[user] for user in feedback.users[again]],
+        [feedback.item_ids[item] for item in feedback.items[again]],
+        values,
+        np.arange(len(again)) * 60_000,
     )
 
 
@@ -78,7 +118,7 @@ def ratings_knowledge(n_users: int = 40, n_items: int = 25) -> Knowledge:
         {item.item_id: item for item in items},
         [Tagging(f"u{n:02d}", f"i{n % n_items:02d}", f"given{n % 5}") for n in range(n_users)],
         [Trust(f"u{n:02d}", f"u{(n + far) % n_users:02d}") for n in range(n_users) for far in range(1, 8)],
-        {"everybody": [f"u{n:02d}" for n in range(n_users)]},
+        {GROUP: [f"u{n:02d}" for n in range(n_users)]},
     )
 
 
@@ -101,18 +141,30 @@ def checkerboard_knowledge() -> Knowledge:
 
 
 def answers(model: Recommender, feedback: Feedback) -> bytes:
-    """The model's items and all its scores, for visitors known and unknown, bit for bit."""
-    strangers = [Visitor("nobody"), Visitor("", feedback.item_ids[:3], [5.0, 1.0, 3.0])]
-    visitors = [*(Visitor(user_id) for user_id in feedback.user_ids), *strangers]
-    return b"".join(["\n".join(model.items).encode(), *(model.score(each).tobytes() for each in visitors)])
+    """The model's items, all its scores and some of its reasons, bit for bit.
+
+    For visitors known and unknown and a group, without a context and in each that there is.
+    """
+    contexts: list[dict[str, str]] = [{}]
+    contexts += [{name: each} for name, labels in feedback.contexts.items() for each in dict.fromkeys(labels)]
+    askers = [Visitor("nobody"), Visitor(GROUP), Visitor("", feedback.item_ids[:3], [5.0, 1.0, 3.0])]
+    askers += [Visitor(user_id) for user_id in feedback.user_ids]
+    found = ["\n".join(model.items).encode()]
+    for context in contexts:
+        for number, each in enumerate(askers):
+            asker = each._replace(context=context)
+            found.append(model.score(asker).tobytes())
+            if number < 4:
+                found.append(repr(model.explain(asker, feedback.item_ids[0])).encode())
+    return b"".join(found)
 
 
 def digest(name: str) -> str:
     """A digest of what a recommender answers after a training of its own."""
     model = quick(name)
-    model.train(ratings(), ratings_knowledge(), options=TrainOptions(seed=3))
-    return hashlib.sha256(answers(model, ratings())).hexdigest()
+    model.train(ratings_in_moods(), ratings_knowledge(), options=TrainOptions(seed=3))
+    return hashlib.sha256(answers(model, ratings_in_moods())).hexdigest()
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({name: digest(name) for name in RECOMMENDERS}))
+    sys.stdout.write(json.dumps({name: digest(name) for name in (*RECOMMENDERS, *VARIANTS)}))
