@@ -57,9 +57,8 @@ bench: $(VENV)/.dev ## Measure throughput and freshness beside limits and peers
 swap-test: $(VENV)/.dev ## Swap model versions under full load, and two hundred more with an eye on memory
 	$(BIN)/python -m benchmarks.swaps $(ARGS)
 
-quality: $(VENV)/.dev ## Train every model on real data, beside the official figures
+quality: $(VENV)/.dev ## Train every model on real data, beside published figures and other libraries
 	$(BIN)/python -m benchmarks.quality $(ARGS)
-	$(BIN)/python -m benchmarks.recommenders
 
 drift: $(VENV)/.dev ## Swap the catalogue live: retraining has to bring the hit rate back (ten minutes)
 	$(BIN)/python -m benchmarks.drift $(ARGS)

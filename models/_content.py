@@ -1,7 +1,8 @@
 """What content-based recommenders share: items as vectors of terms, visitors as what they had.
 
 Enters: records of items, and feedback. Leaves: for each item a row of tf-idf weights of length 1, and for a
-visitor the vector whose product with a row is the score; what that vector is, each model says.
+visitor the vector whose product with a row is the score; what that vector is, each model says. What a visitor
+had more than once counts as often, and is kept once.
 
 An item can be scored as soon as its record is known, with no interaction at all. So `items` are those of
 feedback and after them those that only have a record; where there is a record of just what is in the
@@ -29,6 +30,7 @@ from streamrec.contracts import FloatArray, IntArray, TrainOptions, TrainReport
 from streamrec.errors import DatasetError
 from streamrec.events import Item
 from streamrec.feedback import NOTHING, Feedback, Knowledge, checked_value
+from streamrec.models._histories import Histories, History, history_of
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._term_rows import TermRows, digest
 from streamrec.recommender import Known, Reason, Task, Visitor
@@ -81,12 +83,7 @@ class ContentModel(ABC):
         records = [digest(knowledge.items.get(item_id)) for item_id in item_ids]
         self._weigh([Counter(documents.get(item_id, ())) for item_id in item_ids], records)
         self._only_recorded |= _only_recorded(records, range(len(feedback.item_ids)))
-        order = np.argsort(feedback.users, kind="stable")
-        ends = np.searchsorted(feedback.users[order], np.arange(len(feedback.user_ids)), side="right")
-        users = zip(feedback.user_ids, np.split(order, ends[:-1]), strict=True)
-        for user_id, places in users:
-            values = feedback.values[places].astype(np.float64)
-            self._had[user_id] = array("q", feedback.items[places].tolist()), array("d", values.tolist())
+        self._histories = Histories.of(feedback)
         self._range = float(feedback.values.min()), float(feedback.values.max())
         if options is not None and options.on_step is not None:
             options.on_step(len(feedback), len(feedback), float("nan"))
@@ -100,9 +97,7 @@ class ContentModel(ABC):
         counted = checked_value(user_id, item_id, value)
         place = self._place(item_id)
         self._only_recorded.discard(place)
-        items, values = self._had.setdefault(user_id, (array("q"), array("d")))
-        items.append(place)
-        values.append(counted)
+        self._histories.add(user_id, place, counted)
         low, high = self._range
         self._range = min(low, counted), max(high, counted)
 
@@ -167,8 +162,8 @@ class ContentModel(ABC):
     def save(self, directory: Path) -> None:
         """See recommender.Recommender."""
         matrix = self._rows.all()
-        had = list(self._had.values())
-        ids = {"items": self.items, "users": list(self._had), "terms": self._vocabulary, **self._lists()}
+        users = self._histories.user_ids
+        ids = {"items": self.items, "users": users, "terms": self._vocabulary, **self._lists()}
         numbers = {
             "records": np.array(self._rows.records, np.uint64),
             "starts": matrix.indptr,
@@ -177,9 +172,7 @@ class ContentModel(ABC):
             "idf": np.array(self._idf),
             "idf_of_new": np.array(self._idf_of_new),
             "range": np.array(self._range),
-            "lengths": np.array([len(items) for items, _ in had], np.int64),
-            "had": np.concatenate([np.empty(0, np.int64), *(np.array(items) for items, _ in had)]),
-            "values": np.concatenate([np.empty(0), *(np.array(values) for _, values in had)]),
+            **self._histories.arrays(),
         }
         save_state(directory, type(self).__name__, self.config, ids, numbers)
 
@@ -197,10 +190,7 @@ class ContentModel(ABC):
         rows = numbers["starts"], numbers["terms"], numbers["weights"]
         model._rows = TermRows(*rows, len(ids["terms"]), records)
         model._only_recorded = _only_recorded(records, numbers["had"].tolist())
-        ends = np.cumsum(numbers["lengths"])[:-1]
-        columns = zip(np.split(numbers["had"], ends), np.split(numbers["values"], ends), strict=True)
-        for user_id, (items, values) in zip(ids["users"], columns, strict=False):
-            model._had[user_id] = array("q", items.tolist()), array("d", values.tolist())
+        model._histories = Histories.saved(ids["users"], numbers)
         model._range = float(numbers["range"][0]), float(numbers["range"][1])
         model._know_lists(ids)
         return model
@@ -210,10 +200,10 @@ class ContentModel(ABC):
         """The terms of a record, each as often as it counts."""
 
     @abstractmethod
-    def _vector(self, rows: Any, values: Vector, visitor_id: str) -> Vector | None:
+    def _vector(self, rows: Any, had: History, visitor_id: str) -> Vector | None:
         """What the visitor wants, (number of terms,); None if that cannot be told.
 
-        rows: (n, number of terms) of what it had, sparse; values: (n,) ratings of these.
+        rows: (n, number of terms) of what it had, sparse.
         """
 
     def _documents(self, knowledge: Knowledge) -> Mapping[str, Iterable[str]]:
@@ -233,7 +223,7 @@ class ContentModel(ABC):
     def _forget(self) -> None:
         self._index: dict[str, int] = {}
         self._only_recorded: set[int] = set()
-        self._had: dict[str, tuple[array[int], array[float]]] = {}
+        self._histories = Histories()
         self._terms: dict[str, int] = {}
         self._vocabulary: list[str] = []
         self._idf = array("d")
@@ -247,22 +237,21 @@ class ContentModel(ABC):
         self._rows.grow(len(self._index))
         return place
 
-    def _history(self, visitor: Visitor) -> tuple[IntArray, Vector]:
-        """What the visitor had, by index, and its ratings; without them each counts in full."""
-        had = self._had.get(visitor.visitor_id)
-        if had is not None:
-            return np.array(had[0], np.int64), np.array(had[1], np.float64)
+    def _history(self, visitor: Visitor) -> History:
+        """What the visitor had; of a stranger without ratings each counts in full."""
+        known = self._histories.get(visitor.visitor_id)
+        if known is not None:
+            return known
         given = visitor.values or [self._range[1]] * len(visitor.items)
-        known = [
+        return history_of(
             (self._index[item_id], value)
             for item_id, value in zip(visitor.items, given, strict=False)
             if item_id in self._index
-        ]
-        return np.array([index for index, _ in known], np.int64), np.array([value for _, value in known])
+        )
 
     def _wanted(self, visitor: Visitor) -> Vector | None:
-        items, values = self._history(visitor)
-        return self._vector(self._rows.of(items), values, visitor.visitor_id)
+        had = self._history(visitor)
+        return self._vector(self._rows.of(had.items), had, visitor.visitor_id)
 
     def _fit(self, rows: IntArray, wanted: Vector | None) -> FloatArray:
         if wanted is None:

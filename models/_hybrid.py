@@ -99,7 +99,10 @@ class Hybrid(ABC):
         items = dict.fromkeys(chain(feedback.item_ids, *(part.items for part in self._parts)))
         self._know(
             list(items),
-            {each: array("q", of.tolist()) for each, of in zip(feedback.user_ids, had, strict=True)},
+            {
+                each: array("q", np.unique(of).tolist())
+                for each, of in zip(feedback.user_ids, had, strict=True)
+            },
         )
         return TrainReport(
             sum(report.events for report in reports), [loss for report in reports for loss in report.losses]
@@ -195,7 +198,9 @@ class Hybrid(ABC):
         for part in self._parts:
             part.learn_one(user_id, item_id, value, time_ms)  # type: ignore[attr-defined]
         place = self._index.setdefault(item_id, len(self._index))
-        self._had.setdefault(user_id, array("q")).append(place)
+        had = self._had.setdefault(user_id, array("q"))
+        if place not in had:
+            had.append(place)
 
     def _add_item(self, item: Item) -> None:
         """Let the parts know it that learn items; see recommender.ItemLearner."""
@@ -230,12 +235,11 @@ class Hybrid(ABC):
         return table
 
     def _history(self, visitor: Visitor) -> IntArray:
-        """What the visitor had, by index: as learned, else what it comes with."""
+        """What the visitor had, by index, each once: as learned, else what it comes with."""
         had = self._had.get(visitor.visitor_id)
         if had is None:
-            return np.array(
-                [self._index[item_id] for item_id in visitor.items if item_id in self._index], np.int64
-            )
+            known = dict.fromkeys(visitor.items)
+            return np.array([self._index[item_id] for item_id in known if item_id in self._index], np.int64)
         return np.array(had, np.int64)
 
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, PositiveFloat
 
 from streamrec.events import Item
 from streamrec.models._content import ContentModel, Vector, labels, words
+from streamrec.models._histories import History
 
 __all__ = ["ContentClassifier", "ContentClassifierConfig"]
 
@@ -33,8 +34,8 @@ class ContentClassifierConfig(BaseModel, frozen=True, extra="forbid", allow_inf_
     prior: PositiveFloat = 100.0
     """Average items that each class has seen before the first of its own."""
     liked_from: float | None = None
-    """Value from which what the visitor had is wholly liked, and below which wholly not; None: by degrees, as
-    above. Where values are weights of types (topic and history), trainings and evaluations set it to 0: all
+    """Value from which what the visitor had is wholly liked, and below which wholly not (of what it had more
+    than once, the mean); None: by degrees, as above. Where values are weights of types (topic and history), trainings and evaluations set it to 0: all
     is liked, and nothing is known of what is not."""
 
 
@@ -48,17 +49,19 @@ class ContentClassifier(ContentModel):
     def _terms_of(self, item: Item) -> Iterable[str]:
         return (*words(item), *labels(item))
 
-    def _vector(self, rows: Any, values: Vector, visitor_id: str) -> Vector | None:
+    def _vector(self, rows: Any, had: History, visitor_id: str) -> Vector | None:
         if not rows.nnz:
             return None
         low, high = self._range
         if self.config.liked_from is not None:
-            liked = (values >= self.config.liked_from).astype(np.float64)
+            liked = np.where(had.values >= self.config.liked_from * had.times, had.times, 0.0)
         else:
-            liked = (values - low) / (high - low) if high > low else np.ones(len(values))
+            liked = (had.values - low * had.times) / (high - low) if high > low else had.times
+        # A stranger may come with ratings out of the range.
+        liked = np.clip(liked, 0, had.times)
         average = self._average()
-        odds: Vector = self._log_chances(rows, np.clip(liked, 0, 1), average)
-        odds -= self._log_chances(rows, np.clip(1 - liked, 0, 1), average)
+        odds: Vector = self._log_chances(rows, liked, average)
+        odds -= self._log_chances(rows, had.times - liked, average)
         return odds
 
     def _log_chances(self, rows: Any, weights: Vector, average: Vector) -> Vector:

@@ -34,7 +34,7 @@ class SwitchingHybridConfig(BaseModel, frozen=True, extra="forbid", allow_inf_na
     many: Node = {"model": "biased_mf"}
     """The recommender for the others."""
     interactions: PositiveInt = 10
-    """From how many on a visitor has many."""
+    """From how many on a visitor has many; one with an item that it had before is none more."""
 
     @model_validator(mode="after")
     def _ratings_of_ratings(self) -> Self:

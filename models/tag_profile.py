@@ -20,6 +20,7 @@ from pydantic import BaseModel, NonNegativeFloat
 from streamrec.events import Item
 from streamrec.feedback import Knowledge
 from streamrec.models._content import ContentModel, Vector, labels
+from streamrec.models._histories import History
 from streamrec.recommender import Known
 
 __all__ = ["TagProfile", "TagProfileConfig"]
@@ -69,15 +70,15 @@ class TagProfile(ContentModel):
             to[item_id][f"t:{tag.casefold()}"] += 1
         self._given_by, self._given_to = dict(by), dict(to)
 
-    def _vector(self, rows: Any, values: Vector, visitor_id: str) -> Vector | None:
-        had: Vector = rows.T @ values
-        own = np.zeros(len(had))
+    def _vector(self, rows: Any, had: History, visitor_id: str) -> Vector | None:
+        of_items: Vector = rows.T @ had.values
+        own = np.zeros(len(of_items))
         for term, times in self._given_by.get(visitor_id, {}).items():
             if term in self._terms:
                 place = self._terms[term]
                 own[place] = (1 + np.log(times)) * self._idf[place]
         # Both at length 1, so that neither many ratings nor many tags drown the other.
-        profile = _unit(had) + self.config.own_tags * _unit(own)
+        profile = _unit(of_items) + self.config.own_tags * _unit(own)
         return _unit(profile) if profile.any() else None
 
 

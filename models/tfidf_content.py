@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from streamrec.events import Item
 from streamrec.models._content import ContentModel, Vector, labels, words
+from streamrec.models._histories import History
 from streamrec.recommender import Reason, Visitor
 
 __all__ = ["TfidfContent", "TfidfContentConfig"]
@@ -43,28 +44,28 @@ class TfidfContent(ContentModel):
         """What the visitor had that is most like the item: all such parts together are the score."""
         if np.isnan(self.score(visitor, [item_id])[0]):
             return []
-        had, values = self._history(visitor)
-        rows, weights = self._rows.of(had), self._weights(values)
+        had = self._history(visitor)
+        rows, weights = self._rows.of(had.items), self._weights(had)
         alike = rows @ self._rows.of(np.array([self._index[item_id]])).toarray()[0]
         parts = alike * weights / np.linalg.norm(rows.T @ weights)
         order = np.argsort(-np.abs(parts), kind="stable")[:_REASONS]
         items = self.items
-        return [Reason("item", items[had[place]], float(parts[place])) for place in order.tolist()]
+        return [Reason("item", items[had.items[place]], float(parts[place])) for place in order.tolist()]
 
     def _terms_of(self, item: Item) -> Iterable[str]:
         if self.config.terms == "words":
             return words(item)
         return labels(item) if self.config.terms == "labels" else (*words(item), *labels(item))
 
-    def _vector(self, rows: Any, values: Vector, visitor_id: str) -> Vector | None:
-        profile: Vector = rows.T @ self._weights(values)
+    def _vector(self, rows: Any, had: History, visitor_id: str) -> Vector | None:
+        profile: Vector = rows.T @ self._weights(had)
         length = float(np.linalg.norm(profile))
         return profile / length if length > 0 else None
 
-    def _weights(self, values: Vector) -> Vector:
-        if self.config.weights == "values":
-            return values
-        if not len(values) or np.ptp(values) == 0:
-            return np.ones(len(values))
-        found: Vector = values - values.mean()
+    def _weights(self, had: History) -> Vector:
+        if self.config.weights == "values" or not len(had.items):
+            return had.values
+        if np.ptp(had.values / had.times) == 0:
+            return had.times
+        found: Vector = had.values - had.times * (had.values.sum() / had.times.sum())
         return found

@@ -1,62 +1,76 @@
-"""Run it: `python -m benchmarks.quality [--data FOLDER] [--only DATA] [--seeds N] [--out FOLDER]`.
+"""Run it: `python -m benchmarks.quality [--only QUESTION] [--model NAME] [--data DIR] [--out DIR]`.
 
-Exit 1 if a claim that is required does not hold: GRU4Rec with the published hyperparameters is not below the
-official figure, with tuned ones above it, and the simple baselines are below the published cross-entropy.
-That session neighbours are below the tuned GRU4Rec is claimed too; those that are not beaten are shown.
+Asks one question after the other, each data set of sessions and each question about recommenders, prints a
+table for each, and puts its rows into report.json in place of those of an earlier run. Exit 1 if a claim that
+is required does not hold, or a question has no answer; the others are asked all the same.
 """
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from threadpoolctl import threadpool_limits
 
-from benchmarks.quality.claims import claims, claims_table, not_held
-from benchmarks.quality.runs import Run, measure
-from benchmarks.quality.settings import FILES, PUBLISHED, RIVALS, TUNED
+from benchmarks.quality.sessions import judge_sessions
+from benchmarks.quality.settings import FILES
+from benchmarks.recommenders.questions import QUESTIONS, Folders
+from benchmarks.recommenders.rows import Judged, add_to_report, not_held
 from streamrec.cli.output import print_error
-from streamrec.errors import DatasetError, StreamrecError
+from streamrec.errors import StreamrecError
+from streamrec.models import RECOMMENDERS
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-
-_WIDTH: Final = 110
+_WIDTH: Final = 120
 """Of the lines in a log or a pipe."""
 
 console = Console()
 
 
 def main() -> None:
-    """Train, measure, print, write the report."""
+    """Ask, print, add to the report, one question after the other."""
     options = _options()
     if not console.is_terminal:
         console.width = _WIDTH
-    started = time.monotonic()
-    runs = list(_runs(options.data, options.seeds, [options.only] if options.only else list(FILES)))
-    try:
-        _require_files(runs)
-        entries = claims(runs, measure(runs, options.processes, console))
-    except StreamrecError as error:
-        print_error(str(error))
-        sys.exit(error.exit_code)
-    report = Path(options.out) / "report.json"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
-    for data in dict.fromkeys(run.data for run in runs):
-        console.print()
-        console.print(claims_table(data, entries))
-    console.print(
-        f"± is the standard error of the mean of {options.seeds} seeds; official figures have one. "
-        f"Took {time.monotonic() - started:.0f} s; written to {report}.",
-        highlight=False,
-    )
-    faults = not_held(entries)
+    report = options.out / "report.json"
+    faults, unanswered = [], []
+    for question in options.only:
+        began = time.monotonic()
+        try:
+            judged = _answered(question, options)
+        except StreamrecError as error:
+            unanswered.append(question)
+            print_error(f"{question}: {error}")
+            continue
+        add_to_report(report, judged.entries)
+        for table in judged.tables:
+            console.print()
+            console.print(table)
+        took = f"{question} took {time.monotonic() - began:.0f} s; its rows are in {report}"
+        console.print(took, highlight=False, soft_wrap=True)
+        faults += not_held(judged.entries)
+    if unanswered:
+        faults.append(f"no answer to {', '.join(unanswered)}, for what is said above")
     for fault in faults:
         print_error(fault)
     sys.exit(bool(faults))
+
+
+def _answered(question: str, options: argparse.Namespace) -> Judged:
+    if question in FILES:
+        return judge_sessions(question, options.data, options.seeds, options.processes, console)
+    names = options.model or list(RECOMMENDERS)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(question, total=None)
+
+        def step(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return QUESTIONS[question](names, Folders(options.data, options.out), step)
 
 
 def _options() -> argparse.Namespace:
@@ -64,36 +78,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the data sets"
     )
-    parser.add_argument("--only", choices=[*FILES], help="one data set alone")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of every setting")
-    parser.add_argument("--processes", type=int, default=2, help="trainings at once, of one thread each")
-    parser.add_argument("--out", default="build/quality", help="folder of report.json")
+    parser.add_argument("--out", type=Path, default=Path("build/quality"), help="folder of report.json")
+    parser.add_argument(
+        "--only", action="append", choices=[*FILES, *QUESTIONS], help="one question; again for another"
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        choices=list(RECOMMENDERS),
+        help="one recommender, in its questions alone; again for another",
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of every setting of GRU4Rec")
+    parser.add_argument("--processes", type=int, default=2, help="of these at once, of one thread each")
     options = parser.parse_args()
     if options.seeds < 1 or options.processes < 1:
         parser.error("at least one seed and one process are needed to measure anything")
+    options.only = options.only or [*([] if options.model else FILES), *QUESTIONS]
     return options
 
 
-def _runs(folder: Path, seeds: int, data_sets: list[str]) -> Iterator[Run]:
-    for data in data_sets:
-        files = folder / FILES[data].train, folder / FILES[data].test
-        settings = [(f"published, {loss}", loss, given) for loss, given in PUBLISHED.items()]
-        settings += [(f"tuned, {loss}", loss, given) for (of, loss), given in TUNED.items() if of == data]
-        for setting, loss, given in settings:
-            for seed in range(seeds):
-                yield Run(data, setting, "gru4rec", {"loss": loss, **given}, seed, *files)
-        for rival in RIVALS:
-            yield Run(data, rival.setting, rival.model, rival.parameters, 0, *files)
-
-
-def _require_files(runs: list[Run]) -> None:
-    missing = {str(path): None for run in runs for path in (run.train, run.test) if not path.exists()}
-    if missing:
-        raise DatasetError(
-            f"there is no {', no '.join(missing)}; --data names the folder that holds the data sets: "
-            "make quality ARGS='--data FOLDER'"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):
+        main()

@@ -1,19 +1,18 @@
-"""What was measured as claims: a value, the figure beside it, and whether the claim holds."""
+"""What was measured of sessions as claims: a value, the figure beside it, and whether the claim holds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from operator import ge, gt, lt
 from statistics import mean, stdev
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rich.table import Table
 
 from benchmarks.quality.runs import Measured, Run
 from benchmarks.quality.settings import OFFICIAL
+from benchmarks.recommenders.rows import Entry
 
-__all__ = ["claims", "claims_table", "not_held"]
-
-Entry = dict[str, Any]
+__all__ = ["claims", "claims_table"]
 
 
 class _Claim(NamedTuple):
@@ -88,33 +87,24 @@ def _best(setting: str, data: str, metric: str, entries: Sequence[Entry]) -> flo
     )
 
 
-def not_held(entries: Sequence[Entry]) -> list[str]:
-    """What to say about every required claim that does not hold; empty if all do."""
-    return [
-        f"{entry['data']}, {entry['model']}, {entry['setting']}: {entry['metric']} is {entry['value']:.4f}, "
-        f"wanted {entry['claim']} {entry['reference']:.4f}"
-        for entry in entries
-        if entry["required"] and not entry["holds"]
-    ]
-
-
-def claims_table(data: str, entries: Sequence[Entry]) -> Table:
+def claims_table(data: str, entries: Sequence[Entry], seeds: int) -> Table:
     """The claims on one data set, a line for each setting: ours, what was wanted, and whether it holds."""
-    ours = [entry for entry in entries if entry["data"] == data]
     table = Table(
         title=f"{data}: ours beside the official GRU4Rec, baselines beside ours",
         title_justify="left",
+        caption=f"± is the standard error of the mean of {seeds} seeds; official figures have one.",
+        caption_justify="left",
         box=None,
         pad_edge=False,
         collapse_padding=True,
     )
     table.add_column("", no_wrap=True)
-    for metric in dict.fromkeys(entry["metric"] for entry in ours):
+    for metric in dict.fromkeys(entry["metric"] for entry in entries):
         table.add_column(metric, justify="right", no_wrap=True)
         table.add_column("wanted", justify="right", no_wrap=True)
         table.add_column("")
     rows: dict[str, list[str]] = {}
-    for entry in ours:
+    for entry in entries:
         rows.setdefault(_name(entry), []).extend(_cells(entry))
     for name, cells in rows.items():
         table.add_row(name, *cells)

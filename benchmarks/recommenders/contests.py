@@ -63,4 +63,4 @@ REASONS: Final[Mapping[tuple[str, str, str], str]] = {
     ("wals", "top-n", "answer"): _EXACT,
     ("wals", "top-n", "train"): _AGAIN,
 }
-"""By model, task and `train` or `answer`: why ours takes longer; docs/models.md says so too."""
+"""By model, task and `train` or `answer`: why ours takes longer. Stands below the table."""

@@ -7,17 +7,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from streamrec.engine.child import Child
 from streamrec.errors import DatasetError
 from streamrec.events import Item
 from streamrec.feedback import Feedback, Knowledge, Tagging, Trust, make_feedback
 from streamrec.feedback_files import load_feedback
 
-__all__ = ["camra2011", "citeulike_t", "depaul_movie", "filmtrust", "movielens_100k", "movielens_small"]
+__all__ = [
+    "camra2011",
+    "citeulike_t",
+    "depaul_movie",
+    "filmtrust",
+    "movielens_100k",
+    "movielens_small",
+    "tagged",
+]
 
 _CARRIER: Final = "recbole==1.2.1"
 _RATINGS: Final = "recbole/dataset_example/ml-100k/ml-100k.inter"
 _TAGGED: Final = 3
+_LABEL: Final = 64
+"""Letters of a record's tag, at most."""
 
 
 def movielens_100k(folder: Path) -> Feedback:
@@ -45,25 +57,36 @@ def movielens_100k(folder: Path) -> Feedback:
 
 
 def movielens_small(folder: Path) -> tuple[Feedback, Knowledge]:
-    """100,004 ratings of 671 visitors and 9,066 films, with titles, genres and tags."""
+    """100,004 ratings of 671 visitors and 9,066 films, with titles and genres; and the tags visitors gave.
+
+    Records have no tags: which of them may be known depends on what is held out. See `tagged`.
+    """
     feedback = load_feedback(folder / "ratings.csv")
     tags = [
         Tagging(row["userId"], row["movieId"], row["tag"].lower().strip())
         for row in _rows(folder / "tags.csv")
     ]
-    of_item: dict[str, dict[str, None]] = {}
-    for each in tags:
-        of_item.setdefault(each.item_id, {})[each.tag[:64]] = None
     items = {
         row["movieId"]: Item(
             item_id=row["movieId"],
             title=row["title"],
-            tags=list(of_item.get(row["movieId"], ())),
             categories=[] if row["genres"].startswith("(") else row["genres"].split("|"),
         )
         for row in _rows(folder / "movies.csv")
     }
     return feedback, Knowledge(items=items, tags=tags)
+
+
+def tagged(knowledge: Knowledge) -> Knowledge:
+    """The same, where records have the tags that visitors gave their items, each once."""
+    of_item: dict[str, dict[str, None]] = {}
+    for each in knowledge.tags:
+        of_item.setdefault(each.item_id, {})[each.tag[:_LABEL]] = None
+    items = {
+        item_id: msgspec.structs.replace(item, tags=list(of_item.get(item_id, ())))
+        for item_id, item in knowledge.items.items()
+    }
+    return knowledge._replace(items=items)
 
 
 def filmtrust(folder: Path) -> tuple[Feedback, Knowledge]:
@@ -120,7 +143,7 @@ def citeulike_t(folder: Path) -> tuple[Feedback, Knowledge]:
         articles = line.split()[1:]
         if len(articles) >= _TAGGED:
             for article in articles:
-                tags[int(article)].append(name[:64])
+                tags[int(article)].append(name[:_LABEL])
     items = {
         str(n): Item(item_id=str(n), text=text, tags=own)
         for n, (text, own) in enumerate(zip(texts, tags, strict=True))

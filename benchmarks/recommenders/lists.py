@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from rich.table import Table
 
-from benchmarks.recommenders.rows import Entry, Judged, entry, mark, new_table
+from benchmarks.recommenders.data import tagged
+from benchmarks.recommenders.rows import Entry, Judged, Notes, entry, new_table
 from streamrec.contracts import TrainOptions
-from streamrec.evaluation.held_out import Lists, Parts, last_of_each, measure_lists, unaware
+from streamrec.evaluation.feedback_summary import summarise_lists
+from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, unaware
 from streamrec.feedback import Feedback, Knowledge
 from streamrec.models import recommender, recommender_class, recommender_of
 from streamrec.node_files import load_node
@@ -34,20 +36,30 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 """Hybrids that foretell ratings by default: their examples are for lists."""
 _DATA: Final = "ml-latest-small"
 _BESIDE: Final = "item_popularity"
-_NOT_HERE: Final = {
-    "content_classifier",
-    "group_recommender",
-    "tag_profile",
-    "tfidf_content",
-    "trending_items",
+_NEW_ITEMS: Final = "for items that nobody has had: see citeulike-t, new items"
+_EXCUSED: Final[Mapping[str, str]] = {
+    "content_classifier": _NEW_ITEMS,
+    "group_recommender": "for groups: see camra2011; of one visitor it lists by the ratings it expects",
+    "tag_profile": _NEW_ITEMS,
+    "tfidf_content": _NEW_ITEMS,
+    "trending_items": "for what is had of late: here each visitor's last fifth has a time of its own",
 }
-"""Made for what this data does not ask: items that nobody has had, lists for groups, what is new today."""
+"""Trained for lists, and need not be above popularity here."""
+_METRICS: Final[Mapping[str, str]] = {
+    "ndcg@10": "ndcg@10",
+    "recall@20": "recall@20",
+    "coverage@20": "coverage@20",
+    "novelty@20": "novelty@20",
+    "popularity@20": "average_popularity@20",
+}
+"""By their names in the report, those of the evaluation."""
 
 
 class _Listed(NamedTuple):
     """Lists of one training."""
 
-    lists: Lists
+    metrics: Mapping[str, float]
+    """By their names in the report."""
     train_s: float
     """CPU seconds."""
     ms: float
@@ -64,49 +76,49 @@ def for_lists(name: str) -> Recommender:
 def judge_lists(
     names: Collection[str], data: tuple[Feedback, Knowledge], on_step: Callable[[int, int], object]
 ) -> Judged:
-    """Metrics of every model; those that are trained for lists have to beat popularity."""
+    """Metrics of every model, popularity always among them; what is trained for lists has to beat that."""
     feedback, knowledge = data
     parts = last_of_each(feedback)
+    known = tagged(unaware(knowledge, parts.test))
+    listed = list(dict.fromkeys([_BESIDE, *names]))
     found: dict[str, _Listed] = {}
-    for done, name in enumerate(names, 1):
-        found[name] = _listed(name, parts, knowledge)
-        on_step(done, len(names))
-    beside = found[_BESIDE].lists.ndcg_at_10 if _BESIDE in found else None
-    entries = {name: _entries(name, listed, beside) for name, listed in found.items()}
+    for done, name in enumerate(listed, 1):
+        found[name] = _listed(name, parts, known)
+        on_step(done, len(listed))
+    beside = found[_BESIDE].metrics["ndcg@10"]
+    entries = {name: _entries(name, of_model, beside) for name, of_model in found.items()}
     return Judged([row for rows in entries.values() for row in rows], [_table(found, entries)])
 
 
 def _listed(name: str, parts: Parts, knowledge: Knowledge) -> _Listed:
     model = for_lists(name)
     began = time.process_time()
-    model.train(parts.train, unaware(knowledge, parts.test), TrainOptions(seed=0))
+    model.train(parts.train, knowledge, TrainOptions(seed=0))
     trained = time.process_time()
-    lists = measure_lists(model, parts)
-    return _Listed(lists, trained - began, (time.process_time() - trained) / lists.visitors * 1000)
+    made = make_lists(model, parts, 20)
+    listed_s = time.process_time() - trained
+    about = {"label": name, "model": name, "task": "top-n", "config": {}}
+    found = summarise_lists(made, (10, 20), **about, train_s=trained - began, evaluate_s=listed_s)
+    metrics = {metric: found.metrics[of] for metric, of in _METRICS.items()}
+    return _Listed(metrics, trained - began, listed_s / found.visitors * 1000)
 
 
-def _entries(name: str, listed: _Listed, beside: float | None) -> list[Entry]:
-    lists = listed.lists
-    judged = "top-n" in recommender_class(name).tasks and name not in {*_NOT_HERE, _BESIDE}
-    reference = beside if judged else None
-    others = {
-        "recall@20": lists.recall_at_20,
-        "coverage@20": lists.coverage_at_20,
-        "novelty@20": lists.novelty_at_20,
-        "popularity@20": lists.popularity_at_20,
-        "train_s": listed.train_s,
-        "list_ms": listed.ms,
-    }
+def _entries(name: str, listed: _Listed, beside: float) -> list[Entry]:
+    judged = "top-n" in recommender_class(name).tasks and name != _BESIDE
+    ndcg = listed.metrics["ndcg@10"]
+    others = {**listed.metrics, "train_s": listed.train_s, "list_ms": listed.ms}
+    del others["ndcg@10"]
     return [
         entry(
             name,
             _DATA,
             "ndcg@10",
-            lists.ndcg_at_10,
-            reference=reference,
-            holds=reference is None or lists.ndcg_at_10 > reference,
-            required=reference is not None,
-            claim="above popularity",
+            ndcg,
+            reference=beside if judged else None,
+            holds=ndcg > beside,
+            required=True,
+            excuse=_EXCUSED.get(name, ""),
+            claim="above popularity's",
         ),
         *(entry(name, _DATA, metric, value) for metric, value in others.items()),
     ]
@@ -116,17 +128,18 @@ def _table(found: Mapping[str, _Listed], entries: Mapping[str, list[Entry]]) -> 
     """A line for each model, the best first."""
     columns = ("NDCG@10", "", "Recall@20", "coverage", "novelty", "popularity", "train s", "ms a list")
     table = new_table(f"{_DATA}: each visitor's last fifth in lists of the first four", *columns)
-    for name, listed in sorted(found.items(), key=lambda each: -each[1].lists.ndcg_at_10):
-        lists = listed.lists
+    notes = Notes()
+    for name, listed in sorted(found.items(), key=lambda each: -each[1].metrics["ndcg@10"]):
         table.add_row(
             name,
-            f"{lists.ndcg_at_10:.4f}",
-            mark(entries[name][0]),
-            f"{lists.recall_at_20:.4f}",
-            f"{lists.coverage_at_20:.3f}",
-            f"{lists.novelty_at_20:.2f}",
-            f"{lists.popularity_at_20:.1f}",
+            f"{listed.metrics['ndcg@10']:.4f}",
+            notes.mark(entries[name][0]),
+            f"{listed.metrics['recall@20']:.4f}",
+            f"{listed.metrics['coverage@20']:.3f}",
+            f"{listed.metrics['novelty@20']:.2f}",
+            f"{listed.metrics['popularity@20']:.1f}",
             f"{listed.train_s:.2f}",
             f"{listed.ms:.2f}",
         )
+    table.caption = notes.under(f"ok: above {_BESIDE}. What only foretells ratings is listed, not judged.")
     return table

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks.recommenders.rows import Entry, Judged, entry, mark, new_table
 from streamrec.contracts import TrainOptions
-from streamrec.evaluation.folds import fold_places, predict
+from streamrec.evaluation.folds import fold_places, foretell
 from streamrec.feedback import Feedback, Knowledge
 from streamrec.models import recommender
 
-__all__ = ["Foretold", "Gain", "Question", "foretell", "gain", "judge_gains"]
+__all__ = ["Errors", "Gain", "Question", "errors_of", "gain", "judge_gains"]
 
 Floats = NDArray[np.float64]
 _N_FOLDS: Final = 5
@@ -36,11 +36,11 @@ class Question(NamedTuple):
     n_splits: int
 
 
-class Foretold(NamedTuple):
+class Errors(NamedTuple):
     """Of each split and rating, (splits, n)."""
 
     errors: Floats
-    """What was foretold less what was said; the mean of the training ratings where the model cannot tell."""
+    """What was foretold less what was said."""
     trained_on: NDArray[np.int64]
     """How many ratings of the visitor were in the training."""
 
@@ -83,7 +83,7 @@ def judge_gains(
         caption="The standard error of the gain is over visitors.",
     )
     for name in models:
-        sides = [foretell(name, *side, n_splits, step) for side in (known, unknown)]
+        sides = [errors_of(name, *side, n_splits, step) for side in (known, unknown)]
         for place, (who, below) in enumerate(visitors.items()):
             found = gain(*sides, known[0].users, below)
             row = entry(
@@ -105,11 +105,11 @@ def judge_gains(
     return Judged(entries, [table])
 
 
-def foretell(
+def errors_of(
     name: str, feedback: Feedback, knowledge: Knowledge, n_splits: int, on_fold: Callable[[], object]
-) -> Foretold:
+) -> Errors:
     """Every rating by a model that has not seen it, once a split. on_fold: called after each fold."""
-    found = Foretold(np.empty((n_splits, len(feedback))), np.zeros((n_splits, len(feedback)), np.int64))
+    found = Errors(np.empty((n_splits, len(feedback))), np.zeros((n_splits, len(feedback)), np.int64))
     for split, held_out in _folds(len(feedback), n_splits):
         rest = np.ones(len(feedback), bool)
         rest[held_out] = False
@@ -118,16 +118,15 @@ def foretell(
         model.train(train, knowledge, TrainOptions(seed=split))
         # As `take` has them.
         places = np.sort(held_out)
-        predicted = predict(model, feedback.take(places)).astype(np.float64)
-        predicted[np.isnan(predicted)] = train.values.mean(dtype=np.float64)
-        found.errors[split, places] = predicted - feedback.values[places]
+        expected, _ = foretell(model, train, feedback.take(places))
+        found.errors[split, places] = expected - feedback.values[places]
         ratings_of = np.bincount(feedback.users[rest], minlength=len(feedback.user_ids))
         found.trained_on[split, places] = ratings_of[feedback.users[places]]
         on_fold()
     return found
 
 
-def gain(known: Foretold, unknown: Foretold, users: NDArray[np.int64], below: int | None = None) -> Gain:
+def gain(known: Errors, unknown: Errors, users: NDArray[np.int64], below: int | None = None) -> Gain:
     """What knowing more changes; of visitors with fewer than `below` ratings in the training, if given.
 
     users: (n,) who gave the ratings. NaN where there are no such ratings.

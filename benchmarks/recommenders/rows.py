@@ -1,6 +1,7 @@
 """What was measured as rows: of the report, of a table.
 
-A row says what a figure is held to, whether that holds, and whether the run fails if it does not.
+A row says what a figure is held to, whether that holds, and whether the run fails if it does not. What need
+not hold may have its reason beside it, and has where it does not.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from rich.table import Table
 
-__all__ = ["Entry", "Judged", "add_to_report", "entry", "mark", "new_table", "not_held"]
+__all__ = ["Entry", "Judged", "Notes", "add_to_report", "entry", "mark", "new_table", "not_held"]
 
 Entry = dict[str, Any]
 _KEY: Final = ("model", "setting", "data", "metric")
@@ -31,12 +32,17 @@ def entry(
     *,
     setting: str | None = None,
     reference: float | None = None,
-    holds: bool = True,
+    holds: bool = False,
     required: bool = False,
+    excuse: str = "",
     claim: str = "",
     more: Mapping[str, float] | None = None,
 ) -> Entry:
-    """A row of the report; reference, holds and claim say what the value is held to."""
+    """A row of the report; reference, holds and claim say what the value is held to.
+
+    Without a reference nothing is claimed: `holds` is None. excuse: why it need not hold, though required.
+    """
+    claimed = reference is not None
     return {
         "model": model,
         **({} if setting is None else {"setting": setting}),
@@ -44,9 +50,10 @@ def entry(
         "metric": metric,
         "value": round(value, 4),
         "reference": None if reference is None else round(reference, 4),
-        "holds": bool(holds),
-        "required": required,
-        "claim": claim,
+        "holds": bool(holds) if claimed else None,
+        "required": claimed and required and not excuse,
+        "claim": claim if claimed else "",
+        **({"excuse": excuse} if claimed and excuse and not holds else {}),
         **{name: round(each, 4) for name, each in (more or {}).items()},
     }
 
@@ -83,11 +90,29 @@ def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
 
 def mark(row: Entry) -> str:
     """Whether a claim holds, for a cell."""
-    if row["reference"] is None:
+    if row["holds"] is None:
         return ""
     if row["holds"]:
         return "[green]ok[/]"
     return "[bold red]no[/]" if row["required"] else "[yellow]no[/]"
+
+
+class Notes:
+    """Why claims of a table need not hold: numbers for its cells, reasons for what stands below it."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, row: Entry) -> str:
+        """As `mark`, with the number of the excuse, if it has one."""
+        if "excuse" not in row:
+            return mark(row)
+        number = self._numbers.setdefault(row["excuse"], len(self._numbers) + 1)
+        return f"{mark(row)} ({number})"
+
+    def under(self, caption: str = "") -> str:
+        """The caption, and each reason in a line below it."""
+        return "\n".join(filter(None, [caption, *(f"({n}) {each}" for each, n in self._numbers.items())]))
 
 
 def _key(row: Entry) -> tuple[Any, ...]:

@@ -1,22 +1,21 @@
-"""Rating predictors by cross-validation: how far off the ratings are that they did not see.
+"""Rating predictors by cross-validation: what they say of ratings that they did not see.
 
-In: Feedback and a model that is made anew for each fold. Out: errors. A rating that the model cannot foretell
-counts as if it had said the mean of its training ratings, and how many these are is told.
+In: Feedback, and for each fold a model that was trained on all others. Out: the ratings foretold. One that
+the model cannot foretell is taken to be the mean of its training ratings, and which these are is told.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.contracts import FloatArray, IntArray, OnStep, TrainOptions
+from streamrec.contracts import FloatArray, IntArray, OnStep
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.metrics import mae, rmse
-from streamrec.feedback import NOTHING, Feedback, Knowledge
+from streamrec.feedback import Feedback
 from streamrec.recommender import Recommender, Visitor
 
-__all__ = ["Fold", "Foretold", "cross_validate", "fold_places", "folds", "foretell", "predict"]
+__all__ = ["Foretold", "fold_places", "folds", "foretell", "predict"]
 
 _VISITORS_A_STEP: Final = 64
 
@@ -28,41 +27,6 @@ class Foretold(NamedTuple):
     """What it said; where it could not tell, the mean of its training ratings."""
     unscored: NDArray[np.bool_]
     """Where it could not tell."""
-
-
-class Fold(NamedTuple):
-    """What a fold came to."""
-
-    rmse: float
-    mae: float
-    unscored: float
-    """Share of the ratings that the model could not foretell."""
-    ratings: int
-
-
-def cross_validate(
-    make: Callable[[], Recommender],
-    feedback: Feedback,
-    knowledge: Knowledge = NOTHING,
-    *,
-    n_folds: int = 5,
-    seed: int = 0,
-    on_fold: Callable[[int], object] = lambda _: None,
-) -> list[Fold]:
-    """Each fold foretold by a model of all others. on_fold: called after each with how many are done.
-
-    Raises ConfigError or DatasetError if there cannot be so many folds.
-    """
-    found = []
-    for number, (train, test) in enumerate(folds(feedback, n_folds, seed), 1):
-        model = make()
-        model.train(train, knowledge, TrainOptions(seed=seed))
-        expected, unscored = foretell(model, train, test)
-        found.append(
-            Fold(rmse(expected, test.values), mae(expected, test.values), float(unscored.mean()), len(test))
-        )
-        on_fold(number)
-    return found
 
 
 def folds(feedback: Feedback, n_folds: int, seed: int) -> Iterator[tuple[Feedback, Feedback]]:

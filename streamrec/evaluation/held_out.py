@@ -1,6 +1,7 @@
 """Top-n recommenders by what visitors did last: is it in the lists made of what they did before?
 
-In: Feedback, and a recommender. Out: metrics of lists of everything that a visitor has not had in training.
+In: Feedback, and a recommender. Out: lists of what a visitor has not had in training, and where in them is
+what it had next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,22 +12,11 @@ from numpy.typing import NDArray
 
 from streamrec.contracts import FloatArray, IntArray, OnStep
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.beyond import average_popularity, catalogue_coverage, mean_of_lists, novelty
-from streamrec.evaluation.metrics import ndcg_at_k, recall_at_k
 from streamrec.evaluation.ranks import top
 from streamrec.feedback import Feedback, Knowledge
 from streamrec.recommender import Recommender, Visitor
 
-__all__ = [
-    "Lists",
-    "MadeLists",
-    "Parts",
-    "last_of_each",
-    "make_lists",
-    "measure_lists",
-    "recommended",
-    "unaware",
-]
+__all__ = ["MadeLists", "Parts", "last_of_each", "make_lists", "recommended", "unaware"]
 
 _LISTS_A_STEP: Final = 64
 
@@ -52,20 +42,6 @@ class MadeLists(NamedTuple):
     clicks: IntArray
     """(N,) training interactions of each item of the catalogue: the items of training, and what the model
     knows beyond them."""
-
-
-class Lists(NamedTuple):
-    """What lists came to, means over the visitors."""
-
-    ndcg_at_10: float
-    recall_at_20: float
-    coverage_at_20: float
-    """Share of the catalogue that is in any list of 20."""
-    novelty_at_20: float
-    """Bits: how unlikely an item of the lists is among training interactions."""
-    popularity_at_20: float
-    """Training interactions of an item of the lists."""
-    visitors: int
 
 
 def last_of_each(feedback: Feedback, share: float = 0.2) -> Parts:
@@ -141,19 +117,6 @@ def make_lists(model: Recommender, parts: Parts, k: int = 20, on_step: OnStep | 
     clicks = np.zeros(len(catalogue), np.int64)
     clicks[: len(train.item_ids)] = np.bincount(train.items, minlength=len(train.item_ids))
     return MadeLists(list(wanted_by), ranks, relevant, tops, clicks)
-
-
-def measure_lists(model: Recommender, parts: Parts, k: int = 20) -> Lists:
-    """What lists of k for every visitor of the test part come to; see make_lists."""
-    made = make_lists(model, parts, k)
-    return Lists(
-        float(ndcg_at_k(made.ranks, 10, made.relevant).mean()),
-        float(recall_at_k(made.ranks, k, made.relevant).mean()),
-        catalogue_coverage(made.tops, len(made.clicks)),
-        mean_of_lists(novelty(made.tops, made.clicks)),
-        mean_of_lists(average_popularity(made.tops, made.clicks)),
-        len(made.visitor_ids),
-    )
 
 
 def _by_user(feedback: Feedback, catalogue: Mapping[str, int]) -> dict[str, IntArray]:

@@ -66,6 +66,37 @@ def test_by_deviations_nothing_is_told_of_who_had_nothing() -> None:
     assert model.score(Visitor("", ["a"], [2.0]), ["a"])[0] == pytest.approx(1)
 
 
+def test_what_the_visitor_had_twice_counts_twice() -> None:
+    known = records(a=["x"], b=["y"], c=["x"], d=["y"])
+    feedback = make_feedback("uuu", "aba", [5.0, 1.0, 3.0])
+    model = TfidfContent()
+    model.train(feedback, known)
+    np.testing.assert_allclose(
+        model.score(Visitor("u"), ["c", "d"]), np.array([8, 1]) / math.sqrt(65), rtol=1e-6
+    )
+    model = TfidfContent(TfidfContentConfig(weights="deviations"))
+    model.train(feedback, known)
+    # Above the mean of 3 by 2 and 0, below it by 2.
+    np.testing.assert_allclose(
+        model.score(Visitor("u"), ["c", "d"]), [math.sqrt(0.5), -math.sqrt(0.5)], rtol=1e-6
+    )
+    assert np.isnan(model.score(Visitor())).all()
+
+
+@every_model
+def test_what_comes_again_is_the_same_learned_whole_or_one_by_one(name: str, tmp_path: Path) -> None:
+    known = records(a=["x"], b=["y"], c=["x", "y"])
+    first, whole = recommender(name), recommender(name)
+    first.train(make_feedback("uv", "ab", [5.0, 1.0]), known)
+    for item_id, value in (("b", 2.0), ("a", 3.0), ("b", 4.0)):
+        first.learn_one("u", item_id, value)  # type: ignore[attr-defined]
+    whole.train(make_feedback("uvuuu", "abbab", [5.0, 1.0, 2.0, 3.0, 4.0]), known)
+    assert first.score(Visitor("u")).tobytes() == whole.score(Visitor("u")).tobytes()
+    first.save(tmp_path)
+    loaded = recommender_class(name).load(tmp_path)
+    assert loaded.score(Visitor("u")).tobytes() == whole.score(Visitor("u")).tobytes()
+
+
 def test_parts_of_what_the_visitor_had_add_up_to_the_score() -> None:
     model = TfidfContent()
     known = records(a=["x", "y"], b=["y"], c=["x", "z"])

@@ -22,9 +22,11 @@ from recommender_answers import (
     VARIANTS,
     WITHHELD,
     answers,
+    bytes_kept,
     checkerboard,
     checkerboard_knowledge,
     digest,
+    learn,
     quick,
     ratings,
     ratings_in_moods,
@@ -319,19 +321,21 @@ def test_the_report_counts_ratings_and_progress_gets_to_its_end(name: str) -> No
 def test_what_is_learned_one_by_one_is_what_training_on_all_gives(name: str) -> None:
     everything = with_repeats(ratings())
     first = fresh(name, everything.take(np.arange(len(everything)) < 300), ratings_knowledge())
-    for place in range(300, len(everything)):
-        first.learn_one(  # type: ignore[attr-defined]
-            everything.user_ids[everything.users[place]],
-            everything.item_ids[everything.items[place]],
-            float(everything.values[place]),
-            int(everything.time_ms[place]),
-        )
+    learn(first, everything, 300)
     whole = fresh(name, everything, ratings_knowledge())
     assert sorted(first.items) == sorted(whole.items)
     for user_id in everything.user_ids:
         np.testing.assert_allclose(
             first.score(Visitor(user_id), whole.items), whole.score(Visitor(user_id)), atol=1e-6
         )
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_what_comes_again_takes_no_more_memory(name: str) -> None:
+    rounds = 5
+    kept = bytes_kept(fresh(name, ratings(), ratings_knowledge()), ratings(), rounds)
+    # Whoever keeps interactions needs bytes for each.
+    assert kept < rounds * len(ratings())
 
 
 # -- the same again -----------------------------------------------------------------------------
@@ -406,3 +410,10 @@ def test_a_configuration_is_frozen_documented_and_kept(name: str) -> None:
     assert made.Config.model_validate(config.model_dump()) == config
     with pytest.raises(ValidationError):
         config.anything = 1
+
+
+# -- the last -----------------------------------------------------------------------------------
+
+
+def test_no_check_was_left_out(left_out: list[str]) -> None:
+    assert left_out == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recommender_answers import ratings, ratings_knowledge
+from recommender_answers import bytes_kept, learn, ratings, ratings_knowledge
 
 from streamrec.contracts import TrainOptions
 from streamrec.errors import ArtifactError, ConfigError, DatasetError
@@ -403,13 +403,7 @@ def test_names_and_values_in_nodes_are_understood_as_at_the_top() -> None:
 def test_a_hybrid_of_parts_that_stream_streams(node: dict[str, Any], tmp_path: Path) -> None:
     everything = ratings()
     first: Any = trained(node, everything.take(np.arange(len(everything)) < 300), ratings_knowledge())
-    for place in range(300, len(everything)):
-        first.learn_one(
-            everything.user_ids[everything.users[place]],
-            everything.item_ids[everything.items[place]],
-            float(everything.values[place]),
-            int(everything.time_ms[place]),
-        )
+    learn(first, everything, 300)
     whole = trained(node, everything, ratings_knowledge())
     assert sorted(first.items) == sorted(whole.items)
     first.save(tmp_path / "saved")
@@ -418,6 +412,21 @@ def test_a_hybrid_of_parts_that_stream_streams(node: dict[str, Any], tmp_path: P
         found = first.score(Visitor(user_id), whole.items)
         np.testing.assert_allclose(found, whole.score(Visitor(user_id)), atol=1e-6)
         np.testing.assert_array_equal(loaded.score(Visitor(user_id), whole.items), found)
+
+
+@pytest.mark.parametrize("node", STREAMING, ids=lambda node: node["model"] + node.get("merge", ""))
+def test_what_comes_again_takes_no_more_memory(node: dict[str, Any]) -> None:
+    rounds = 5
+    kept = bytes_kept(trained(node, ratings(), ratings_knowledge()), ratings(), rounds)
+    assert kept < rounds * len(ratings())
+
+
+def test_what_comes_again_makes_no_visitor_better_known() -> None:
+    node = {"model": "switching_hybrid", "task": "top-n", "few": POPULAR, "many": POPULAR}
+    model: Any = trained(node, make_feedback([*"uuuuv"], [*"abaab"]))
+    model.learn_one("u", "a")
+    for visitor in (Visitor("u"), Visitor("nobody", ["a", "b", "a"])):
+        assert model._history(visitor).tolist() == [0, 1]
 
 
 def test_a_new_item_and_a_new_visitor_are_learned() -> None:

@@ -6,6 +6,7 @@ Run by itself it writes the digests, for a comparison between processes.
 import hashlib
 import json
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
@@ -157,6 +158,32 @@ def answers(model: Recommender, feedback: Feedback) -> bytes:
             if number < 4:
                 found.append(repr(model.explain(asker, feedback.item_ids[0])).encode())
     return b"".join(found)
+
+
+def learn(model: Any, feedback: Feedback, start: int = 0) -> None:
+    """Have the model learn the interactions one by one, from that place on."""
+    for place in range(start, len(feedback)):
+        model.learn_one(
+            feedback.user_ids[feedback.users[place]],
+            feedback.item_ids[feedback.items[place]],
+            float(feedback.values[place]),
+            int(feedback.time_ms[place]),
+        )
+
+
+def bytes_kept(model: Any, feedback: Feedback, rounds: int) -> int:
+    """By how much memory grows while a model learns the same again and again, on top of what it knows.
+
+    The first time does not count: then it may make what it takes to learn at all.
+    """
+    tracemalloc.start()
+    learn(model, feedback)
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(rounds):
+        learn(model, feedback)
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return after - before
 
 
 def digest(name: str) -> str:

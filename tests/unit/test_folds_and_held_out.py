@@ -9,17 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrec.errors import ConfigError, DatasetError
-from streamrec.evaluation.folds import cross_validate, fold_places, predict
-from streamrec.evaluation.held_out import (
-    Parts,
-    last_of_each,
-    make_lists,
-    measure_lists,
-    recommended,
-    unaware,
-)
+from streamrec.evaluation.feedback_summary import summarise_lists
+from streamrec.evaluation.folds import fold_places, folds, foretell, predict
+from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, recommended, unaware
 from streamrec.feedback import Feedback, Knowledge, Tagging, Trust, make_feedback
-from streamrec.models.baseline_predictor import BaselinePredictor
 from streamrec.recommender import Visitor
 
 FEEDBACK = make_feedback([*"uuuuuvvvvvw"], [*"abcdeabfghc"], [4, 5, 3, 4, 5, 1, 2, 3, 2, 1, 5], [*range(11)])
@@ -67,20 +60,14 @@ def test_a_model_sees_the_context_of_each_rating() -> None:
 
 
 def test_what_cannot_be_foretold_counts_as_the_mean_and_is_told() -> None:
-    class Silent(BaselinePredictor):
-        def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> Any:
-            return np.full(len(items or self.items), np.nan, np.float32)
-
-    seen: list[int] = []
-    folds = cross_validate(Silent, FEEDBACK, n_folds=2, on_fold=seen.append)
-    assert [each.unscored for each in folds] == [1.0, 1.0]
-    assert seen == [1, 2]
-    for fold, held_out in zip(folds, fold_places(11, 2, 0), strict=True):
-        rest = np.delete(FEEDBACK.values, held_out)
-        errors = FEEDBACK.values[held_out] - rest.mean()
-        assert fold.rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
-        assert fold.mae == pytest.approx(np.mean(np.abs(errors)))
-        assert fold.ratings == len(held_out)
+    model = Told({"u": {"a": 1.5, "d": 2.5}})
+    for (train, test), held_out in zip(folds(FEEDBACK, 2, seed=0), fold_places(11, 2, 0), strict=True):
+        np.testing.assert_array_equal(test.values, FEEDBACK.values[np.sort(held_out)])
+        expected, unscored = foretell(model, train, test)  # type: ignore[arg-type]
+        told = [{("u", "a"): 1.5, ("u", "d"): 2.5}.get(pair) for pair in rows(test)]
+        assert unscored.tolist() == [each is None for each in told]
+        mean = np.delete(FEEDBACK.values, held_out).mean()
+        np.testing.assert_allclose(expected, [mean if each is None else each for each in told], rtol=1e-6)
 
 
 def test_the_last_of_each_visitor_is_held_out() -> None:
@@ -111,20 +98,25 @@ def test_lists_are_measured_against_what_came_last() -> None:
     parts = last_of_each(FEEDBACK, 0.4)
     # u had a, b, c and then d, e; v had a, b, f and then g, h.
     model = Told({"u": dict(zip("abcdefg", (9, 9, 9, 2, 4, 3, 1), strict=True)), "v": {"c": 1, "g": 0.5}})
-    found = measure_lists(model, parts)  # type: ignore[arg-type]
+    made = make_lists(model, parts)  # type: ignore[arg-type]
+    found = summarise_lists(
+        made, (10, 20), label="", model="told", task="top-n", config={}, train_s=0, evaluate_s=0
+    )
     gain = [1.0, 1 / np.log2(3), 0.5]
     ideal = gain[0] + gain[1]
     # u: e, f, d, g. v: c, g; h has no score.
-    assert found.ndcg_at_10 == pytest.approx(((gain[0] + gain[2]) / ideal + gain[1] / ideal) / 2)
-    assert found.recall_at_20 == pytest.approx((1.0 + 0.5) / 2)
-    assert found.coverage_at_20 == pytest.approx(5 / 8)
-    assert found.visitors == 2
+    assert found.metrics["ndcg@10"] == pytest.approx(((gain[0] + gain[2]) / ideal + gain[1] / ideal) / 2)
+    assert found.metrics["recall@20"] == pytest.approx((1.0 + 0.5) / 2)
+    assert found.metrics["coverage@20"] == pytest.approx(5 / 8)
+    assert (found.visitors, found.judged) == (2, 4)
 
 
 def test_a_wanted_item_that_the_model_does_not_know_is_missed() -> None:
     parts = last_of_each(FEEDBACK, 0.4)
     model = Told({"u": {"d": 1.0}, "v": {}}, items="abcd")
-    assert measure_lists(model, parts).recall_at_20 == pytest.approx(0.25)  # type: ignore[arg-type]
+    made = make_lists(model, parts)  # type: ignore[arg-type]
+    assert made.ranks.tolist() == [[1.0, np.inf], [np.inf, np.inf]]
+    assert made.relevant.tolist() == [2, 2]
 
 
 def test_what_a_visitor_had_before_is_not_looked_for() -> None:

@@ -27,11 +27,37 @@ def test_without_the_data_it_says_how_to_name_them(tmp_path: Path) -> None:
     assert "make quality ARGS='--data FOLDER'" in done.stderr
 
 
+def test_what_cannot_be_answered_fails_and_the_rest_is_asked_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "filmtrust").mkdir()
+    pairs = [(user, item) for user in range(6) for item in range(8) if user != item]
+    rows = [f"{user} {item} {1 + (user + item) % 4}\n" for user, item in pairs]
+    (tmp_path / "filmtrust" / "ratings.txt").write_text("".join(rows))
+    (tmp_path / "filmtrust" / "trust.txt").write_text("0 1 1\n2 3 1\n")
+    before = [{"model": "gru4rec", "data": "serenade", "metric": "mrr@20"}]
+    (tmp_path / "report.json").write_text(json.dumps(before))
+    only = [argument for each in ("serenade", "trust", "groups") for argument in ("--only", each)]
+    asked = ["--model", "mole_trust", "--model", "group_recommender"]
+    done = quality("--data", str(tmp_path), "--out", str(tmp_path), *only, *asked)
+    assert done.returncode == 1
+    assert f"serenade: there is no {tmp_path}/serenade/train.txt" in done.stderr
+    assert f"groups: {tmp_path}/camra2011/groupMember.txt cannot be read" in done.stderr
+    assert "no answer to serenade, groups" in done.stderr
+    first, *others = json.loads((tmp_path / "report.json").read_text())
+    assert first["model"] == "gru4rec"
+    assert {(each["model"], each["data"]) for each in others} == {("mole_trust", "filmtrust")}
+    assert {"model", "data", "metric", "value", "reference", "holds"} <= others[0].keys()
+
+
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     """benchmarks.quality.claims, which is no part of what is installed."""
     monkeypatch.syspath_prepend(str(ROOT))
     return import_module("benchmarks.quality.claims")
+
+
+def not_held(entries: list[Any]) -> list[str]:
+    found: list[str] = import_module("benchmarks.recommenders.rows").not_held(entries)
+    return found
 
 
 def entries_of(bench: Any, figures: list[tuple[str, str, float]], data: str = "serenade") -> list[Any]:
@@ -74,11 +100,11 @@ def test_what_each_claim_is_beside(bench: Any) -> None:
 
 def test_only_what_is_required_fails_and_the_rest_is_shown(bench: Any) -> None:
     entries = entries_of(bench, FIGURES)
-    assert bench.not_held(entries) == [
+    assert not_held(entries) == [
         "serenade, markov, baseline, first order: mrr@20 is 0.2890, wanted below 0.2880"
     ]
     console = Console(file=io.StringIO(), width=110)
-    console.print(bench.claims_table("serenade", entries))
+    console.print(bench.claims_table("serenade", entries, 1))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     marks = {line.split("  ")[0].strip(): line.strip().rpartition("  ")[2].strip() for line in lines[2:]}
     assert marks["stan"].endswith("not beaten")

@@ -1,5 +1,6 @@
 """`python -m benchmarks.recommenders`: what its figures are made of, on data that can be counted by hand."""
 
+import io
 import json
 from importlib import import_module
 from pathlib import Path
@@ -8,10 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from streamrec.evaluation.folds import cross_validate
-from streamrec.feedback import NOTHING, Feedback, Knowledge, make_feedback
+from streamrec.errors import DatasetError
+from streamrec.evaluation.folds import folds, foretell
+from streamrec.evaluation.held_out import last_of_each, make_lists
+from streamrec.evaluation.metrics import ndcg_at_k, rmse
+from streamrec.events import Item
+from streamrec.feedback import NOTHING, Feedback, Knowledge, Tagging, make_feedback
 from streamrec.models import recommender
 
 ROOT = Path(__file__).parents[2]
@@ -42,22 +48,36 @@ def ignore(*_: object) -> None:
     pass
 
 
+def printed(table: Any) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
 # -- with and without ---------------------------------------------------------------------------
 
 
 def test_errors_of_all_splits_are_those_of_cross_validation() -> None:
     feedback, steps = some_ratings(), []
-    found = bench("paired").foretell("baseline_predictor", feedback, NOTHING, 2, lambda: steps.append(1))
+    found = bench("paired").errors_of("baseline_predictor", feedback, NOTHING, 2, lambda: steps.append(1))
     assert len(steps) == 10
     for split in range(2):
-        folds = cross_validate(lambda: recommender("baseline_predictor"), feedback, seed=split)
-        squares = sum(fold.rmse**2 * fold.ratings for fold in folds)
+        squares = 0.0
+        for train, test in folds(feedback, 5, seed=split):
+            squares += ((baseline_says(train, test) - test.values) ** 2).sum()
         assert_allclose((found.errors[split] ** 2).sum(), squares, rtol=1e-6)
+
+
+def baseline_says(train: Feedback, test: Feedback) -> Any:
+    model = recommender("baseline_predictor")
+    model.train(train)
+    return foretell(model, train, test).expected
 
 
 def test_the_ratings_that_a_visitor_was_trained_on_are_counted() -> None:
     feedback = make_feedback(["a"] * 5 + ["b"] * 5, [f"i{n}" for n in range(10)], np.arange(10.0))
-    found = bench("paired").foretell("baseline_predictor", feedback, NOTHING, 1, ignore)
+    found = bench("paired").errors_of("baseline_predictor", feedback, NOTHING, 1, ignore)
     # Of ten ratings in five folds two are held out together: the visitor's own, or one of each.
     assert set(found.trained_on[0].tolist()) <= {3, 4}
 
@@ -65,8 +85,8 @@ def test_the_ratings_that_a_visitor_was_trained_on_are_counted() -> None:
 def test_what_is_gained_and_its_error_are_those_of_a_hand() -> None:
     paired = bench("paired")
     trained_on = np.array([[1, 1, 9, 1]])
-    known = paired.Foretold(np.array([[1.0, 1.0, 5.0, 0.0]]), trained_on)
-    unknown = paired.Foretold(np.array([[2.0, 1.0, 5.0, 1.0]]), trained_on)
+    known = paired.Errors(np.array([[1.0, 1.0, 5.0, 0.0]]), trained_on)
+    unknown = paired.Errors(np.array([[2.0, 1.0, 5.0, 1.0]]), trained_on)
     found = paired.gain(known, unknown, np.array([0, 0, 1, 2]), below=5)
     # Squares 1, 1, 0 and 4, 1, 1 over three ratings of two visitors.
     with_it, without = np.sqrt(2 / 3), np.sqrt(2)
@@ -83,7 +103,7 @@ def test_ratings_of_several_splits_count_once() -> None:
     once = [np.array([[1.0, 0.0, 2.0]]), np.array([[2.0, 1.0, 2.0]])]
     users = np.array([0, 1, 2])
     found = [
-        paired.gain(*(paired.Foretold(np.tile(each, (n, 1)), np.zeros((n, 3), int)) for each in once), users)
+        paired.gain(*(paired.Errors(np.tile(each, (n, 1)), np.zeros((n, 3), int)) for each in once), users)
         for n in (1, 4)
     ]
     assert found[0] == found[1]
@@ -154,19 +174,16 @@ def test_hindsight_does_not_count_the_visitors_own() -> None:
 
 def test_folds_of_contenders_are_those_of_cross_validation(tmp_path: Path) -> None:
     feedback = some_ratings()
-    folds = cross_validate(lambda: recommender("baseline_predictor"), feedback)
-    for fold, (split, error) in zip(folds, bench("speed").rating_splits(feedback), strict=True):
+    parts = folds(feedback, 5, seed=0)
+    for (known, test), (split, error) in zip(parts, bench("speed").rating_splits(feedback), strict=True):
         train, answer = bench("contender")._ours("baseline_predictor", split)
-        assert_allclose(error(answer(train())), fold.rmse, rtol=1e-9)
+        assert_allclose(error(answer(train())), rmse(baseline_says(known, test), test.values), rtol=1e-9)
         # What cannot be told counts as the mean.
-        assert_allclose(
-            error(np.full(fold.ratings, np.nan)), error(np.full(fold.ratings, split.values.mean()))
-        )
+        n = len(test)
+        assert_allclose(error(np.full(n, np.nan)), error(np.full(n, split.values.mean())))
 
 
 def test_lists_of_contenders_are_judged_as_those_of_models() -> None:
-    from streamrec.evaluation.held_out import last_of_each, measure_lists
-
     feedback = some_ratings(n_users=30, n_items=40, n=600)
     split, gain = bench("speed").list_split(feedback)
     parts = last_of_each(feedback)
@@ -175,7 +192,8 @@ def test_lists_of_contenders_are_judged_as_those_of_models() -> None:
     model = recommender("item_popularity")
     model.train(parts.train)
     train, answer = bench("contender")._ours("item_popularity", split)
-    assert_allclose(gain(answer(train())), measure_lists(model, parts).ndcg_at_10)
+    made = make_lists(model, parts)
+    assert_allclose(gain(answer(train())), ndcg_at_k(made.ranks, 10, made.relevant).mean())
 
 
 @pytest.mark.filterwarnings("ignore:Method expects CSR input")  # of what implicit made itself
@@ -224,13 +242,116 @@ def test_what_is_slower_than_a_peer_fails_unless_the_reason_is_stated(
     assert held == {
         "train_s beside surprise SlopeOne": (True, True),
         "answer_s beside surprise SlopeOne": (True, True),
-        "rmse beside surprise SlopeOne": (False, False),
+        "rmse beside surprise SlopeOne": (False, True),
         "train_s beside other SlopeOne": (False, True),
         "answer_s beside other SlopeOne": (True, True),
-        "rmse beside other SlopeOne": (True, False),
+        "rmse beside other SlopeOne": (True, True),
     }
     monkeypatch.setattr(speed, "REASONS", {("slope_one", "rating", "train"): "as it is"})
-    assert not [row for row in speed._entries(contest, medians) if row["required"] and not row["holds"]]
+    rows = {contest: speed._entries(contest, medians)}
+    assert [row["metric"] for row in rows[contest] if row["required"] and not row["holds"]] == [
+        "rmse beside surprise SlopeOne"
+    ]
+    text = printed(speed._table("rating", [contest], medians, rows))
+    assert "(1) as it is" in text
+    assert "no (1)" in text
+
+
+def test_lists_that_are_worse_than_a_peers_are_told_and_fail_nothing() -> None:
+    speed = bench("speed")
+    contest = speed.Contest("wals", "top-n", ("implicit ALS",))
+    medians = {
+        ("top-n", "ours wals"): figures(1.0, 1.0, 0.10),
+        ("top-n", "implicit ALS"): figures(1.0, 1.0, 0.11),
+    }
+    *_, row = speed._entries(contest, medians)
+    assert (row["metric"], row["holds"], row["required"]) == ("ndcg@10 beside implicit ALS", False, False)
+
+
+# -- ratings ------------------------------------------------------------------------------------
+
+
+def test_ratings_are_held_to_what_is_published_or_to_the_baseline_predictor() -> None:
+    ratings = bench("ratings")
+
+    def row(name: str, error: float) -> Any:
+        return ratings._entries(name, ratings._Rated(error, 0.7, 0.0), 0.945)[0]
+
+    for name, error, reference, holds in (
+        ("svdpp", 0.92, 0.919, True),
+        ("svdpp", 0.93, 0.919, False),
+        ("co_clustering", 0.96, 0.963, True),
+        ("pmf", 0.944, 0.945, True),
+        ("pmf", 0.945, 0.945, False),
+    ):
+        found = row(name, error)
+        assert (found["reference"], found["holds"], found["required"]) == (reference, holds, True)
+    assert bench("rows").not_held([row("pmf", 0.95), row("pmf", 0.94)]) == [
+        "movielens-100k, pmf: rmse is 0.9500, wanted below baseline_predictor's 0.9450"
+    ]
+
+
+def test_every_model_that_foretells_ratings_is_held_to_something() -> None:
+    steps: list[tuple[int, int]] = []
+    names = ["slope_one", "wals", "pmf"]
+    judged = bench("ratings").judge_ratings(names, some_ratings(), lambda *step: steps.append(step))
+    of_rmse = {row["model"]: row for row in judged.entries if row["metric"] == "rmse"}
+    assert list(of_rmse) == ["baseline_predictor", "slope_one", "pmf"]
+    assert all(row["required"] and row["holds"] is not None for row in of_rmse.values())
+    assert of_rmse["pmf"]["reference"] == of_rmse["baseline_predictor"]["value"]
+    assert {row["holds"] for row in judged.entries if row["metric"] == "mae"} == {None}
+    assert steps[-1] == (15, 15)
+    assert bench("ratings").judge_ratings(["wals"], some_ratings(), ignore).entries == []
+
+
+# -- lists --------------------------------------------------------------------------------------
+
+
+def lists_data() -> tuple[Feedback, Knowledge]:
+    """What was had, and a tag that each visitor gave each of its films."""
+    feedback = some_ratings(n_users=12, n_items=30, n=240)
+    pairs = zip(feedback.users.tolist(), feedback.items.tolist(), strict=True)
+    tags = [Tagging(feedback.user_ids[u], feedback.item_ids[i], f"{u} had {i}") for u, i in pairs]
+    return feedback, Knowledge({name: Item(item_id=name, title=name) for name in feedback.item_ids}, tags)
+
+
+def test_models_of_lists_know_no_tag_of_what_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, (feedback, knowledge) = bench("lists"), lists_data()
+    given: list[Knowledge] = []
+    whole = lists._listed
+    monkeypatch.setattr(lists, "_listed", lambda *each: (given.append(each[2]), whole(*each))[1])
+    lists.judge_lists(["item_popularity"], (feedback, knowledge), ignore)
+    train = last_of_each(feedback).train
+    pairs = zip(train.users.tolist(), train.items.tolist(), strict=True)
+    told = {(train.user_ids[u], train.item_ids[i]) for u, i in pairs}
+    had = {each.tag for each in knowledge.tags if (each.user_id, each.item_id) in told}
+    (known,) = given
+    assert {tag for item in known.items.values() for tag in item.tags} == had
+    assert {each.tag for each in known.tags} == had
+    assert 0 < len(had) < len(knowledge.tags)
+
+
+def test_what_is_trained_for_lists_has_to_beat_popularity_or_says_why_not() -> None:
+    lists, worse = bench("lists"), bench("lists")._Listed(dict.fromkeys(bench("lists")._METRICS, 0.1), 1, 1)
+    rows = {name: lists._entries(name, worse, 0.2) for name in ("wals", "trending_items", "pmf")}
+    told = {name: (of[0]["holds"], of[0]["required"], "excuse" in of[0]) for name, of in rows.items()}
+    assert told == {
+        "wals": (False, True, False),
+        "trending_items": (False, False, True),
+        "pmf": (None, False, False),
+    }
+    text = printed(lists._table(dict.fromkeys(rows, worse), rows))
+    assert "no (1)" in text
+    assert f"(1) {lists._EXCUSED['trending_items']}" in text
+
+
+def test_popularity_is_beside_whoever_is_asked_for() -> None:
+    judged = bench("lists").judge_lists(["truncated_svd"], lists_data(), ignore)
+    rows = {(row["model"], row["metric"]): row for row in judged.entries}
+    row = rows["truncated_svd", "ndcg@10"]
+    assert row["reference"] == rows["item_popularity", "ndcg@10"]["value"]
+    assert row["holds"] == (row["value"] > row["reference"])
+    assert rows["item_popularity", "ndcg@10"]["holds"] is None
 
 
 # -- rows ---------------------------------------------------------------------------------------
@@ -253,9 +374,26 @@ def test_a_claim_that_is_required_and_does_not_hold_is_told() -> None:
     entries = [
         rows.entry("m", "d", "rmse", 4.0, reference=3.0, holds=False, required=True, claim="below"),
         rows.entry("m", "d", "mae", 4.0, reference=3.0, holds=False, claim="below"),
-        rows.entry("m", "d", "rmse", 2.0, setting="s", reference=3.0, required=True, claim="below"),
+        rows.entry("m", "d", "rmse", 2.0, setting="s", reference=3.0, holds=True, required=True),
+        rows.entry("m", "d", "rmse", 4.0, reference=3.0, required=True, excuse="it need not", claim="below"),
+        rows.entry("m", "d", "rmse", 4.0, required=True, claim="below"),
     ]
     assert rows.not_held(entries) == ["d, m: rmse is 4.0000, wanted below 3.0000"]
+    assert [each["holds"] for each in entries] == [False, False, True, False, None]
+
+
+def test_reasons_stand_below_the_table_once_each() -> None:
+    rows = bench("rows")
+    notes = rows.Notes()
+
+    def mark(excuse: str = "", *, holds: bool = False) -> str:
+        row = rows.entry("m", "d", "rmse", 4.0, reference=3.0, holds=holds, required=True, excuse=excuse)
+        return str(notes.mark(row))
+
+    assert mark("never told", holds=True) == "[green]ok[/]"
+    assert mark() == "[bold red]no[/]"
+    assert [mark(each)[-3:] for each in ("slow", "old", "slow")] == ["(1)", "(2)", "(1)"]
+    assert notes.under("Below.") == "Below.\n(1) slow\n(2) old"
 
 
 # -- data ---------------------------------------------------------------------------------------
@@ -274,6 +412,9 @@ def files(tmp_path: Path) -> Path:
         "mult.dat": "2 0:2 1:1\n1 1:1\n1 0:1\n",
         "tag-item.dat": "3 0 1 2\n1 0\n",
         "users.dat": "2 0 2\n1 1\n",
+        "ratings.csv": "userId,movieId,rating,timestamp\n1,10,4.0,5\n2,10,3.0,6\n",
+        "tags.csv": "userId,movieId,tag,timestamp\n1,10,Dark ,5\n2,10,dark,6\n2,10,slow,7\n",
+        "movies.csv": "movieId,title,genres\n10,Alien,Horror|Sci-Fi\n11,Big,(no genres listed)\n",
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -308,9 +449,18 @@ def test_articles_have_their_words_as_often_as_they_stand_there_and_common_tags(
     ]
 
 
-def test_without_the_data_it_says_how_to_name_them(tmp_path: Path) -> None:
-    from streamrec.errors import DatasetError
+def test_records_of_films_have_tags_only_once_they_are_put_there(files: Path) -> None:
+    _, knowledge = bench("data").movielens_small(files)
+    assert [(item.title, item.tags, item.categories) for item in knowledge.items.values()] == [
+        ("Alien", [], ["Horror", "Sci-Fi"]),
+        ("Big", [], []),
+    ]
+    assert [each.tag for each in knowledge.tags] == ["dark", "dark", "slow"]
+    tagged = bench("data").tagged(knowledge._replace(tags=knowledge.tags[:2]))
+    assert [item.tags for item in tagged.items.values()] == [["dark"], []]
 
+
+def test_without_the_data_it_says_how_to_name_them(tmp_path: Path) -> None:
     for load in ("filmtrust", "depaul_movie", "camra2011", "citeulike_t"):
         with pytest.raises(DatasetError, match="--data names the folder"):
             getattr(bench("data"), load)(tmp_path)
