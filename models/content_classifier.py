@@ -35,8 +35,8 @@ class ContentClassifierConfig(BaseModel, frozen=True, extra="forbid", allow_inf_
     """Average items that each class has seen before the first of its own."""
     liked_from: float | None = None
     """Value from which what the visitor had is wholly liked, and below which wholly not (of what it had more
-    than once, the mean); None: by degrees, as above. Where values are weights of types (topic and history), trainings and evaluations set it to 0: all
-    is liked, and nothing is known of what is not."""
+    than once, the mean); None: by degrees, as above. Where values are weights of types (topic and history),
+    trainings and evaluations set it to 0: all is liked, and nothing is known of what is not."""
 
 
 class ContentClassifier(ContentModel):
