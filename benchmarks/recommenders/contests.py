@@ -41,6 +41,9 @@ _SUMS: Final = "keeps what pairs have in common, so that one more rating is lear
 _AFRESH: Final = (
     "makes similarities of such sums with each answer, as events change them; the peers keep them"
 )
+_AT_FIRST: Final = (
+    "makes similarities of such sums when an item is first asked for; the peers have them from training"
+)
 _EXACT: Final = "double precision, and ties by the item's index: lists repeat, and reasons add up to scores"
 _AGAIN: Final = "implicit trains it; then visitors' vectors are made anew, in double precision"
 _MAP: Final = "implicit trains it; then a map is fitted that gives strangers a place"
@@ -52,7 +55,7 @@ REASONS: Final[Mapping[tuple[str, str, str], str]] = {
     ("bpr", "top-n", "train"): _MAP,
     ("item_based_cf", "rating", "answer"): _AFRESH,
     ("item_based_cf", "rating", "train"): _SUMS,
-    ("item_based_cf", "top-n", "answer"): _AFRESH,
+    ("item_based_cf", "top-n", "answer"): _AT_FIRST,
     ("item_based_cf", "top-n", "train"): _SUMS,
     ("nmf", "rating", "train"): _ON,
     ("truncated_svd", "top-n", "answer"): _EXACT,
