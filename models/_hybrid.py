@@ -34,6 +34,7 @@ from streamrec.models._progress import part_options
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
 from streamrec.models._scales import Floats
+from streamrec.models._splitting import takes_repeats
 from streamrec.recommender import ItemLearner, Reason, Recommender, Task, Visitor
 
 __all__ = ["Hybrid", "Part", "Parts", "merged"]
@@ -181,6 +182,18 @@ class Hybrid(ABC):
         For ratings by what its score is multiplied; for lists what it adds, or more where it counts more.
         """
 
+    def check_one(self, user_id: str, item_id: str, value: float) -> None:
+        """Raise DatasetError if a part would refuse to learn it."""
+        checked_value(user_id, item_id, value)
+        for part in self._parts:
+            if hasattr(part, "check_one"):
+                part.check_one(user_id, item_id, value)
+
+    @property
+    def takes_repeats(self) -> bool:
+        """Whether a part wants several ratings of a pair as they are."""
+        return takes_repeats(*self._parts)
+
     def _foretells(self) -> bool:
         """Whether scores are ratings."""
         return bool(getattr(self.config, "task", "top-n") == "rating")
@@ -194,10 +207,10 @@ class Hybrid(ABC):
     def _learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
         """Let every part learn it; see recommender.StreamRecommender."""
         # Before any part has learned what another refuses.
-        checked_value(user_id, item_id, value)
+        self.check_one(user_id, item_id, value)
+        place = self._index.setdefault(item_id, len(self._index))
         for part in self._parts:
             part.learn_one(user_id, item_id, value, time_ms)  # type: ignore[attr-defined]
-        place = self._index.setdefault(item_id, len(self._index))
         had = self._had.setdefault(user_id, array("q"))
         if place not in had:
             had.append(place)

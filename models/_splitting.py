@@ -58,9 +58,14 @@ def splits(
 def observed(feedback: Feedback, model: Recommender) -> Feedback:
     """Ratings in several contexts, as a recommender that is not told these learns most of them.
 
-    A pair has all its ratings where they count; where the last alone would, their mean.
+    A pair has all its ratings where a recommender takes them; where the last alone would count, their mean.
     """
-    return feedback if getattr(model, "counts_repeats", False) else feedback.with_means()
+    return feedback if takes_repeats(model) else feedback.with_means()
+
+
+def takes_repeats(*models: Recommender) -> bool:
+    """Whether one of them wants several ratings of a pair as they are; each says so by an attribute."""
+    return any(getattr(model, "takes_repeats", False) for model in models)
 
 
 def _moments(items: IntArray, values: FloatArray, n: int) -> NDArray[np.float64]:

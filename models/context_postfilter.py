@@ -50,6 +50,7 @@ class ContextPostfilter:
     Config = ContextPostfilterConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
     goes_by: ClassVar[frozenset[Known]] = frozenset({"contexts"})
+    takes_repeats: ClassVar[bool] = True
 
     def __init__(self, config: ContextPostfilterConfig | None = None) -> None:
         self.config = config or ContextPostfilterConfig()

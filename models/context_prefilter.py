@@ -63,6 +63,7 @@ class ContextPrefilter:
     Config = ContextPrefilterConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
     goes_by: ClassVar[frozenset[Known]] = frozenset({"contexts"})
+    takes_repeats: ClassVar[bool] = True
 
     def __init__(self, config: ContextPrefilterConfig | None = None) -> None:
         self.config = config or ContextPrefilterConfig()

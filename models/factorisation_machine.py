@@ -57,7 +57,7 @@ class FactorisationMachine:
 
     Config = FactorisationMachineConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
-    counts_repeats: ClassVar[bool] = True
+    takes_repeats: ClassVar[bool] = True
     """All ratings of a pair count, not the last alone."""
 
     def __init__(self, config: FactorisationMachineConfig | None = None) -> None:

@@ -30,6 +30,7 @@ from streamrec.models import recommender_of
 from streamrec.models._nodes import OverBaseConfig, load_parts, save_parts
 from streamrec.models._rating_table import chosen
 from streamrec.models._saving import load_state, save_state
+from streamrec.models._splitting import takes_repeats
 from streamrec.recommender import Known, Reason, Recommender, Task, Visitor
 
 __all__ = ["GroupRecommender", "GroupRecommenderConfig"]
@@ -72,6 +73,11 @@ class GroupRecommender:
     def items(self) -> Sequence[str]:
         """Those of the recommender underneath."""
         return self._base.items
+
+    @property
+    def takes_repeats(self) -> bool:
+        """Whether that wants several ratings of a pair as they are."""
+        return takes_repeats(self._base)
 
     def train(
         self, feedback: Feedback, knowledge: Knowledge = NOTHING, options: TrainOptions | None = None

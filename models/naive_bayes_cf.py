@@ -76,6 +76,8 @@ class NaiveBayesCF:
 
     Config = NaiveBayesCFConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"rating"})
+    # A mean of ratings would be a class of its own.
+    takes_repeats: ClassVar[bool] = True
 
     def __init__(self, config: NaiveBayesCFConfig | None = None) -> None:
         self.config = config or NaiveBayesCFConfig()
@@ -103,13 +105,17 @@ class NaiveBayesCF:
     def learn_one(self, user_id: str, item_id: str, value: float = 1.0, time_ms: int = 0) -> None:
         """See recommender.StreamRecommender. Raises DatasetError if the value is no finite number, or a class
         too many."""
+        self.check_one(user_id, item_id, value)
+        self._table.add(user_id, item_id, value)
+        self._levels.add(checked_value(user_id, item_id, value))
+        self._classes = None
+
+    def check_one(self, user_id: str, item_id: str, value: float) -> None:
+        """Raise DatasetError if learn_one would refuse it; nothing is learned."""
         rating = checked_value(user_id, item_id, value)
         if rating not in self._levels:
             self._levels = {*np.unique(self._table.values).tolist()}
             self._refuse_more_than_most(len(self._levels | {rating}))
-        self._table.add(user_id, item_id, value)
-        self._levels.add(rating)
-        self._classes = None
 
     def score(self, visitor: Visitor, items: Sequence[str] | None = None) -> FloatArray:
         """The ratings expected; of an unknown visitor without any, those of the item by all."""

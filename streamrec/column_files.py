@@ -72,6 +72,8 @@ def read_table(
                 "it stands in quotes"
             )
         for name, place in places.items():
+            if not row[place] and name in required:
+                raise DatasetError(f"{path}: line {number}: the {name} is empty")
             cells[name].append(row[place])
     return Columns(path, [number for number, _ in lines], cells)
 

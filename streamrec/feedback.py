@@ -138,7 +138,8 @@ def make_feedback(
     values, time_ms: (n,), or None if not known. Raises DatasetError if lengths differ or one is no number.
     """
     users, items = list(user_ids), list(item_ids)
-    value = np.ones(len(users), np.float32) if values is None else np.asarray(values, np.float32)
+    with np.errstate(over="ignore"):  # refused below
+        value = np.ones(len(users), np.float32) if values is None else np.asarray(values, np.float32)
     time = np.zeros(len(users), np.int64) if time_ms is None else np.asarray(time_ms, np.int64)
     columns: dict[str, Sized] = {"items": items, "values": value, "times": time, **(contexts or {})}
     for name, column in columns.items():

@@ -10,10 +10,13 @@ from typing import Final
 import numpy as np
 
 from streamrec.column_files import read_table
+from streamrec.errors import DatasetError
 from streamrec.feedback import Feedback, make_feedback
 
 __all__ = ["load_feedback"]
 
+# The year 5138. What is later is of today, in milliseconds.
+_LATEST_S: Final = 1e11
 _NAMES: Final = {
     "user": ("user", "userid", "visitor", "visitorid", "group", "groupid", "session", "sessionid"),
     "item": ("item", "itemid", "movie", "movieid", "product", "productid"),
@@ -34,6 +37,11 @@ def load_feedback(
     """
     table = read_table(path, _NAMES, ("user", "item"), columns=columns, further=contexts)
     seconds = table.numbers("time")
+    for number, time in zip(table.lines, seconds or (), strict=False):
+        if abs(time) > _LATEST_S:
+            raise DatasetError(
+                f"{path}: line {number}: a time of {time:g}; times are seconds since 1970, not milliseconds"
+            )
     return make_feedback(
         table.cells["user"],
         table.cells["item"],

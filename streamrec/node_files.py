@@ -56,4 +56,6 @@ def load_node(path: Path) -> dict[str, Any]:
             possible_tasks({"model": name, **parameters})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: its nodes lie too deep in each other") from None
     return {"model": name, **parameters}

@@ -27,7 +27,7 @@ class Visitor(NamedTuple):
     items: Sequence[str] = ()
     """What it had, oldest first: counts for a model that has learned nothing of the visitor."""
     values: Sequence[float] = ()
-    """A rating for each of the items, or none at all; of an item rated twice the last counts."""
+    """A rating for each of the items, or none at all; ratings expected go by the last of an item."""
     context: Mapping[str, str] = {}
     """As in Feedback.contexts."""
 
@@ -114,6 +114,6 @@ class ItemLearner(Protocol):
     def forget_item(self, item_id: str) -> None:
         """Let go of an item's record, if it is known.
 
-        The item is then as training left it; one that training knew by its record alone, or not at all,
-        cannot be scored.
+        The item is then as training left it; one that nobody had there, or that came later, cannot be
+        scored.
         """

@@ -71,11 +71,17 @@ def evaluate_recommenders(
     source = _load(sources, possible, columns, contexts)
     judged = _task(source, possible)
     _require_sense(judged, sources, contexts)
+    _require_ratings(judged, source)
     require_values(running, judged, source)
     share = TEST_SHARE if sources.test_share is None else sources.test_share
     rules = Rules(judged, folds, share, asked.ks, asked.seed)
     said = _warnings(source, judged)
-    said += unknowing({each.label: each.node(judged) for each in running}, known, _parts(source))
+    said += unknowing(
+        {each.label: each.node(judged) for each in running},
+        known,
+        _parts(source),
+        has_columns=judged == "rating" and not (sources.bundled or sources.from_history),
+    )
     warn(said)
     if asked.report:
         require_writable(asked.report)  # before the trainings, which may take hours
@@ -137,6 +143,18 @@ def _require_sense(task: "Task", sources: Sources, contexts: Sequence[str]) -> N
         raise ConfigError("--test-share is for --task top-n; ratings are held out by --folds")
     if task == "top-n" and contexts:
         raise ConfigError("--context is for --task rating: lists are made without one")
+
+
+def _require_ratings(task: "Task", source: "Source") -> None:
+    from streamrec.errors import DatasetError
+    from streamrec.evaluation.held_out import Parts
+
+    if task == "rating" and isinstance(source, Parts):
+        for name, part in zip(("training", "test"), source, strict=True):
+            if (part.values == 1).all():
+                raise DatasetError(
+                    f"every rating of the {name} file is 1, as where it has no column of ratings"
+                )
 
 
 def _warnings(source: "Source", task: "Task") -> list[str]:

@@ -85,11 +85,12 @@ def unknowing(
     feedback: "Iterable[Feedback]",
     *,
     has_topic: bool = False,
+    has_columns: bool = True,
 ) -> list[str]:
     """A warning for each thing that recommenders go by, or parts of theirs, and that nothing tells.
 
     nodes: by what they are called. feedback: all there is, for its contexts. has_topic: whether records of
-    items might be on their topic.
+    items might be on their topic. has_columns: whether contexts could be told at all.
     """
     from streamrec.nodes import goes_by
 
@@ -100,14 +101,15 @@ def unknowing(
         for ways in dict.fromkeys(goes_by(node)):
             if ways.isdisjoint(there):
                 missing.setdefault(tuple(each for each in _TOLD if each in ways), []).append(label)
-    return [_warning(labels, ways, has_topic=has_topic) for ways, labels in missing.items()]
+    return [_warning(labels, ways, has_topic, has_columns) for ways, labels in missing.items()]
 
 
-def _warning(labels: Sequence[str], ways: Sequence["Known"], *, has_topic: bool) -> str:
-    things, options = zip(*(_TOLD[each] for each in ways), strict=True)
+def _warning(labels: Sequence[str], ways: Sequence["Known"], has_topic: bool, has_columns: bool) -> str:
+    things = [_TOLD[each][0] for each in ways]
+    options = [_TOLD[each][1] for each in ways if has_columns or each != "contexts"]
     go = "goes" if len(labels) == 1 else "go"
     or_else = ", or have records on the items topic" if has_topic and "items" in ways else ""
-    return (
-        f"{' and '.join(labels)} {go} by {' or '.join(things)}, and nothing says so: give "
-        f"{' or '.join(options)}{or_else}"
-    )
+    told = f"{' and '.join(labels)} {go} by {' or '.join(things)}, and "
+    if not options:
+        return f"{told}there are none in what is read"
+    return f"{told}nothing says so: give {' or '.join(options)}{or_else}"

@@ -322,4 +322,12 @@ def _registry() -> "Registry":
 
 
 def _named(registry: "Registry", version: str) -> str:
-    return registry.latest(_MODEL) if version == "latest" else version
+    from streamrec.errors import ConfigError
+
+    model, named = found_version(registry, version, None)
+    if model != _MODEL:
+        raise ConfigError(
+            f"{named} is of {model}, and only versions of {_MODEL} are made again; `streamrec train "
+            f"recommender {model}` trains another"
+        )
+    return named

@@ -137,7 +137,8 @@ def _train(
     registry = Registry.of(settings)
     files = {"items": items, "tags": tags, "trust": trust, "groups": groups}
     knowledge = _knowledge(settings, files, from_kafka=source.from_kafka)
-    warn(unknowing({"it": node}, knowledge, [feedback], has_topic=source.from_kafka))
+    has_columns = source.data is not None
+    warn(unknowing({"it": node}, knowledge, [feedback], has_topic=source.from_kafka, has_columns=has_columns))
     with progress_bar(console) as on_step:
         trained = train_recommender(
             node,

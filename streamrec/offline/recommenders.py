@@ -24,7 +24,7 @@ from streamrec.evaluation.held_out import Parts, last_of_each, make_lists, unawa
 from streamrec.evaluation.summary import Comparison
 from streamrec.feedback import Feedback, Knowledge, make_feedback
 from streamrec.models import recommender_of
-from streamrec.nodes import asked_for, possible_tasks, require_ratings
+from streamrec.nodes import asked_for, foretelling, possible_tasks, require_ratings
 from streamrec.offline.naming import Named, Progress
 from streamrec.recommender import Recommender, Task
 
@@ -127,6 +127,12 @@ def require_values(running: Sequence[Contender], task: Task, source: Source) -> 
     """Raises ConfigError if lists of one of them were of ratings expected, and there are none that differ."""
     if task == "top-n":
         for each in running:
+            if each.weights and (names := foretelling(each.node(task))):
+                raise ConfigError(
+                    f"{each.label}: {' and '.join(dict.fromkeys(names))} would foretell what types of "
+                    "interactions weigh, as if these were ratings; take parts that make lists, or ask for "
+                    "--task rating"
+                )
             require_ratings(each.node(task), source.train if isinstance(source, Parts) else source)
 
 

@@ -266,3 +266,19 @@ def test_reasons_of_a_machine_are_told_once_each() -> None:
     model.train(umbrellas())
     told = [reason[:2] for reason in model.explain(Visitor("u1", context={"weather": "rain"}), "umbrella")]
     assert len(set(told)) == len(told) == 3
+
+
+@pytest.mark.parametrize("name", ["context_prefilter", "context_postfilter"])
+def test_means_of_a_pairs_ratings_make_no_classes(name: str) -> None:
+    """Each pair is rated in many contexts, so that its mean is a fraction of its own."""
+    rng = np.random.default_rng(3)
+    users, items = np.divmod(np.arange(11 * 180) % 180, 15)
+    values = rng.integers(1, 6, len(users)).astype(np.float32)
+    moods = [f"m{n // 180}" for n in range(len(users))]
+    feedback = make_feedback(
+        [f"u{n}" for n in users], [f"i{n}" for n in items], values, contexts={"mood": moods}
+    )
+    assert len(np.unique(feedback.with_means().values)) > 20
+    model = recommender(name, {"base": {"model": "weighted_hybrid", "parts": [{"node": "naive_bayes_cf"}]}})
+    model.train(feedback)
+    assert np.isfinite(model.score(Visitor("u3"))).all()

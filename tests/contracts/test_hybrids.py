@@ -499,3 +499,15 @@ def test_a_hybrid_in_a_hybrid_is_made_of_what_both_say() -> None:
     assert isinstance(model, WeightedHybrid)
     assert not isinstance(recommender("feature_augmentation"), Hybrid)
     assert isinstance(recommender("feature_augmentation"), FeatureAugmentation)
+
+
+def test_what_one_part_refuses_none_has_learned() -> None:
+    strict = {"model": "naive_bayes_cf", "most_classes": 2}
+    inner = {"model": "weighted_hybrid", "parts": [{"node": strict}]}
+    node = {"model": "weighted_hybrid", "parts": [{"node": {"model": "slope_one"}}, {"node": inner}]}
+    feedback = make_feedback(["u", "u", "v", "v"], ["a", "b", "a", "b"], [1.0, 5.0, 5.0, 1.0])
+    model, untouched = trained(node, feedback), trained(node, feedback)
+    with pytest.raises(DatasetError, match="3 different ratings"):
+        model.learn_one("u", "new", 3.0)  # type: ignore[attr-defined]
+    assert model.items == untouched.items
+    np.testing.assert_array_equal(model.score(Visitor("u")), untouched.score(Visitor("u")))

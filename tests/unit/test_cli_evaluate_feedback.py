@@ -379,3 +379,12 @@ def test_a_report_that_cannot_be_written_is_found_out_before_training(
     code, _, err = run("evaluate", *RATING, "--data", write_ratings(tmp_path), "--report", str(tmp_path))
     assert code == 2
     assert "the report cannot be written: Is a directory" in err
+
+
+def test_a_test_file_without_ratings_has_no_error_of_ratings(run: Run, tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("user,item,rating\n" + "".join(f"u{n % 5},i{n % 7},{n % 4 + 1}\n" for n in range(35)))
+    test.write_text("user,item\nu1,i2\nu2,i3\n")
+    code, out, err = run("evaluate", "--model", "slope_one", "--train", str(train), "--test", str(test))
+    assert (code, out) == (1, "")
+    assert "every rating of the test file is 1, as where it has no column of ratings" in err

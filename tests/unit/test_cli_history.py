@@ -170,3 +170,11 @@ def test_what_was_viewed_is_liked_in_an_evaluation_too(run: Run, shop: list[str]
     assert code == 0, err
     same = {"ndcg@10", "recall@20", "coverage@20", "visitors"}
     assert {name: json.loads(out)[name] for name in same} == {name: found[name] for name in same}
+
+
+def test_what_types_weigh_is_not_evaluated_as_ratings(run: Run, shop: list[str]) -> None:
+    for name, part in (("weighted_hybrid", "biased_mf"), ("group_recommender", "factorisation_machine")):
+        code, _, err = run("evaluate", "--model", name, "--from-history", *shop)
+        assert code == 2
+        assert f"{name}: {part}" in err
+        assert "would foretell what types of interactions weigh, as if these were ratings" in err

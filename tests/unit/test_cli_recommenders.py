@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feedback_files import write_knowledge, write_ratings
+from recommender_answers import ratings
 from verbs import Run, runner
 
+from streamrec.cli.knowledge import unknowing
 from streamrec.config import load_settings
 from streamrec.events import Item, encode
+from streamrec.feedback import NOTHING
 from streamrec.recommender import Visitor
 from streamrec.recommender_artifacts import load_recommender
 from streamrec.registry import Registry
@@ -255,3 +258,18 @@ def test_contexts_are_columns_of_the_data(run: Run, registry: Registry, tmp_path
     code, _, err = run(*arguments, "--columns", "user,item,rating,mood")
     assert code == 0
     assert "it goes by contexts, and nothing says so: give --context COLUMN" in err
+
+
+def test_contexts_that_cannot_be_told_are_not_asked_for() -> None:
+    node = {"model": "context_prefilter"}
+    assert unknowing({"it": node}, NOTHING, [ratings()], has_columns=False) == [
+        "it goes by contexts, and there are none in what is read"
+    ]
+
+
+def test_what_is_no_session_model_is_not_made_again(run: Run, data: Path) -> None:
+    _, out, _ = run("train", "recommender", "wals", "--data", str(data), "--json")
+    version = json.loads(out)["version"]
+    code, _, err = run("models", "reproduce", version)
+    assert code == 2
+    assert f"{version} is of wals, and only versions of gru4rec are made again" in err

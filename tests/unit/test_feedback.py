@@ -140,6 +140,11 @@ def test_further_columns_are_labels_and_values_and_times_may_lack(tmp_path: Path
         ("user,item,rating\nu,a\n", "line 2: 2 cells, 3 are wanted"),
         ("user,item,rating\nu,a,3\nu,b,good\n", "line 3: the value 'good' is no number"),
         ("user,item,rating\nu,a,1e999\n", "line 2: the value '1e999' is not finite"),
+        ("user,item,rating\nu,a,3\n,b,3\n", "line 3: the user is empty"),
+        (
+            "user,item,time\nu,a,1260759144000\n",
+            "line 2: a time of .*; times are seconds since 1970, not milli",
+        ),
         ("user,item,time\nu,a,nan\n", "line 2: the time 'nan' is not finite"),
         ("user,item,rating\nu,a, b,3\n", "line 2: 4 cells, 3 are wanted; one with a separator in it"),
     ],

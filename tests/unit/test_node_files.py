@@ -81,3 +81,9 @@ def test_a_hybrid_of_parts_that_make_lists_may_leave_its_task_to_who_trains_it(t
 
 def test_a_session_model_is_written_in_the_same_way(tmp_path: Path) -> None:
     assert load_node(written(tmp_path, "model: VS-KNN\nk: 5\n")) == {"model": "vs_knn", "k": 5}
+
+
+def test_nodes_that_lie_too_deep_are_refused(tmp_path: Path) -> None:
+    text = "{model: weighted_hybrid, task: top-n, parts: [{node: " * 300 + "wals" + "}]}" * 300
+    with pytest.raises(ConfigError, match=r"node\.yaml"):
+        load_node(written(tmp_path, text))
