@@ -1,6 +1,6 @@
 """What verbs ask of recommenders' data: its columns, and what is known beside it, from files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -82,12 +82,13 @@ def split_columns(columns: str | None) -> list[str] | None:
 def unknowing(
     nodes: Mapping[str, Mapping[str, Any]],
     knowledge: "Knowledge",
-    feedback: "Iterable[Feedback]",
+    feedback: "Sequence[Feedback]",
     *,
     has_topic: bool = False,
     has_columns: bool = True,
 ) -> list[str]:
-    """A warning for each thing that recommenders go by, or parts of theirs, and that nothing tells.
+    """A warning for each thing that recommenders go by, or parts of theirs, and that nothing tells; and for
+    each that is told, but of nobody and nothing that the feedback has.
 
     nodes: by what they are called. feedback: all there is, for its contexts. has_topic: whether records of
     items might be on their topic. has_columns: whether contexts could be told at all.
@@ -101,7 +102,25 @@ def unknowing(
         for ways in dict.fromkeys(goes_by(node)):
             if ways.isdisjoint(there):
                 missing.setdefault(tuple(each for each in _TOLD if each in ways), []).append(label)
-    return [_warning(labels, ways, has_topic, has_columns) for ways, labels in missing.items()]
+    said = [_warning(labels, ways, has_topic, has_columns) for ways, labels in missing.items()]
+    return said + _strange(knowledge, feedback)
+
+
+def _strange(knowledge: "Knowledge", feedback: "Sequence[Feedback]") -> list[str]:
+    """What is known, of none of which anybody or anything of the feedback is a part."""
+    items = {item_id for part in feedback for item_id in part.item_ids}
+    users = {user_id for part in feedback for user_id in part.user_ids}
+    of_feedback = {
+        "records of items": [item_id in items for item_id in knowledge.items],
+        "tags": [each.item_id in items for each in knowledge.tags],
+        "trust": [each.user_id in users or each.trusted_id in users for each in knowledge.trust],
+        "groups": [not users.isdisjoint(members) for members in knowledge.groups.values()],
+    }
+    return [
+        f"of {len(known):,} {name} none is of an id that the interactions have: compare how both write ids"
+        for name, known in of_feedback.items()
+        if known and not any(known)
+    ]
 
 
 def _warning(labels: Sequence[str], ways: Sequence["Known"], has_topic: bool, has_columns: bool) -> str:

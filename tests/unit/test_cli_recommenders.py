@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feedback_files import write_knowledge, write_ratings
-from recommender_answers import ratings
+from recommender_answers import ratings, ratings_knowledge
 from verbs import Run, runner
 
 from streamrec.cli.knowledge import unknowing
 from streamrec.config import load_settings
 from streamrec.events import Item, encode
-from streamrec.feedback import NOTHING
+from streamrec.feedback import NOTHING, Knowledge, Tagging, Trust
 from streamrec.recommender import Visitor
 from streamrec.recommender_artifacts import load_recommender
 from streamrec.registry import Registry
@@ -273,3 +273,16 @@ def test_what_is_no_session_model_is_not_made_again(run: Run, data: Path) -> Non
     code, _, err = run("models", "reproduce", version)
     assert code == 2
     assert f"{version} is of wals, and only versions of gru4rec are made again" in err
+
+
+def test_what_is_known_of_others_alone_is_told() -> None:
+    known = Knowledge(
+        {"x": Item(item_id="x")}, [Tagging("u01", "x", "t")], [Trust("anna", "bob")], {"g": ["anna"]}
+    )
+    assert [each.split(" none is of an id")[0] for each in unknowing({}, known, [ratings()])] == [
+        "of 1 records of items",
+        "of 1 tags",
+        "of 1 trust",
+        "of 1 groups",
+    ]
+    assert unknowing({}, ratings_knowledge(), [ratings()]) == []
