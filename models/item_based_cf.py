@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from streamrec.models._co_ratings import Lines
-from streamrec.models._memory_based import Asker, MemoryBasedCF, MemoryBasedConfig, Votes
+from streamrec.models._memory_based import Asker, MemoryBasedCF, MemoryBasedConfig, Votes, nearest
 from streamrec.recommender import Reason
 
 __all__ = ["ItemBasedCF", "ItemBasedCFConfig"]
@@ -74,11 +74,9 @@ class ItemBasedCF(MemoryBasedCF):
         """(m,) the k items most similar to one, ascending, and (m,) how similar; of equals the first."""
         if item not in self._most_similar:
             _, others, found = self._ratings.of_rows(np.array([item]))
-            alike = np.flatnonzero(found > 0)
-            # In single precision, as `nearest` compares.
-            order = np.argsort(-found[alike].astype(np.float32), kind="stable")
-            chosen = np.sort(alike[order[: self.config.k]])
-            self._most_similar[item] = others[chosen], found[chosen]
+            alike = Votes(np.zeros(len(others), np.int64), others, found, found).only(found > 0)
+            most = nearest(alike, self.config.k)
+            self._most_similar[item] = most.neighbours, most.similarity
         return self._most_similar[item]
 
     def _votes(self, asker: Asker, candidates: Ints) -> Votes:

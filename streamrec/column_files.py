@@ -60,6 +60,8 @@ def read_table(
     lines = list(read_lines(path))
     if not lines:
         raise DatasetError(f"{path} is empty; a line is wanted for each row, and a header before them")
+    # A cell may be as long as its line.
+    csv.field_size_limit(max(csv.field_size_limit(), *(len(line) for _, line in lines)))
     separator = next((each for each in _SEPARATORS if each in lines[0][1]), ",")
     header = list(columns) if columns else _cells(lines.pop(0)[1], separator)
     places = _places(path, header, names, required, further)
@@ -98,8 +100,6 @@ def _cells(line: str, separator: str) -> list[str]:
         return line.split(separator)
     if separator == " ":
         return line.split()
-    # A cell may be as long as the line.
-    csv.field_size_limit(max(csv.field_size_limit(), len(line)))
     return next(csv.reader([line], delimiter=separator))
 
 
